@@ -1,0 +1,1 @@
+"""The decisions, without I/O: values in, values out, time as a number. Imports neither Twisted nor any other room."""

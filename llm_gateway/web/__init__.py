@@ -1,0 +1,1 @@
+"""The side that faces clients: routes, authorisation, forwarding, health pages, errors in the caller's dialect."""
