@@ -1,0 +1,122 @@
+"""Reading both files into one configuration, or telling everything that is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import resources
+
+import attrs
+
+from llm_gateway.config.document import MalformedDocument, read_document
+from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
+from llm_gateway.config.keys import KnownProviders, read_virtual_keys
+from llm_gateway.config.problems import Report, Spot
+from llm_gateway.config.providers import looks_like_keys_file, read_providers
+from llm_gateway.config.secrets import SecretSource
+from llm_gateway.config.values import Configuration, Provider
+from llm_gateway.errors import ConfigurationError, Problem
+
+DEFAULT_KEYS_FILE = "keys.json"
+DEFAULT_AISERVICES_FILE = "aiservices.json"
+
+_NO_KEYS_FILE = (
+    "make one with `cp keys.example.json keys.json` and put your keys in it, or name another with KEYS_FILE or --keys"
+)
+_NO_AISERVICES_FILE = "name another with AISERVICES_FILE or --aiservices, or neither to use the one that is built in"
+
+
+@attrs.frozen
+class Reading:
+    """What two files hold, as far as they are right, and what is wrong with them."""
+
+    configuration: Configuration
+    """Without the entries that something is wrong with."""
+    problems: tuple[Problem, ...]
+
+
+def load_configuration(keys_file: str, aiservices_file: str | None, environ: Mapping[str, str]) -> Configuration:
+    """
+    Read both files and everything that they point to.
+
+    :param keys_file: path of ``keys.json``.
+    :param aiservices_file: path of ``aiservices.json``; None for the one that is built in.
+    :param environ: where ``${NAME}`` is looked up.
+    :raises ConfigurationError: with all that is wrong with both files.
+    """
+    reading = read_configuration(keys_file, aiservices_file, environ)
+    if reading.problems:
+        raise ConfigurationError(reading.problems)
+    return reading.configuration
+
+
+def read_configuration(keys_file: str, aiservices_file: str | None, environ: Mapping[str, str]) -> Reading:
+    """Read as `load_configuration` does, and keep what is right when something is wrong."""
+    services_file = built_in_aiservices() if aiservices_file is None else aiservices_file
+    services_report, keys_report = Report(services_file), Report(keys_file)
+    services_source, keys_source = (SecretSource(environ, os.path.dirname(file)) for file in (services_file, keys_file))
+
+    providers: dict[str, Provider] = {}
+    known: KnownProviders | None = None
+    document = _read_settings(services_report, _NO_AISERVICES_FILE)
+    if document and looks_like_keys_file(document):
+        document.wrong("this looks like keys.json: are the two files swapped?")
+    elif document:
+        providers, names = read_providers(document, services_source)
+        known = KnownProviders(names, os.path.basename(services_file))
+
+    document = _read_settings(keys_report, _NO_KEYS_FILE)
+    keys = read_virtual_keys(document, keys_source, known) if document else {}
+    configuration = Configuration(
+        providers=providers,
+        keys=keys,
+        warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
+        files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
+    )
+    return Reading(configuration, _in_order(keys_report.problems) + _in_order(services_report.problems))
+
+
+def choose_files(keys: str | None, aiservices: str | None, environ: Mapping[str, str]) -> tuple[str, str | None]:
+    """
+    Decide which files to read: the option, else the variable, else the default name in the current directory.
+
+    :param keys: what ``--keys`` said, if anything.
+    :param aiservices: what ``--aiservices`` said, if anything.
+    :return: the two paths. The second is None, for the file that is built in, when nobody named one and there is no
+        ``aiservices.json`` here.
+    """
+    keys_file = keys or environ.get("KEYS_FILE") or DEFAULT_KEYS_FILE
+    named = aiservices or environ.get("AISERVICES_FILE")
+    if named:
+        return keys_file, named
+    return keys_file, DEFAULT_AISERVICES_FILE if os.path.lexists(DEFAULT_AISERVICES_FILE) else None
+
+
+def built_in_aiservices() -> str:
+    """:return: the path of the ``aiservices.json`` that ships with the package."""
+    return str(resources.files("llm_gateway") / "data" / "aiservices.json")
+
+
+def _read_settings(report: Report, advice: str) -> Spot | None:
+    """:return: the top of the document, or None when the file has been reported as unusable."""
+    try:
+        text = read_text(report.file, MAX_SETTINGS_BYTES)
+    except UnreadableFile as error:
+        report.add(error.line, "", f"{error.reason}; {advice}" if error.missing else error.reason)
+        return None
+    if text.startswith("\ufeff"):
+        report.add(1, "", "begins with a byte order mark; save it as UTF-8 without one")
+        return None
+    if not text.strip():
+        report.add(None, "", "is empty")
+        return None
+    try:
+        node = read_document(text)
+    except MalformedDocument as error:
+        report.add(error.line, f"column {error.column}", f"not JSON: {error.reason}")
+        return None
+    return Spot(report, node, node.line, "")
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: problem.line or 0))

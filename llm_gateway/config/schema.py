@@ -1,0 +1,59 @@
+"""The JSON Schemas of both files, made from the formats: ``python -m llm_gateway.config.schema`` writes them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llm_gateway.config.formats import KeysFile, ProviderEntry, ProviderName, Url
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_TEMPLATE = "#/$defs/{name}"
+
+
+def keys_schema() -> dict[str, Any]:
+    """:return: the schema of ``keys.json``."""
+    _, components = msgspec.json.schema_components([KeysFile], ref_template=_TEMPLATE)
+    top = components.pop("KeysFile")
+    top["properties"]["virtual_keys"]["propertyNames"] = {
+        "pattern": "^(?!file:|[$][{])(?![sS][hH][aA]256:(?![0-9A-Fa-f]{64}$))[!-~]+$"
+    }
+    return {"$schema": _DRAFT, **top, "title": "keys.json", "$defs": components}
+
+
+def aiservices_schema() -> dict[str, Any]:
+    """:return: the schema of ``aiservices.json``, whose top level is open: its names are the providers'."""
+    roots = [Url, ProviderName, ProviderEntry]
+    (url, name, entry), components = msgspec.json.schema_components(roots, ref_template=_TEMPLATE)
+    components["ProviderEntry"]["anyOf"] = [{"required": ["url"]}, {"required": ["base_url"]}]
+    return {
+        "$schema": _DRAFT,
+        "title": "aiservices.json",
+        "description": "Providers by name: each the URL of its chat endpoint, or an object.",
+        "type": "object",
+        "properties": {"$schema": {"type": "string", "description": "Where editors find the schema of this file."}},
+        "propertyNames": {"anyOf": [{"const": "$schema"}, {"pattern": name["pattern"]}]},
+        "additionalProperties": {"anyOf": [url, entry]},
+        "$defs": components,
+    }
+
+
+def schemas() -> Mapping[str, bytes]:
+    """:return: the text of each file by its name, as it ships in ``llm_gateway/data``."""
+    made = {"keys.schema.json": keys_schema(), "aiservices.schema.json": aiservices_schema()}
+    return {name: msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n" for name, schema in made.items()}
+
+
+def main() -> None:
+    """Write the schemas to where they ship from."""
+    folder = Path(str(resources.files("llm_gateway") / "data"))
+    for name, text in schemas().items():
+        (folder / name).write_bytes(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What the configuration is once it has been read: frozen values, already checked."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+import attrs
+
+from llm_gateway.errors import Problem
+
+
+class Secret:
+    """A text that must not be shown. Printing, formatting, logging or pickling it does not give it away."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """:return: the text itself. Call this where it goes on the wire and nowhere else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(_raw(self._text), _raw(other._text))
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+@attrs.frozen
+class Timeouts:
+    """The four clocks of a call, in seconds."""
+
+    connect_s: float = 10.0
+    """From the start to an open connection, TLS included."""
+    first_byte_s: float = 600.0
+    """From the request sent to the first byte of an answer: models that think stay silent for minutes."""
+    idle_s: float = 300.0
+    """Between two reads of an answer."""
+    total_s: float = 3600.0
+    """From the start to the end of the answer."""
+
+
+@attrs.frozen
+class HealthCheck:
+    """How to find out whether a provider is there, without asking for anything that it bills."""
+
+    url: str
+    enabled: bool = True
+    method: str = "GET"
+
+
+@attrs.frozen
+class Provider:
+    """One provider of ``aiservices.json`` with every default filled in."""
+
+    name: str
+    url: str
+    """Where the native paths go: the provider's chat URL."""
+    base_url: str
+    """What the other paths are put behind. Has no query and no slash at its end."""
+    dialect: str
+    """A name in `llm_gateway.core.dialects.DIALECTS`."""
+    auth: str
+    """``bearer``, the name of the header that takes the key, or ``none``."""
+    headers: tuple[tuple[str, Secret], ...]
+    """Sent with every call to this provider. Names in lower case."""
+    forward_headers: tuple[str, ...]
+    """More of the client's headers that are passed on. In lower case."""
+    timeouts: Timeouts
+    health: HealthCheck
+
+
+@attrs.frozen
+class VirtualKey:
+    """One entry of ``keys.json``. The virtual key itself is not kept, only its digest."""
+
+    digest: bytes = attrs.field(repr=False)
+    """SHA-256 of the key in UTF-8; 32 bytes."""
+    fingerprint: str
+    """The first 8 hexadecimal digits of the digest."""
+    name: str | None
+    provider: str
+    """As written; a provider that is not configured is a warning, and its calls are refused."""
+    api_key: Secret
+
+    @property
+    def label(self) -> str:
+        """What logs and tables show."""
+        return self.name or f"key:{self.fingerprint}"
+
+
+def _frozen_providers(providers: Mapping[str, Provider]) -> Mapping[str, Provider]:
+    return MappingProxyType(dict(providers))
+
+
+def _frozen_keys(keys: Mapping[bytes, VirtualKey]) -> Mapping[bytes, VirtualKey]:
+    return MappingProxyType(dict(keys))
+
+
+@attrs.frozen
+class Configuration:
+    """Both files, read together: a call that has begun keeps the one it began with."""
+
+    providers: Mapping[str, Provider] = attrs.field(converter=_frozen_providers)
+    """By name, in the order of the file."""
+    keys: Mapping[bytes, VirtualKey] = attrs.field(converter=_frozen_keys, repr=lambda keys: f"<{len(keys)} keys>")
+    """By digest, in the order of the file."""
+    warnings: tuple[Problem, ...] = ()
+    """What is wrong without keeping the rest from working."""
+    files: tuple[str, ...] = ()
+    """Every file that was read, the files of secrets among them: when one changes, it is time to read again."""
+
+    def key_for(self, presented: bytes) -> VirtualKey | None:
+        """
+        Find the virtual key that a caller presented.
+
+        The look-up is by digest, so its timing tells nothing about the keys; the comparison that follows is constant
+        in time for form's sake.
+
+        :param presented: the key as it came, without ``Bearer``.
+        """
+        digest = hashlib.sha256(presented).digest()
+        found = self.keys.get(digest)
+        return found if found is not None and hmac.compare_digest(found.digest, digest) else None
