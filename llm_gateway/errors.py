@@ -48,6 +48,8 @@ class GatewayError(Exception):
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed when it is sent again."""
     retry_after_s: ClassVar[int | None] = None
+    ended: ClassVar[str] = "internal_error"
+    """How the access log says that a call ended which failed so; see ``core.record.ENDINGS``."""
 
     def __init__(self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
         """
@@ -71,6 +73,7 @@ class CallerError(GatewayError):
     openai_type = "invalid_request_error"
     anthropic_type = "invalid_request_error"
     gemini_status = "INVALID_ARGUMENT"
+    ended = "refused"
 
 
 class BadRequest(CallerError):
@@ -157,6 +160,7 @@ class Draining(GatewayError):
     gemini_status = "UNAVAILABLE"
     retryable = True
     retry_after_s = 5
+    ended = "drained"
 
 
 class InternalError(GatewayError):
@@ -170,6 +174,7 @@ class UpstreamError(GatewayError):
     kind = "upstream_error"
     gemini_status = "UNAVAILABLE"
     retryable = True
+    ended = "upstream_error"
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -197,6 +202,7 @@ class UpstreamTimeout(UpstreamError):
     kind = "upstream_timeout"
     anthropic_type = "timeout_error"
     gemini_status = "DEADLINE_EXCEEDED"
+    ended = "timeout"
 
 
 @attrs.frozen

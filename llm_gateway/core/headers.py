@@ -1,0 +1,158 @@
+"""Which headers cross the gateway, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+RawHeaders = Iterable[tuple[bytes, Sequence[bytes]]]
+"""Names in any case with all their values, as ``twisted.web.http_headers.Headers.getAllRawHeaders`` gives them."""
+
+CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+"""The four headers in which a virtual key may come. They never leave."""
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Headers that speak of one connection only. Source: RFC 9110, section 7.6.1."""
+
+TO_PROVIDER = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"content-encoding",
+        b"content-language",
+        b"content-type",
+        b"idempotency-key",
+        b"openai-beta",
+        b"range",
+        b"traceparent",
+        b"tracestate",
+        b"user-agent",
+        b"x-client-request-id",
+        b"x-goog-api-client",
+    }
+)
+"""What of a client's headers a provider gets to see, besides those with one of the prefixes."""
+
+TO_PROVIDER_PREFIXES = (b"anthropic-", b"x-stainless-")
+
+NOT_TO_PROVIDER = frozenset({b"anthropic-organization-id", b"anthropic-workspace-id"})
+"""Exceptions from the prefixes: which account pays is the operator's choice, not the client's."""
+
+NOT_TO_CLIENT = HOP_BY_HOP | {
+    b"alt-svc",
+    b"anthropic-organization-id",
+    b"anthropic-workspace-id",
+    b"date",
+    b"nel",
+    b"openai-organization",
+    b"openai-project",
+    b"report-to",
+    b"reporting-endpoints",
+    b"server",
+    b"set-cookie",
+    b"set-cookie2",
+    b"strict-transport-security",
+    b"via",
+    b"x-goog-user-project",
+    b"x-powered-by",
+    b"x-served-by",
+}
+"""What of a provider's headers stays here: one connection's matters, cookies, accounts, its edge. ``date`` is ours."""
+
+NOT_TO_CLIENT_PREFIXES = (b"cf-", b"x-amz-cf-", b"x-envoy-", b"x-gw-")
+
+EVENT_STREAM_HEADERS: Mapping[bytes, bytes] = {b"cache-control": b"no-cache", b"x-accel-buffering": b"no"}
+"""Set on every event stream, so that no proxy on the way holds it up."""
+
+
+class HeaderFilter:
+    """
+    Decides header by header, and remembers each name's verdict: the names are few and come with every call.
+
+    :ivar MAX_REMEMBERED: names remembered at most; whoever invents names does not fill the memory.
+    """
+
+    MAX_REMEMBERED = 1024
+
+    __slots__ = ("_allows", "_verdicts")
+
+    def __init__(
+        self, *, allowed: frozenset[bytes] | None, prefixes: tuple[bytes, ...], denied: frozenset[bytes]
+    ) -> None:
+        """
+        :param allowed: names that pass, in lower case; ``None`` where all pass but the denied.
+        :param prefixes: with ``allowed`` names that pass, without it names that do not.
+        :param denied: names that never pass.
+        """
+
+        def allows(name: bytes) -> bool:
+            if name in denied:
+                return False
+            if allowed is None:
+                return not name.startswith(prefixes)
+            return name in allowed or name.startswith(prefixes)
+
+        self._allows = allows
+        self._verdicts: dict[bytes, bytes | None] = {}
+
+    def keep(self, headers: RawHeaders) -> list[tuple[bytes, list[bytes]]]:
+        """
+        :return: those that pass, names in lower case, values as they came.
+        """
+        kept = []
+        verdicts = self._verdicts
+        for name, values in headers:
+            try:
+                lower = verdicts[name]
+            except KeyError:
+                lower = self._judge(name)
+            if lower is not None:
+                kept.append((lower, list(values)))
+        return kept
+
+    def _judge(self, name: bytes) -> bytes | None:
+        lower = name.lower()
+        verdict = lower if self._allows(lower) else None
+        if len(self._verdicts) < self.MAX_REMEMBERED:
+            self._verdicts[name] = verdict
+        return verdict
+
+
+def to_provider_filter(extra: Iterable[str] = ()) -> HeaderFilter:
+    """
+    :param extra: more names that this provider's calls may carry, in lower case.
+    """
+    return HeaderFilter(
+        allowed=TO_PROVIDER | {name.encode("ascii") for name in extra},
+        prefixes=TO_PROVIDER_PREFIXES,
+        denied=NOT_TO_PROVIDER | CREDENTIAL_HEADERS | HOP_BY_HOP | {b"host", b"cookie", b"content-length"},
+    )
+
+
+def to_client_filter() -> HeaderFilter:
+    """The filter for providers' answers. Content-length passes: the bytes do too, all of them."""
+    return HeaderFilter(allowed=None, prefixes=NOT_TO_CLIENT_PREFIXES, denied=NOT_TO_CLIENT)
+
+
+def connection_tokens(headers: RawHeaders) -> frozenset[bytes]:
+    """
+    :return: the names, in lower case, that a ``connection`` header declares to be about this connection only.
+    """
+    tokens: set[bytes] = set()
+    for name, values in headers:
+        if name.lower() == b"connection":
+            for value in values:
+                tokens.update(token.strip().lower() for token in value.split(b","))
+    return frozenset(tokens)

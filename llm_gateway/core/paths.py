@@ -1,0 +1,72 @@
+"""From the path that a client asked for to the one that a provider is asked for."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from llm_gateway.core.dialects import ANTHROPIC, GEMINI, OPENAI, Dialect
+from llm_gateway.errors import BadRequest
+
+_PLAIN = re.compile(rb"[!-~]*")
+"""Printable ASCII without the space: all that a request target may hold. Source: RFC 3986, section 2."""
+
+
+def checked_suffix(raw: bytes) -> bytes:
+    """
+    :param raw: the rest of a path, as the client wrote it, to be put behind a provider's base URL.
+    :return: the same bytes.
+    :raises BadRequest: they could climb out of the base URL, or are not a path at all.
+    """
+    if not _PLAIN.fullmatch(raw):
+        raise BadRequest("The path holds characters that must be percent-encoded.")
+    segments = re.split(rb"[/\\]", unquote_to_bytes(raw)) if b"." in raw or b"%" in raw else ()
+    if b".." in segments or b"." in segments:
+        raise BadRequest('The path may not hold "." or ".." segments.')
+    return raw
+
+
+def joined(base_path: bytes, suffix: bytes) -> bytes:
+    """
+    :param base_path: the path of a provider's base URL, without a slash at its end, such as ``/v1``.
+    :param suffix: what to put behind it, with or without a slash in front.
+    :return: the path to ask the provider for. A version that both name is named once, since SDKs differ in whether
+        their base URL ends in it.
+    """
+    suffix = suffix.removeprefix(b"/")
+    version, slash, rest = suffix.partition(b"/")
+    if slash and version and base_path.endswith(b"/" + version) and re.fullmatch(rb"v\d+\w*", version):
+        suffix = rest
+    return base_path + b"/" + suffix if suffix else base_path or b"/"
+
+
+def without_parameter(query: bytes, name: bytes) -> bytes:
+    """
+    :return: a query string without the parameter ``name``; all others as they were, byte for byte.
+    """
+    if name not in query and b"%" not in query:
+        return query
+    return b"&".join(
+        pair for pair in query.split(b"&") if unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")) != name
+    )
+
+
+def dialect_of(method: bytes, path: bytes, *, anthropic_version: bool) -> Dialect:
+    """
+    Tell which dialect a caller speaks, from the path alone where that is enough.
+
+    Both Anthropic and OpenAI have ``/v1/models`` and ``/v1/files``: Anthropic's SDKs always send ``anthropic-version``.
+    Google's SDK asks ``/v1/models/M:generateContent``, always with POST; a colon in a GET is a fine-tuned OpenAI model.
+
+    :param path: as the client wrote it, from the gateway's root, without the query.
+    """
+    rest = path.removeprefix(b"/v1")
+    if rest == b"/messages" or rest.startswith(b"/messages/"):
+        return ANTHROPIC
+    if path.startswith(b"/v1beta/"):
+        return GEMINI
+    if method == b"POST" and rest.startswith(b"/models/") and b":" in rest:
+        return GEMINI
+    if anthropic_version and (rest is not path or rest.startswith(b"/models")):
+        return ANTHROPIC
+    return OPENAI

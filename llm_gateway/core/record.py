@@ -1,0 +1,65 @@
+"""What is remembered of one call: the source of the access log, and of nothing that could hold a prompt or a secret."""
+
+from __future__ import annotations
+
+import attrs
+
+OK = "ok"
+CLIENT_GONE = "client_gone"
+CLIENT_STALLED = "client_stalled"
+UPSTREAM_ERROR = "upstream_error"
+TIMEOUT = "timeout"
+REFUSED = "refused"
+DRAINED = "drained"
+INTERNAL_ERROR = "internal_error"
+
+ENDINGS: dict[str, str] = {
+    OK: "the whole answer was handed to the client",
+    CLIENT_GONE: "the client closed its connection first; the provider's was closed at once",
+    CLIENT_STALLED: "the client read nothing for the idle time; both connections were closed",
+    UPSTREAM_ERROR: "the provider could not be reached, broke off, or answered with a status of 500 or more",
+    TIMEOUT: "one of the four clocks ran out",
+    REFUSED: "the gateway refused the call; no provider was asked",
+    DRAINED: "the gateway was stopping and the call outlived the drain timeout",
+    INTERNAL_ERROR: "a fault of the gateway's own",
+}
+"""Every way in which a call can end, and what it means."""
+
+
+@attrs.define
+class CallRecord:
+    """One call, filled in as it goes."""
+
+    request_id: str
+    method: str
+    path: str
+    """Without the query, which may hold a key."""
+    started_at: float
+    """Seconds since the epoch."""
+    started: float
+    """Seconds on the reactor's clock, for durations."""
+    client_request_id: str | None = None
+    """The client's own ``x-request-id``, cut to 128 printable characters."""
+    key: str | None = None
+    """The virtual key's name or fingerprint, never the key."""
+    provider: str | None = None
+    model: str | None = None
+    dialect: str | None = None
+    status: int | None = None
+    bytes_in: int = 0
+    """Bytes of the request's body."""
+    bytes_out: int = 0
+    """Bytes of the answer's body handed to the client's connection."""
+    first_byte_s: float | None = None
+    """Seconds until the answer's first byte went to the client."""
+    duration_s: float | None = None
+    ended: str | None = None
+    error: str | None = None
+    """The kind of the gateway's own error, if there was one."""
+
+
+def printable(text: str, limit: int = 128) -> str:
+    """
+    :return: ``text`` cut to ``limit`` characters, what a terminal or a log could trip over replaced by ``?``.
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

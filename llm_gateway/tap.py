@@ -1,0 +1,359 @@
+"""From options to a running gateway: the object graph is built here, once, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+import attrs
+from treq.client import HTTPClient
+from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
+from twisted.python import usage
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.iweb import IAgent
+from twisted.web.resource import IResource
+
+from llm_gateway import __version__
+from llm_gateway.config.load import load_configuration
+from llm_gateway.config.store import ConfigurationStore
+from llm_gateway.config.values import Configuration
+from llm_gateway.errors import ConfigurationError
+from llm_gateway.service import CannotListen, GatewayService, Parts, Signals
+from llm_gateway.settings import DEFAULT_PORT, Settings
+from llm_gateway.upstream.client import RelayClient
+from llm_gateway.upstream.prober import HealthBoard, Prober
+from llm_gateway.web.access_log import FORMATS, FileAccessLog
+from llm_gateway.web.app import GatewayApp
+from llm_gateway.web.grants import GrantBook
+from llm_gateway.web.live import LiveCalls
+from llm_gateway.wire.stock import BoundedSite
+
+DEFAULTS = Settings()
+
+
+class Options(usage.Options):
+    """The command line of ``twistd llmgateway``."""
+
+    synopsis = "[options]"
+    longdesc = """\
+A gateway between programs and LLM providers. Applications hold virtual keys; the real keys of OpenAI, Anthropic, DeepSeek
+and compatible providers stay here. Any SDK works by changing its base URL and its key. Try it with no key and no network:
+
+    twistd -n llmgateway --demo
+
+Environment: KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and --port, which win. Signals:
+SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway check" checks both files without starting.
+"""
+
+    optFlags = [
+        ["demo", None, "Answer from a built-in provider with example keys, on loopback: no real key, no network."],
+    ]
+
+    optParameters = [
+        ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
+        ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
+        ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
+        ["drain-timeout", None, DEFAULTS.drain_timeout_s, "Seconds that running calls get to finish after SIGTERM."],
+        ["health-interval", None, DEFAULTS.health_interval_s, "Seconds between two health checks; 0 for none."],
+        ["health-timeout", None, DEFAULTS.health_timeout_s, "Seconds that a provider has to answer one."],
+        ["reload-interval", None, DEFAULTS.reload_interval_s, "Seconds between two looks at the files; 0 for none."],
+        [
+            "access-log",
+            None,
+            None,
+            'File for a line per call, "-" for standard output, "none". [default: "-"; '
+            '"llmgateway-access.log" when daemonised]',
+        ],
+        ["access-log-format", None, DEFAULTS.access_log_format, "text or json."],
+        ["max-body-size", None, DEFAULTS.max_body_bytes, "Largest request body, in bytes."],
+        ["pool-size", None, DEFAULTS.pool_size, "Idle connections kept open to each provider."],
+        ["pool-idle", None, DEFAULTS.pool_idle_s, "Seconds that an idle connection is kept."],
+    ]
+
+    environ: Mapping[str, str] = os.environ
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listen: list[str] = []
+        self.settings = DEFAULTS
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Twisted endpoint to listen on instead of --port, such as tcp:8080:interface=127.0.0.1,
+        ssl:443:privateKey=key.pem:certKey=cert.pem, unix:/run/llmgateway.sock or systemd:domain=INET:index=0.
+        May be given several times."""
+        self.listen.append(endpoint)
+
+    opt_l = opt_listen
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"llm-gateway {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        :raises usage.UsageError: an option, an environment variable or a configuration file is wrong.
+        """
+        self.settings = Settings(
+            keys_file=self._keys_file(),
+            aiservices_file=self._aiservices_file(),
+            listen=self._listen(),
+            demo=bool(self["demo"]),
+            drain_timeout_s=self._number("drain-timeout", 0),
+            health_interval_s=self._number("health-interval", 0),
+            health_timeout_s=self._number("health-timeout", 0.001),
+            reload_interval_s=self._number("reload-interval", 0),
+            access_log=self._access_log(),
+            access_log_format=self._access_log_format(),
+            max_body_bytes=self._whole_number("max-body-size", 1),
+            pool_size=self._whole_number("pool-size", 0),
+            pool_idle_s=self._number("pool-idle", 0),
+        )
+        try:
+            loader(self.settings, self.environ)()
+        except ConfigurationError as error:
+            raise usage.UsageError(f"the configuration cannot be used.\n{error}") from error
+
+    def _keys_file(self) -> str:
+        named = self["keys"] or self.environ.get("KEYS_FILE")
+        if self["demo"] and not named:
+            from llm_gateway.demo.listener import demo_keys_file
+
+            return demo_keys_file()
+        return os.path.abspath(named or DEFAULTS.keys_file)
+
+    def _aiservices_file(self) -> str | None:
+        named = self["aiservices"] or self.environ.get("AISERVICES_FILE")
+        if named:
+            return os.path.abspath(named)
+        usual = os.path.abspath(DEFAULTS.aiservices_file or "")
+        return usual if os.path.exists(usual) and not self["demo"] else None
+
+    def _listen(self) -> tuple[str, ...]:
+        if self.listen and self["port"] is not None:
+            raise usage.UsageError("--port and --listen exclude each other; put the port into --listen.")
+        if self.listen:
+            for endpoint in self.listen:
+                _check_endpoint(endpoint)
+            return tuple(self.listen)
+        source, value = "--port", self["port"]
+        if value is None:
+            source, value = "GATEWAY_PORT", self.environ.get("GATEWAY_PORT") or str(DEFAULT_PORT)
+        if not (value.isascii() and value.isdigit() and int(value) <= 65535):
+            raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
+        return (f"tcp:{int(value)}" + (":interface=127.0.0.1" if self["demo"] else ""),)
+
+    def _number(self, name: str, least: float) -> float:
+        try:
+            value = float(self[name])
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= 1e9:
+            raise usage.UsageError(f"--{name} must be a number of at least {least:g}, not {self[name]!r}.")
+        return value
+
+    def _whole_number(self, name: str, least: int) -> int:
+        text = str(self[name])
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= 10**12):
+            raise usage.UsageError(f"--{name} must be a whole number of at least {least}, not {text!r}.")
+        return int(text)
+
+    def _access_log(self) -> str | None:
+        named: str | None = self["access-log"]
+        if named is None:
+            # A daemon has no standard output.
+            parent = getattr(self, "parent", None) or {}
+            named = "-" if parent.get("nodaemon", True) else "llmgateway-access.log"
+        if named == "none":
+            return None
+        return named if named == "-" else os.path.abspath(named)
+
+    def _access_log_format(self) -> str:
+        named: str = self["access-log-format"]
+        if named not in FORMATS:
+            raise usage.UsageError(f"--access-log-format must be {' or '.join(sorted(FORMATS))}, not {named!r}.")
+        return named
+
+
+@attrs.frozen
+class Gateway:
+    """A gateway ready to start."""
+
+    service: GatewayService
+    """Start it with a parent service; stop it and wait for the Deferred."""
+    resource: IResource
+    """What it serves, also for mounting in another site. Calls work while the service runs."""
+
+
+def makeService(options: Options) -> IService:
+    """For ``twistd`` and ``twist``: a service that opens no socket before it is started."""
+    from twisted.internet import reactor
+
+    def announce(urls: list[str]) -> None:
+        if options.settings.demo and urls:
+            print(demo_announcement(urls[0]), file=sys.__stdout__, flush=True)
+
+    gateway = make_gateway(
+        options.settings,
+        reactor,
+        environ=options.environ,
+        signals=ProcessSignals(reactor),
+        announce=announce,
+        service_class=_CommandService,
+    )
+    return gateway.service
+
+
+def make_gateway(
+    settings: Settings,
+    reactor: Any,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    make_agent: Callable[[float], IAgent] | None = None,
+    signals: Signals | None = None,
+    announce: Callable[[list[str]], None] | None = None,
+    service_class: type[GatewayService] = GatewayService,
+) -> Gateway:
+    """
+    :param reactor: runs everything; provides time, TCP and TLS.
+    :param make_agent: from a connect timeout in seconds to an agent; Twisted's own with a pool by default.
+    :param signals: the process's, where the gateway may take them over.
+    :raises ConfigurationError: the files cannot be used.
+    """
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = settings.pool_size
+    pool.cachedConnectionTimeout = settings.pool_idle_s
+    if make_agent is None:
+        make_agent = _stock_agents(reactor, pool)
+
+    def make_client(connect_s: float) -> HTTPClient:
+        return RelayClient(make_agent(connect_s))
+
+    load, companion = loader(settings, environ), None
+    if settings.demo:
+        from llm_gateway.demo.listener import DemoListener
+
+        companion = DemoListener(reactor)
+        read = load
+
+        def load() -> Configuration:
+            return companion.stand_in(read())
+
+    store = ConfigurationStore(load, reactor, settings.reload_interval_s)
+    grants, board, live = GrantBook(make_client), HealthBoard(), LiveCalls()
+    log = FileAccessLog(settings.access_log, settings.access_log_format) if settings.access_log else None
+    prober = None
+    if settings.health_interval_s:
+        prober = Prober(
+            lambda: grants.targets.values(),
+            board,
+            reactor,
+            time.time,
+            random.random,
+            interval_s=settings.health_interval_s,
+            timeout_s=settings.health_timeout_s,
+        )
+    app = GatewayApp(
+        grants=grants, live=live, board=board, log=log, clock=reactor, max_body_bytes=settings.max_body_bytes
+    )
+    resource = app.resource()
+    service = service_class(
+        Parts(
+            store=store,
+            grants=grants,
+            board=board,
+            prober=prober,
+            live=live,
+            access_log=log,
+            close_pool=pool.closeCachedConnections,
+            companion=companion,
+        ),
+        BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes),
+        [serverFromString(reactor, endpoint) for endpoint in settings.listen],
+        clock=reactor,
+        drain_timeout_s=settings.drain_timeout_s,
+        watch_files=settings.reload_interval_s > 0,
+        signals=signals,
+        announce=announce,
+    )
+    return Gateway(service, resource)
+
+
+def loader(settings: Settings, environ: Mapping[str, str]) -> Callable[[], Configuration]:
+    """
+    :return: reads both files anew each time; raises ``ConfigurationError``.
+    """
+    return lambda: load_configuration(settings.keys_file, settings.aiservices_file, environ)
+
+
+class ProcessSignals:
+    """The signals of a process that is the gateway's alone, as under twistd."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def on_hangup(self, call: Callable[[], object]) -> None:
+        self._install("SIGHUP", call)
+
+    def on_stop(self, call: Callable[[], object]) -> None:
+        self._install("SIGTERM", call)
+        self._install("SIGINT", call)
+
+    def _install(self, name: str, call: Callable[[], object]) -> None:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self._reactor.callFromThread(call)
+
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handle)
+
+
+def demo_announcement(url: str) -> str:
+    """
+    :return: what ``--demo`` prints: five lines, of which the curl commands work when pasted.
+    """
+    post, json_type = f"curl -sN -X POST {url}", "-H 'Content-Type: application/json'"
+    ask = '"messages":[{"role":"user","content":"Hello!"}]'
+    return "\n".join(
+        [
+            f"LLM gateway {__version__} at {url}, answering from its built-in demo provider (try {url}/health)",
+            f"  {post}/completions/chat -H 'Authorization: Bearer vk_user1_openai' {json_type} "
+            f'-d \'{{"model":"gpt-4o-mini",{ask}}}\'',
+            f"  {post}/chat/completions -H 'Authorization: Bearer vk_user2_anthropic' {json_type} "
+            f'-d \'{{"model":"claude-sonnet-4-5","max_tokens":200,{ask}}}\'',
+            f"  {post}/v1/chat/completions -H 'Authorization: Bearer vk_user3_deepseek' {json_type} "
+            f'-d \'{{"model":"deepseek-chat","stream":true,{ask}}}\'',
+            f"  SDKs: OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=vk_user1_openai, or ANTHROPIC_BASE_URL={url} "
+            f"ANTHROPIC_API_KEY=vk_user2_anthropic. Ctrl-C stops.",
+        ]
+    )
+
+
+class _CommandService(GatewayService):
+    """Where a port that is taken ends the process with one line rather than a traceback."""
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except CannotListen as error:
+            raise SystemExit(f"llmgateway: {error}") from error
+
+
+def _stock_agents(reactor: Any, pool: HTTPConnectionPool) -> Callable[[float], IAgent]:
+    policy = BrowserLikePolicyForHTTPS()
+    return lambda connect_s: Agent(reactor, policy, connectTimeout=connect_s, pool=pool)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    from twisted.internet import reactor
+
+    try:
+        serverFromString(reactor, endpoint)
+    except Exception as error:
+        raise usage.UsageError(f"--listen {endpoint!r} is not a Twisted endpoint that works: {error}") from error

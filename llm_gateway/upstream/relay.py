@@ -1,0 +1,124 @@
+"""Passing one provider's answer on to one client, at the client's pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from llm_gateway.core.framing import Framing
+from llm_gateway.core.masking import Mask
+from llm_gateway.upstream.sink import HeaderList, Sink
+
+TAIL_BYTES = 512
+"""How much of the answer's end is kept, to tell a stream that ended from one that was cut."""
+
+
+@implementer(IPushProducer)
+class Relay(Protocol):
+    """
+    The body protocol of one response.
+
+    Status and headers are held until there is a first piece of the body for the client, so that until then the attempt
+    can still fail cleanly and be answered for otherwise. The provider's transport is paused while the client's is full.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        status: int,
+        headers: HeaderList,
+        framing: Framing,
+        mask: Mask | None,
+        on_data: Callable[[], None],
+        on_end: Callable[[Failure], None],
+    ) -> None:
+        """
+        :param mask: keeps the real key out of the body; ``None`` where the body cannot be read, as when compressed.
+        :param on_data: called for every piece that comes.
+        :param on_end: called once, with the reason that Twisted gives for the end of the body.
+        """
+        self._sink = sink
+        self._status = status
+        self._headers = headers
+        self._framing = framing
+        self._mask = mask
+        self._on_data = on_data
+        self._on_end: Callable[[Failure], None] | None = on_end
+        self.begun = False
+        self.paused = False
+        self.tail = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._on_end is None:
+            return
+        self._on_data()
+        self.tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
+        piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
+        if piece:
+            if not self.begun:
+                self._begin()
+            self._sink.write(piece)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._on_end is not None:
+            self._on_end(reason)
+
+    def finish(self) -> None:
+        """The answer is whole: pass on what was held and end it."""
+        self._on_end = None
+        held = b"" if self._mask is None else self._mask.rest()
+        rest = (self._framing.feed(held) if held else b"") + self._framing.rest()
+        if not self.begun:
+            self._begin()
+        if rest:
+            self._sink.write(rest)
+        self._sink.unregisterProducer()
+        self._sink.finish()
+
+    def break_off(self, frame: bytes | None) -> None:
+        """
+        The answer will not become whole, and part of it has gone out.
+
+        :param frame: an error event to end a stream with; ``None`` where the body has no room for one.
+        """
+        self._on_end = None
+        self._sink.unregisterProducer()
+        if frame is None:
+            self._sink.cut()
+        else:
+            # A client that was given half an event drops it at the blank line, at the latest when it reads the JSON.
+            self._sink.write(b"\n\n" + frame if self._framing.inside else frame)
+            self._sink.finish()
+
+    def hang_up(self) -> None:
+        """Close the provider's connection; nothing more is passed on."""
+        self._on_end = None
+        if self.transport is not None:
+            # Twisted's own body transport has no abort; one that has it need not wait for unsent request bytes.
+            getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+
+    def pauseProducing(self) -> None:
+        """The client reads more slowly than the provider writes."""
+        self.paused = True
+        if self.transport is not None:
+            self.transport.pauseProducing()  # type: ignore[attr-defined]  # the body's transport is an IPushProducer
+
+    def resumeProducing(self) -> None:
+        """The client has caught up."""
+        self.paused = False
+        self._on_data()
+        if self.transport is not None:
+            self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above
+
+    def stopProducing(self) -> None:
+        """The client's connection is gone. Its request tells the one who settles the call, right after this."""
+        self.hang_up()
+
+    def _begin(self) -> None:
+        self.begun = True
+        self._sink.begin(self._status, self._headers)
+        self._sink.registerProducer(self, True)

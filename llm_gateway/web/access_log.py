@@ -1,0 +1,137 @@
+"""One line per call: what was asked of whom and how it ended; never a key, a prompt or an answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol, TextIO
+
+import msgspec
+from twisted.logger import Logger
+
+from llm_gateway.core.record import CallRecord
+
+_log = Logger()
+
+
+class AccessLog(Protocol):
+    """Where records of ended calls go."""
+
+    def write(self, record: CallRecord) -> None:
+        """Never fails: a full disk must not take calls down with it."""
+
+
+def as_json(record: CallRecord) -> str:
+    """
+    :return: one JSON object on one line, every field present, durations in seconds.
+    """
+    return msgspec.json.encode(
+        {
+            "time": _timestamp(record.started_at),
+            "request_id": record.request_id,
+            "client_request_id": record.client_request_id,
+            "key": record.key,
+            "provider": record.provider,
+            "model": record.model,
+            "dialect": record.dialect,
+            "method": record.method,
+            "path": record.path,
+            "status": record.status,
+            "duration_s": _rounded(record.duration_s),
+            "first_byte_s": _rounded(record.first_byte_s),
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
+            "ended": record.ended,
+            "error": record.error,
+        }
+    ).decode()
+
+
+def as_text(record: CallRecord) -> str:
+    """
+    :return: the same for people: fields that have a value, as ``name=value``, behind time, method, path and status.
+    """
+    named = {
+        "ended": record.ended,
+        "error": record.error,
+        "key": _quoted(record.key),
+        "provider": record.provider,
+        "model": _quoted(record.model),
+        "duration_s": _rounded(record.duration_s),
+        "first_byte_s": _rounded(record.first_byte_s),
+        "in": record.bytes_in,
+        "out": record.bytes_out,
+        "id": record.request_id,
+        "client_id": _quoted(record.client_request_id),
+    }
+    fields = " ".join(f"{name}={value}" for name, value in named.items() if value is not None)
+    status = "-" if record.status is None else record.status
+    return f"{_timestamp(record.started_at)} {record.method} {record.path} {status} {fields}"
+
+
+FORMATS: dict[str, Callable[[CallRecord], str]] = {"json": as_json, "text": as_text}
+
+
+class FileAccessLog:
+    """Lines to a file, or to standard output for the path ``-``."""
+
+    def __init__(self, path: str, format_name: str) -> None:
+        """
+        :param path: appended to; made if it is not there.
+        :param format_name: one of ``FORMATS``.
+        """
+        self._path = path
+        self._line = FORMATS[format_name]
+        self._file: TextIO | None = None
+        self._failing = False
+
+    def open(self) -> None:
+        """
+        Open the file, or open it again by its name after it was rotated away.
+
+        :raises OSError: it cannot be opened; the file that was open before stays in use.
+        """
+        if self._path == "-":
+            # Not sys.stdout, which twistd turns into entries of its own log.
+            self._file = sys.__stdout__
+            return
+        # Readable to the operator only: who calls which model how often is nobody else's business.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        before, self._file = self._file, os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+        if before is not None:
+            before.close()
+
+    def close(self) -> None:
+        """Close the file; lines after that are dropped."""
+        file, self._file = self._file, None
+        if file is not None and file is not sys.__stdout__:
+            file.close()
+
+    def write(self, record: CallRecord) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(self._line(record) + "\n")
+            self._file.flush()
+        except (OSError, ValueError) as error:
+            if not self._failing:
+                _log.error("The access log cannot be written, lines are lost: {error}", error=error)
+            self._failing = True
+        else:
+            self._failing = False
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
+def _quoted(value: str | None) -> str | None:
+    if value is None or (value and all(letter.isalnum() or letter in "-_.:/" for letter in value)):
+        return value
+    return msgspec.json.encode(value).decode()

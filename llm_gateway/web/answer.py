@@ -1,0 +1,79 @@
+"""Writing to the client: a provider's answer, or a refusal in the caller's dialect."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.web.server import Request
+
+from llm_gateway.errors import GatewayError
+from llm_gateway.web.context import CallContext, ICallContext
+
+
+class Answer:
+    """The client's side of a call, for an attempt to write to: a ``upstream.sink.Sink`` over a request."""
+
+    def __init__(self, request: Request, context: CallContext) -> None:
+        self._request = request
+        self._context = context
+        self._record = context.record
+
+    def begin(self, status: int, headers: list[tuple[bytes, list[bytes]]]) -> None:
+        request = self._request
+        request.setResponseCode(status)
+        for name, values in headers:
+            request.responseHeaders.setRawHeaders(name, values)
+        # Twisted would call an answer without a type text/html.
+        request.defaultContentType = None
+        self._record.status = status
+        self._record.first_byte_s = self._context.clock.seconds() - self._record.started
+
+    def write(self, piece: bytes) -> None:
+        self._record.bytes_out += len(piece)
+        self._request.write(piece)
+
+    def finish(self) -> None:
+        self._request.finish()
+
+    def cut(self) -> None:
+        # Without the chunk or the bytes that would complete the answer, so that the client knows.
+        self._request.loseConnection()
+
+    def abort(self) -> None:
+        # The channel's own close would wait for the client to read.
+        self._request.transport.abortConnection()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        self._request.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        # Once the connection is gone there is no channel left to unregister from.
+        if not self._request._disconnected:
+            self._request.unregisterProducer()
+
+
+def write_refusal(request: Request, context: CallContext, error: GatewayError) -> bytes:
+    """
+    Set status and headers of an answer that is the gateway's own error.
+
+    :return: the body to write.
+    """
+    body = context.dialect.error_body(error, context.request_id)
+    request.setResponseCode(error.http_status)
+    headers = request.responseHeaders
+    headers.setRawHeaders(b"content-type", [b"application/json"])
+    headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+    headers.setRawHeaders(b"x-gw-error", [error.kind.encode("ascii")])
+    headers.setRawHeaders(b"cache-control", [b"no-store"])
+    for name, value in error.headers.items():
+        headers.setRawHeaders(name.encode("ascii"), [value.encode("latin-1")])
+    context.record.status = error.http_status
+    context.record.bytes_out += len(body)
+    return body
+
+
+def refuse(request: Request, error: GatewayError, ended: str | None = None) -> None:
+    """Answer a request that a resource took over with the gateway's own error, and settle the call."""
+    context: CallContext = ICallContext(request)
+    request.write(write_refusal(request, context, error))
+    context.settle(ended or error.ended, error)
+    request.finish()

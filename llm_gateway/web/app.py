@@ -1,0 +1,150 @@
+"""The routes."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+from werkzeug.exceptions import NotFound as WerkzeugNotFound
+
+from llm_gateway.core.record import REFUSED
+from llm_gateway.errors import (
+    BadRequest,
+    CallerError,
+    Draining,
+    GatewayError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+)
+from llm_gateway.upstream.prober import HealthBoard
+from llm_gateway.web.access_log import AccessLog
+from llm_gateway.web.answer import write_refusal
+from llm_gateway.web.auth import AuthResource
+from llm_gateway.web.context import CallContext, ICallContext, Operation
+from llm_gateway.web.forward import METHODS, ForwardingResource
+from llm_gateway.web.front import FrontResource
+from llm_gateway.web.grants import GrantBook
+from llm_gateway.web.health import health_page, livez_page, readyz_page
+from llm_gateway.web.live import LiveCalls
+
+_log = Logger()
+
+_RELAYED = [method.decode("ascii") for method in METHODS]
+
+
+class GatewayApp:
+    """Maps paths to operations; what an operation does is the resource tree's business."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        *,
+        grants: GrantBook,
+        live: LiveCalls,
+        board: HealthBoard,
+        log: AccessLog | None,
+        clock: IReactorTime,
+        max_body_bytes: int,
+    ) -> None:
+        self._grants = grants
+        self._live = live
+        self._board = board
+        self._log = log
+        self._clock = clock
+        self._relay = AuthResource(grants, live, ForwardingResource(grants, live, clock, max_body_bytes))
+
+    def resource(self) -> IResource:
+        """
+        :return: the root to serve, or to mount in another program's tree.
+        """
+        return FrontResource(self.app.resource(), self._grants, self._clock, self._log)
+
+    # Calls to providers
+
+    @app.route("/completions/chat", methods=["POST"])
+    @app.route("/chat/completions", methods=["POST"])
+    def native(self, request: Request) -> IResource:
+        return self._operation(request, Operation.NATIVE)
+
+    @app.route("/v1/<path:rest>", methods=_RELAYED)
+    @app.route("/v1beta/<path:rest>", methods=_RELAYED)
+    def versioned(self, request: Request, rest: str) -> IResource:
+        return self._operation(request, Operation.VERSIONED)
+
+    @app.route("/responses", methods=_RELAYED, defaults={"rest": ""})
+    @app.route("/responses/<path:rest>", methods=_RELAYED)
+    @app.route("/messages", methods=_RELAYED, defaults={"rest": ""})
+    @app.route("/messages/<path:rest>", methods=_RELAYED)
+    @app.route("/models", methods=_RELAYED, defaults={"rest": ""})
+    @app.route("/models/<path:rest>", methods=_RELAYED)
+    @app.route("/embeddings", methods=_RELAYED, defaults={"rest": ""})
+    def unversioned(self, request: Request, rest: str) -> IResource:
+        return self._operation(request, Operation.ROOT)
+
+    @app.route("/p/<provider>/", methods=_RELAYED, defaults={"rest": ""})
+    @app.route("/p/<provider>/<path:rest>", methods=_RELAYED)
+    def raw(self, request: Request, provider: str, rest: str) -> IResource:
+        return self._operation(request, Operation.RAW)
+
+    def _operation(self, request: Request, operation: Operation) -> IResource:
+        ICallContext(request).operation = operation
+        return self._relay
+
+    # The gateway's own pages
+
+    @app.route("/health", methods=["GET"])
+    def health(self, request: Request) -> bytes:
+        return health_page(request, self._board)
+
+    @app.route("/livez", methods=["GET"])
+    def livez(self, request: Request) -> bytes:
+        return livez_page(request)
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(self, request: Request) -> bytes:
+        return readyz_page(request, self._live)
+
+    # Errors: here and nowhere else they become answers, except those of a call that a provider has
+
+    @app.handle_errors(GatewayError)
+    def refused(self, request: Request, failure: Failure) -> bytes:
+        error = cast(GatewayError, failure.value)
+        context: CallContext = ICallContext(request)
+        body = write_refusal(request, context, error)
+        context.settle(REFUSED if isinstance(error, (CallerError, Draining)) else error.ended, error)
+        return body
+
+    @app.handle_errors(HTTPException)
+    def not_routed(self, request: Request, failure: Failure) -> bytes:
+        return self.refused(request, Failure(_from_werkzeug(request, cast(HTTPException, failure.value))))
+
+    @app.handle_errors(Exception)
+    def broken(self, request: Request, failure: Failure) -> bytes:
+        context: CallContext = ICallContext(request)
+        _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=context.request_id)
+        return self.refused(request, Failure(InternalError("The gateway failed to handle this call.")))
+
+
+def _from_werkzeug(request: Request, error: HTTPException) -> GatewayError:
+    path = ICallContext(request).record.path
+    if isinstance(error, WerkzeugNotFound):
+        return NotFound(f"There is nothing at {path}. Calls go to /v1/..., /p/{{provider}}/... or /chat/completions.")
+    if isinstance(error, WerkzeugMethodNotAllowed):
+        allowed = ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"}))
+        if request.method == b"OPTIONS":
+            return _Options("", status=204, headers={"allow": allowed})
+        return MethodNotAllowed(f"{path} takes {allowed}.", headers={"allow": allowed})
+    return BadRequest(f"{error.name}.", status=error.code)
+
+
+class _Options(CallerError):
+    """Not an error at all: the answer to OPTIONS, which has no body, only ``allow``."""

@@ -1,0 +1,71 @@
+"""What is known of one request while it is being answered."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import Attribute, Interface, implementer
+
+from llm_gateway.core.dialects import Dialect
+from llm_gateway.core.record import CallRecord
+from llm_gateway.errors import GatewayError
+from llm_gateway.web.access_log import AccessLog
+from llm_gateway.web.grants import Grant
+
+
+class Operation(Enum):
+    """How the rest of a path is turned into a provider's URL; the value is how many leading segments are ours."""
+
+    NATIVE = None
+    """The provider's own URL from ``aiservices.json``, whatever the dialect."""
+    ROOT = 0
+    """All of the path goes below the base URL: ``/responses``."""
+    VERSIONED = 1
+    """The path without its version: ``/v1/responses``."""
+    RAW = 2
+    """The path without ``/p/{provider}``."""
+
+
+class ICallContext(Interface):
+    """A request's :class:`CallContext`, kept with the request as one of its components."""
+
+    request_id = Attribute("the gateway's own id of the call")
+
+
+@implementer(ICallContext)
+@attrs.define
+class CallContext:
+    """One request's way through the resource tree."""
+
+    request_id: str
+    dialect: Dialect
+    """The caller's, which refusals are written in."""
+    path: bytes
+    """As the client wrote it, from the gateway's root, without the query."""
+    query: bytes
+    """As the client wrote it, without a virtual key."""
+    query_key: bytes | None
+    record: CallRecord
+    clock: IReactorTime
+    log: AccessLog | None
+    operation: Operation = Operation.ROOT
+    grant: Grant | None = None
+    settled: bool = False
+
+    def settle(self, ended: str, error: GatewayError | None = None) -> None:
+        """
+        Close the record and write it. Every way out of a call leads here; only the first one counts.
+
+        :param ended: one of ``core.record.ENDINGS``.
+        """
+        if self.settled:
+            return
+        self.settled = True
+        self.record.ended = ended
+        if error is not None:
+            self.record.error = error.kind
+        self.record.duration_s = self.clock.seconds() - self.record.started
+        if self.log is not None:
+            self.log.write(self.record)

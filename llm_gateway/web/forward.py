@@ -1,0 +1,187 @@
+"""From a request with a grant to a provider's answer."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from llm_gateway.core.paths import checked_suffix, without_parameter
+from llm_gateway.core.peek import peek
+from llm_gateway.core.record import CLIENT_GONE
+from llm_gateway.errors import (
+    GatewayError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ProviderNotConfigured,
+    RequestTooLarge,
+    WrongDialect,
+    WrongProvider,
+)
+from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
+from llm_gateway.upstream.bodies import BytesBody, spooled_body
+from llm_gateway.upstream.targets import Target
+from llm_gateway.web.answer import Answer, refuse
+from llm_gateway.web.context import CallContext, ICallContext, Operation
+from llm_gateway.web.grants import Grant, GrantBook
+from llm_gateway.web.live import LiveCalls
+
+_log = Logger()
+
+METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
+"""What is relayed. OPTIONS is answered here; TRACE and CONNECT are for nobody behind a gateway."""
+
+IN_MEMORY_BYTES = 1_048_576
+"""A request's body up to this size is sent from memory, a larger one from the file that it was spooled to."""
+
+
+class ForwardingResource(Resource):
+    """Relays a granted request to the grant's provider."""
+
+    isLeaf = True
+
+    def __init__(self, grants: GrantBook, live: LiveCalls, clock: IReactorTime, max_body_bytes: int) -> None:
+        super().__init__()
+        self._grants = grants
+        self._live = live
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+
+    def render(self, request: Request) -> bytes | int:
+        """
+        :raises GatewayError: the call cannot be sent; no provider was asked.
+        """
+        context: CallContext = ICallContext(request)
+        assert context.grant is not None
+        if request.method not in METHODS:
+            raise MethodNotAllowed(
+                f"This path takes {', '.join(method.decode() for method in METHODS)}.",
+                headers={"allow": ", ".join(method.decode() for method in METHODS)},
+            )
+        target = self._target(context, context.grant)
+        call = self._provider_call(request, context, context.grant, target)
+        # Where the path speaks one dialect and the provider another, this is the place for a translator: around the
+        # answer, which is a Sink like any other, and around the body above.
+        answer = Answer(request, context)
+        attempt = Attempt(call, target.client, self._clock, answer, target.dialect, context.request_id)
+        self._run(request, context, attempt)
+        return NOT_DONE_YET
+
+    def _target(self, context: CallContext, grant: Grant) -> Target:
+        target = grant.target
+        if target is None:
+            raise ProviderNotConfigured(
+                f"The key's provider {grant.key.provider!r} is not configured in this gateway. Tell its operator."
+            )
+        if context.operation is Operation.RAW:
+            asked = context.path.split(b"/")[2].decode("utf-8", "replace")
+            if asked != target.provider.name:
+                if asked not in self._grants.targets:
+                    raise NotFound(f"This gateway has no provider {asked[:64]!r}.")
+                raise WrongProvider(f"This key may use provider {target.provider.name!r} only, not {asked!r}.")
+        elif context.operation is not Operation.NATIVE and context.dialect is not target.dialect:
+            raise WrongDialect(
+                f"This path speaks {context.dialect.title} and the key's provider {target.provider.name!r} speaks "
+                f"{target.dialect.title}. Use its own path, or /p/{target.provider.name}/."
+            )
+        return target
+
+    def _provider_call(self, request: Request, context: CallContext, grant: Grant, target: Target) -> ProviderCall:
+        context.record.dialect = target.dialect.name
+        query = context.query
+        if b"key" in query or b"%" in query:
+            query = self._without_virtual_keys(query)
+        if context.operation is Operation.NATIVE:
+            url = target.native_url(query)
+        else:
+            url = target.url_for(checked_suffix(_below(context.path, context.operation)), query)
+        provider = target.provider
+        return ProviderCall(
+            provider=provider.name,
+            method=request.method.decode("ascii"),
+            url=url,
+            headers=target.headers_for(list(request.requestHeaders.getAllRawHeaders()), grant.key.api_key),
+            body=self._body(request, context),
+            secret=grant.key.api_key.reveal().encode("latin-1"),
+            timeouts=provider.timeouts,
+        )
+
+    def _without_virtual_keys(self, query: bytes) -> bytes:
+        """A key that somebody put into ``?key=`` where it was not looked for must not travel on either."""
+        stripped = without_parameter(query, b"key")
+        if stripped == query:
+            return query
+        values = [unquote_to_bytes(pair.partition(b"=")[2]) for pair in query.split(b"&")]
+        return stripped if any(self._grants.find(value) for value in values) else query
+
+    def _body(self, request: Request, context: CallContext) -> IBodyProducer | None:
+        content: BinaryIO = request.content
+        size = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        context.record.bytes_in = size
+        if size > self._max_body_bytes:
+            raise too_large(self._max_body_bytes)
+        if not size:
+            return None
+        is_json = b"json" in (request.getHeader(b"content-type") or b"").lower()
+        if size <= IN_MEMORY_BYTES:
+            body = content.read()
+            if is_json:
+                context.record.model, _ = peek(body)
+            return BytesBody(body)
+        if is_json:
+            # Mapped, not read: the two fields are wanted, not a copy of the rest.
+            with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+                context.record.model, _ = peek(view)
+        return spooled_body(content)
+
+    def _run(self, request: Request, context: CallContext, attempt: Attempt) -> None:
+        self._live.enter(attempt)
+        finished = request.notifyFinish()
+        running = attempt.run()
+
+        def client_left(_reason: Failure) -> None:
+            running.cancel()
+
+        def over(outcome: Outcome) -> None:
+            context.settle(outcome.ended, outcome.error)
+
+        def failed(failure: Failure) -> None:
+            error = failure.value
+            if not isinstance(error, GatewayError):
+                _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=context.request_id)
+                error = InternalError("The gateway failed to handle this call.")
+            if request._disconnected:
+                context.settle(CLIENT_GONE, error)
+            else:
+                refuse(request, error)
+
+        def leave(result: Any) -> Any:
+            self._live.leave(attempt)
+            return result
+
+        finished.addErrback(client_left)
+        settled: Deferred[Any] = running.addCallbacks(over, failed)
+        settled.addBoth(leave)
+        settled.addErrback(lambda failure: _log.failure("Call {request_id}", failure, request_id=context.request_id))
+
+
+def too_large(limit: int) -> RequestTooLarge:
+    """The refusal of a body over the limit."""
+    return RequestTooLarge(f"The request's body is larger than {limit} bytes, which is all that this gateway takes.")
+
+
+def _below(path: bytes, operation: Operation) -> bytes:
+    """The path without the leading segments that are ours."""
+    segments: int = operation.value
+    return b"/" + path.split(b"/", segments + 1)[-1] if path.count(b"/") > segments else b""

@@ -1,0 +1,103 @@
+"""The root of the resource tree: what every request gets before it is routed."""
+
+from __future__ import annotations
+
+import os
+import time
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
+from llm_gateway.core.paths import dialect_of, without_parameter
+from llm_gateway.core.record import CallRecord, printable
+from llm_gateway.errors import BadRequest
+from llm_gateway.web.access_log import AccessLog
+from llm_gateway.web.answer import refuse
+from llm_gateway.web.context import CallContext, ICallContext
+from llm_gateway.web.grants import GrantBook
+
+
+class FrontResource(Resource):
+    """Gives a request its id and its context, takes a key out of its URL, and hands it to the router."""
+
+    isLeaf = True
+
+    def __init__(self, router: IResource, grants: GrantBook, clock: IReactorTime, log: AccessLog | None) -> None:
+        """
+        :param router: the Klein app's resource.
+        """
+        super().__init__()
+        self._router = router
+        self._grants = grants
+        self._clock = clock
+        self._log = log
+
+    def render(self, request: Request) -> bytes | int:
+        context = self._context(request)
+        request.setComponent(ICallContext, context)
+        request.responseHeaders.setRawHeaders(b"x-gw-request-id", [context.request_id.encode("ascii")])
+        request.responseHeaders.removeHeader(b"server")
+        if not _decodable(request):
+            # Klein would answer this one itself, and not in JSON.
+            refuse(request, BadRequest("The path and the Host header must be UTF-8."))
+            return b""
+        return self._router.render(request)
+
+    def _context(self, request: Request) -> CallContext:
+        path, _, query = request.uri.partition(b"?")
+        # Mounted below somebody else's root, the segments that led here are not ours.
+        above = len(request.prepath or ())
+        if above:
+            path = b"/" + b"/".join(path.split(b"/")[above + 1 :])
+        headers = request.requestHeaders
+        dialect = self._dialect(request.method, path, headers.hasHeader(b"anthropic-version"))
+        query_key = None
+        if dialect is GEMINI and query:
+            query_key, query = _take_key(request, query)
+        client_id = request.getHeader(b"x-request-id")
+        record = CallRecord(
+            request_id=os.urandom(12).hex(),
+            method=printable(request.method.decode("latin-1"), 16),
+            path=printable(path.decode("latin-1"), 512),
+            started_at=time.time(),
+            started=self._clock.seconds(),
+            client_request_id=None if client_id is None else printable(client_id.decode("latin-1")),
+        )
+        return CallContext(
+            request_id=record.request_id,
+            dialect=dialect,
+            path=path,
+            query=query,
+            query_key=query_key,
+            record=record,
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _dialect(self, method: bytes, path: bytes, anthropic_version: bool) -> Dialect:
+        if path.startswith(b"/p/"):
+            target = self._grants.targets.get(path.split(b"/", 3)[2].decode("utf-8", "replace"))
+            return DIALECTS["openai"] if target is None else target.dialect
+        return dialect_of(method, path, anthropic_version=anthropic_version)
+
+
+def _take_key(request: Request, query: bytes) -> tuple[bytes | None, bytes]:
+    """Take ``key`` out of the query, and out of the request too: others may log its URI."""
+    stripped = without_parameter(query, b"key")
+    if stripped == query:
+        return None, query
+    keys = (request.args or {}).pop(b"key", None)
+    request.uri = request.path + (b"?" + stripped if stripped else b"")
+    return (keys[0] if keys else None), stripped
+
+
+def _decodable(request: Request) -> bool:
+    try:
+        unquote_to_bytes(request.path).decode("utf-8")
+        request.getRequestHostname().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

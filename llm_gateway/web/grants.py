@@ -1,0 +1,53 @@
+"""What a virtual key opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from treq.client import HTTPClient
+
+from llm_gateway.config.values import Configuration, VirtualKey
+from llm_gateway.upstream.targets import Target
+
+
+@attrs.frozen
+class Grant:
+    """A resolved virtual key."""
+
+    key: VirtualKey
+    target: Target | None
+    """The provider that it leads to; ``None`` while ``aiservices.json`` has none of that name."""
+
+
+class GrantBook:
+    """
+    Every virtual key of the current configuration, ready for use.
+
+    A new configuration replaces the whole book between two calls. A call keeps the grant that it began with.
+    """
+
+    def __init__(self, make_client: Callable[[float], HTTPClient]) -> None:
+        """
+        :param make_client: from a connect timeout in seconds to the client that calls a provider.
+        """
+        self._make_client = make_client
+        self._configuration = Configuration(providers={}, keys={}, warnings=(), files=())
+        self.targets: dict[str, Target] = {}
+        self._grants: dict[bytes, Grant] = {}
+
+    def use(self, configuration: Configuration) -> None:
+        """Replace what the keys open."""
+        targets = {
+            name: Target(provider, self._make_client(provider.timeouts.connect_s))
+            for name, provider in configuration.providers.items()
+        }
+        grants = {digest: Grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
+        self._configuration, self.targets, self._grants = configuration, targets, grants
+
+    def find(self, presented: bytes) -> Grant | None:
+        """
+        :param presented: a key as a client sent it.
+        """
+        key = self._configuration.key_for(presented)
+        return None if key is None else self._grants[key.digest]

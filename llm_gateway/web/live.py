@@ -1,0 +1,61 @@
+"""The calls that are being answered now, and waiting for the last of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+
+from llm_gateway.errors import Draining, GatewayError
+
+
+class Stoppable(Protocol):
+    """A running call."""
+
+    def stop(self, error: GatewayError) -> None:
+        """End it with this error, in whatever way is still possible."""
+
+
+class LiveCalls:
+    """A call is in here from the moment a provider is asked until it is settled."""
+
+    def __init__(self) -> None:
+        self._calls: set[Stoppable] = set()
+        self._waiting: list[Deferred[None]] = []
+        self.draining = False
+        """Whether new calls are refused."""
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def refuse_while_draining(self) -> None:
+        """
+        :raises Draining: the gateway is stopping.
+        """
+        if self.draining:
+            raise Draining("The gateway is restarting. Send the call again.")
+
+    def enter(self, call: Stoppable) -> None:
+        self._calls.add(call)
+
+    def leave(self, call: Stoppable) -> None:
+        self._calls.discard(call)
+        if not self._calls:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+    def drained(self) -> Deferred[None]:
+        """
+        :return: fires when no call is left; cancelling it stops the waiting only.
+        """
+        if not self._calls:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def stop_all(self) -> None:
+        """End every call now."""
+        for call in list(self._calls):
+            call.stop(Draining("The gateway is restarting and could wait no longer. Send the call again."))

@@ -1,0 +1,235 @@
+"""Twisted's own HTTP server with bounds: on the size of a request, and on how long a silent peer is believed in."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+MAX_HEADERS = 200
+MAX_HEADER_BYTES = 65_536
+"""Request line and headers together. Coding agents send long lists of betas; 8 KB, as elsewhere, is not always enough."""
+
+IDLE_S = 120.0
+"""How long a connection may be silent between requests and within one; longer than load balancers usually wait."""
+
+SPOOL_BYTES = 1_048_576
+"""A longer request body goes to a temporary file that has no name and goes away with the request."""
+
+LINGER_S = 10.0
+LINGER_BYTES = 67_108_864
+"""How long and how much of a refused body is read and dropped. A client that is cut off while it is still sending gets
+a reset, and with it loses the refusal that it has not read yet."""
+
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 20, 3
+"""A client that vanished without a word is noticed after two minutes, even while nothing is written to it."""
+
+HANG_UP_S = 10.0
+"""How long clients get at the end to read what was written to them."""
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection whose headers are bounded, and which says why when it refuses a request."""
+
+    maxHeaders = MAX_HEADERS
+    totalHeadersSize = MAX_HEADER_BYTES
+    MAX_LENGTH = MAX_HEADER_BYTES
+
+    site: BoundedSite
+    _line_too_long = False
+
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        _notice_vanished_peer(self.transport)
+        self.site.channels.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.site.channel_gone(self)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._line_too_long = True
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own answer has neither a body nor a length. This one comes before any routing, so that its dialect
+        # can only be guessed: OpenAI's, which most clients read.
+        too_many = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        if self._line_too_long or too_many:
+            status, kind = b"431 Request Header Fields Too Large", b"headers_too_large"
+            message = b"The request line and headers are over the limit of %d headers and %d bytes." % (
+                self.maxHeaders,
+                self.totalHeadersSize,
+            )
+        else:
+            status, kind, message = b"400 Bad Request", b"bad_request", b"The request is not valid HTTP/1.1."
+        body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (message, kind)
+        assert self.transport is not None
+        self.transport.write(
+            b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Gw-Error: %b\r\n"
+            b"Connection: close\r\n\r\n%b" % (status, len(body), kind, body)
+        )
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+
+class BoundedRequest(Request):
+    """
+    A request whose body is bounded.
+
+    One over the limit is rendered at once, without its body and with ``body_refused`` set, for the resource to answer;
+    what still comes of the body is dropped for a while so that the client gets to read that answer.
+    """
+
+    body_refused = False
+    _body_bytes = 0
+    _body_whole = False
+    _finish_waits = False
+    _linger: IDelayedCall | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length <= SPOOL_BYTES:
+            self.content = BytesIO()
+        else:
+            self.content = cast(BinaryIO, SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115  # closed by Twisted
+        if length is not None and length > self._site.max_body_bytes:
+            self._refuse_body()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self.body_refused:
+            if self._body_bytes > self._site.max_body_bytes + LINGER_BYTES:
+                self._stop_lingering()
+        elif self._body_bytes > self._site.max_body_bytes:
+            self._refuse_body()
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if not self.body_refused:
+            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+            return
+        self._body_whole = True
+        if self._finish_waits:
+            self.finish()
+
+    def finish(self) -> None:
+        if self.body_refused and not self._body_whole:
+            # All of the answer has been written, it has a length; now let the client finish sending.
+            self._finish_waits = True
+            self._linger = self._site.reactor.callLater(LINGER_S, self._stop_lingering)
+            return
+        self._cancel_linger()
+        super().finish()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._cancel_linger()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    @property
+    def _site(self) -> BoundedSite:
+        return self.channel.site
+
+    def _refuse_body(self) -> None:
+        self.body_refused = True
+        self.content.close()
+        self.content = BytesIO()
+        channel = self.channel
+        # A client that asked first is not told to go on.
+        self.requestHeaders.removeHeader(b"expect")
+        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        channel.persistent = 0
+        super().requestReceived(channel._command, channel._path, channel._version)  # type: ignore[no-untyped-call]
+
+    def _stop_lingering(self) -> None:
+        self._cancel_linger()
+        if self.channel is not None:
+            self.channel.loseConnection()
+
+    def _cancel_linger(self) -> None:
+        linger, self._linger = self._linger, None
+        if linger is not None and linger.active():
+            linger.cancel()
+
+
+class BoundedSite(Site):
+    """A ``Site`` with bounds that keeps no log of its own and can hang up on everybody."""
+
+    protocol = BoundedChannel  # type: ignore[assignment]  # without the wrapper that could switch to HTTP/2
+    requestFactory = BoundedRequest
+
+    def __init__(self, resource: IResource, *, reactor: IReactorTime, max_body_bytes: int) -> None:
+        super().__init__(resource, reactor=reactor, timeout=IDLE_S, parsePOSTFormSubmission=False)
+        self.max_body_bytes = max_body_bytes
+        self.channels: set[BoundedChannel] = set()
+        self._all_gone: list[Deferred[None]] = []
+
+    def hang_up(self) -> Deferred[None]:
+        """
+        Close every connection once what was written to it has been read, and at the latest after ``HANG_UP_S``.
+
+        :return: fires when all are closed.
+        """
+        if not self.channels:
+            return succeed(None)
+        for channel in list(self.channels):
+            channel.loseConnection()  # type: ignore[no-untyped-call]
+        gone: Deferred[None] = Deferred()
+        self._all_gone.append(gone)
+        deadline = self.reactor.callLater(HANG_UP_S, self._abort_all)
+
+        def cancel_deadline(result: None) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return gone.addCallback(cancel_deadline)
+
+    def channel_gone(self, channel: BoundedChannel) -> None:
+        self.channels.discard(channel)
+        if not self.channels:
+            waiting, self._all_gone = self._all_gone, []
+            for each in waiting:
+                each.callback(None)
+
+    def startFactory(self) -> None:
+        """Twisted's would open a log and start a clock for its lines."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def log(self, request: Any) -> None:
+        """The gateway has an access log of its own."""
+
+    def acceptableProtocols(self) -> Sequence[bytes]:
+        return [b"http/1.1"]
+
+    def _abort_all(self) -> None:
+        for channel in list(self.channels):
+            assert channel.transport is not None
+            channel.transport.abortConnection()
+
+
+def _notice_vanished_peer(transport: Any) -> None:
+    """Have the kernel ask a silent peer whether it still lives; not every transport and system can."""
+    if not hasattr(transport, "setTcpKeepAlive"):
+        return
+    transport.setTcpKeepAlive(1)
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if not isinstance(handle, socket.socket):
+        return
+    for option, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        if hasattr(socket, option):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
