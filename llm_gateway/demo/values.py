@@ -1,0 +1,144 @@
+"""What passes between the demo provider's dialects, its script and its resources."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+
+class Trouble(enum.Enum):
+    """A failure that no status code tells: it happens to the connection."""
+
+    MIDSTREAM = "midstream"
+    """The connection closes when part of the answer is out."""
+    STALL = "stall"
+    """The answer stops coming and the connection stays open."""
+
+
+class Refused(Exception):
+    """The call ends in an error of the provider's; each dialect has its own shape for it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        :param param: the request's field that is wrong; shown by OpenAI's dialect only.
+        :param code: OpenAI's machine-readable name for the error.
+        """
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+@attrs.frozen
+class Query:
+    """One call, authorised and routed."""
+
+    provider: str
+    """The provider that is played, as people write it."""
+    body: bytes
+    content_type: str
+    tail: str
+    """What follows the route in the path, such as a model's id."""
+    number: int
+    """Which call this is since the start, from 1; ids are made from it."""
+    now_s: int
+    """Unix time."""
+
+
+@attrs.frozen
+class Whole:
+    """An answer that is sent at once."""
+
+    body: bytes
+    content_type: str = "application/json"
+    trouble: Trouble | None = None
+
+
+@attrs.frozen
+class Streamed:
+    """An answer of server-sent events, one beat after the other."""
+
+    beats: Iterator[bytes]
+    """Each is one or more whole events, written together."""
+    trouble: Trouble | None = None
+
+
+@attrs.frozen
+class Tool:
+    """A function that the caller offers."""
+
+    name: str
+    schema: Mapping[str, Any]
+    """JSON Schema of its arguments."""
+    description: str = ""
+
+
+@attrs.frozen
+class ToolResult:
+    """What a tool that was called before has answered."""
+
+    name: str
+    text: str
+
+
+@attrs.frozen
+class Ask:
+    """A conversation that waits for the next answer, whatever dialect it came in."""
+
+    provider: str
+    model: str
+    said: str
+    """The text of the last message of the user's."""
+    input_tokens: int
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    """``auto``, ``none``, ``any``, or ``=`` and the name of the tool that must be called."""
+    parallel_tool_calls: bool = True
+    tool_results: tuple[ToolResult, ...] = ()
+    """Those that the conversation ends with."""
+    json_schema: Mapping[str, Any] | None = None
+    """The schema that the answer must have; empty where any object will do."""
+    max_tokens: int | None = None
+
+
+@attrs.frozen
+class ToolCall:
+    """A tool that the answer calls."""
+
+    name: str
+    arguments: str
+    """A JSON object."""
+    fragments: tuple[str, ...]
+    """The arguments as a stream sends them."""
+
+
+@attrs.frozen
+class Reply:
+    """What the provider says next: text, or calls of tools."""
+
+    pieces: tuple[str, ...]
+    """The text, cut as a stream sends it."""
+    calls: tuple[ToolCall, ...]
+    input_tokens: int
+    output_tokens: int
+    """One for every piece and fragment, so that it agrees with what was sent."""
+    was_cut: bool = False
+    """Whether ``max_tokens`` ended it."""
+    trouble: Trouble | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
