@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from treq.client import HTTPClient
@@ -33,7 +33,7 @@ from llm_gateway.web.access_log import FORMATS, FileAccessLog
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.wire.stock import BoundedSite
+from llm_gateway.wire.stock import BoundedSite, QuietPool
 
 DEFAULTS = Settings()
 
@@ -43,8 +43,9 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = """\
-A gateway between programs and LLM providers. Applications hold virtual keys; the real keys of OpenAI, Anthropic, DeepSeek
-and compatible providers stay here. Any SDK works by changing its base URL and its key. Try it with no key and no network:
+A gateway between programs and LLM providers. Applications hold virtual keys; the real keys of OpenAI, Anthropic,
+DeepSeek and compatible providers stay here. Any SDK works by changing its base URL and its key. Try it with no key and
+no network:
 
     twistd -n llmgateway --demo
 
@@ -52,11 +53,11 @@ Environment: KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --ais
 SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway check" checks both files without starting.
 """
 
-    optFlags = [
+    optFlags: ClassVar = [
         ["demo", None, "Answer from a built-in provider with example keys, on loopback: no real key, no network."],
     ]
 
-    optParameters = [
+    optParameters: ClassVar = [
         ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
         ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
         ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
@@ -227,9 +228,7 @@ def make_gateway(
     :param signals: the process's, where the gateway may take them over.
     :raises ConfigurationError: the files cannot be used.
     """
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = settings.pool_size
-    pool.cachedConnectionTimeout = settings.pool_idle_s
+    pool = QuietPool(reactor, settings.pool_size, settings.pool_idle_s)
     if make_agent is None:
         make_agent = _stock_agents(reactor, pool)
 

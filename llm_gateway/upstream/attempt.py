@@ -121,18 +121,22 @@ class Attempt:
 
     def _answered(self, response: IResponse) -> None:
         self._sending = None
-        headers = answer_headers(response.headers, self._call.secret)
+        call = self._call
+        headers = [each for each in answer_headers(response.headers, call.secret) if each[0] != b"content-length"]
         self._content_type = _first(response.headers, b"content-type").lower()
         encoded = _first(response.headers, b"content-encoding").lower() not in (b"", b"identity")
         self._streaming = self._content_type.startswith(b"text/event-stream") and not encoded
         framing: Framing = WholeEvents() if self._streaming else Unframed()
         if self._content_type.startswith(b"text/event-stream"):
             # Without a length, since a stream may have to be ended with an event of our own.
-            headers = [each for each in headers if each[0] not in EVENT_STREAM_HEADERS and each[0] != b"content-length"]
+            headers = [each for each in headers if each[0] not in EVENT_STREAM_HEADERS]
             headers += [(name, [value]) for name, value in EVENT_STREAM_HEADERS.items()]
+        elif isinstance(response.length, int) and call.method != "HEAD":
+            # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
+            headers.append((b"content-length", [b"%d" % response.length]))
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
-        mask = Mask(self._call.secret) if self._call.secret and not encoded else None
+        mask = Mask(call.secret) if call.secret and not encoded else None
         self._relay = Relay(self._sink, response.code, headers, framing, mask, self._byte_came, self._body_ended)
         response.deliverBody(self._relay)
 

@@ -41,8 +41,7 @@ def spooled_body(body: BinaryIO) -> IBodyProducer:
     :param body: an open file at its start; the one who opened it closes it.
     :return: a producer that reads no faster than the provider takes it.
     """
-    producer = FileBodyProducer(_KeptOpen(body), readSize=CHUNK_BYTES)
-    return producer
+    return FileBodyProducer(_KeptOpen(body), readSize=CHUNK_BYTES)
 
 
 class _KeptOpen:

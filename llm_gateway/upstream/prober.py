@@ -133,7 +133,7 @@ class Prober:
     def _probe(self, target: Target) -> Deferred[None]:
         provider = target.provider
         began = self._clock.seconds()
-        asked: Deferred[IResponse] = maybeDeferred(
+        asked: Deferred[Any] = maybeDeferred(
             target.client.request,
             provider.health.method,
             provider.health.url.encode("ascii"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IPushProducer
+from typing import cast
+
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.web.server import Request
 
 from llm_gateway.errors import GatewayError
-from llm_gateway.web.context import CallContext, ICallContext
+from llm_gateway.web.context import CallContext, context_of
 
 
 class Answer:
@@ -40,7 +42,7 @@ class Answer:
 
     def abort(self) -> None:
         # The channel's own close would wait for the client to read.
-        self._request.transport.abortConnection()
+        cast(ITCPTransport, self._request.transport).abortConnection()
 
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         self._request.registerProducer(producer, streaming)
@@ -73,7 +75,7 @@ def write_refusal(request: Request, context: CallContext, error: GatewayError) -
 
 def refuse(request: Request, error: GatewayError, ended: str | None = None) -> None:
     """Answer a request that a resource took over with the gateway's own error, and settle the call."""
-    context: CallContext = ICallContext(request)
+    context = context_of(request)
     request.write(write_refusal(request, context, error))
     context.settle(ended or error.ended, error)
     request.finish()

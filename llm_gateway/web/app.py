@@ -8,13 +8,14 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llm_gateway.core.record import REFUSED
+from llm_gateway.core.record import OK, REFUSED
 from llm_gateway.errors import (
     BadRequest,
     CallerError,
@@ -28,7 +29,7 @@ from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import write_refusal
 from llm_gateway.web.auth import AuthResource
-from llm_gateway.web.context import CallContext, ICallContext, Operation
+from llm_gateway.web.context import Operation, context_of
 from llm_gateway.web.forward import METHODS, ForwardingResource
 from llm_gateway.web.front import FrontResource
 from llm_gateway.web.grants import GrantBook
@@ -96,7 +97,7 @@ class GatewayApp:
         return self._operation(request, Operation.RAW)
 
     def _operation(self, request: Request, operation: Operation) -> IResource:
-        ICallContext(request).operation = operation
+        context_of(request).operation = operation
         return self._relay
 
     # The gateway's own pages
@@ -116,35 +117,43 @@ class GatewayApp:
     # Errors: here and nowhere else they become answers, except those of a call that a provider has
 
     @app.handle_errors(GatewayError)
-    def refused(self, request: Request, failure: Failure) -> bytes:
-        error = cast(GatewayError, failure.value)
-        context: CallContext = ICallContext(request)
-        body = write_refusal(request, context, error)
-        context.settle(REFUSED if isinstance(error, (CallerError, Draining)) else error.ended, error)
-        return body
+    def refused(self, request: IRequest, failure: Failure) -> bytes:
+        return _refusal(request, cast(GatewayError, failure.value))
 
     @app.handle_errors(HTTPException)
-    def not_routed(self, request: Request, failure: Failure) -> bytes:
-        return self.refused(request, Failure(_from_werkzeug(request, cast(HTTPException, failure.value))))
+    def not_routed(self, request: IRequest, failure: Failure) -> bytes:
+        error = cast(HTTPException, failure.value)
+        if request.method == b"OPTIONS" and isinstance(error, WerkzeugMethodNotAllowed):
+            request.setResponseCode(204)
+            request.setHeader(b"allow", _allowed(error).encode("ascii"))
+            context_of(request).record.status = 204
+            context_of(request).settle(OK)
+            return b""
+        return _refusal(request, _from_werkzeug(request, error))
 
     @app.handle_errors(Exception)
-    def broken(self, request: Request, failure: Failure) -> bytes:
-        context: CallContext = ICallContext(request)
-        _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=context.request_id)
-        return self.refused(request, Failure(InternalError("The gateway failed to handle this call.")))
+    def broken(self, request: IRequest, failure: Failure) -> bytes:
+        request_id = context_of(request).request_id
+        _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=request_id)
+        return _refusal(request, InternalError("The gateway failed to handle this call."))
 
 
-def _from_werkzeug(request: Request, error: HTTPException) -> GatewayError:
-    path = ICallContext(request).record.path
+def _refusal(request: IRequest, error: GatewayError) -> bytes:
+    context = context_of(request)
+    body = write_refusal(cast(Request, request), context, error)
+    context.settle(REFUSED if isinstance(error, (CallerError, Draining)) else error.ended, error)
+    return body
+
+
+def _from_werkzeug(request: IRequest, error: HTTPException) -> GatewayError:
+    path = context_of(request).record.path
     if isinstance(error, WerkzeugNotFound):
         return NotFound(f"There is nothing at {path}. Calls go to /v1/..., /p/{{provider}}/... or /chat/completions.")
     if isinstance(error, WerkzeugMethodNotAllowed):
-        allowed = ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"}))
-        if request.method == b"OPTIONS":
-            return _Options("", status=204, headers={"allow": allowed})
+        allowed = _allowed(error)
         return MethodNotAllowed(f"{path} takes {allowed}.", headers={"allow": allowed})
     return BadRequest(f"{error.name}.", status=error.code)
 
 
-class _Options(CallerError):
-    """Not an error at all: the answer to OPTIONS, which has no body, only ``allow``."""
+def _allowed(error: WerkzeugMethodNotAllowed) -> str:
+    return ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"}))

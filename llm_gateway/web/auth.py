@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from llm_gateway.core.dialects import GEMINI
 from llm_gateway.errors import MissingKey, UnknownKey
-from llm_gateway.web.context import CallContext, ICallContext, Operation
+from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
 
@@ -32,12 +34,12 @@ class AuthResource(Resource):
         """
         :raises GatewayError: no key, an unknown one, or the gateway is stopping.
         """
-        context: CallContext = ICallContext(request)
+        context = context_of(request)
         self._live.refuse_while_draining()
         context.grant = self._authorise(request, context)
         context.record.key = context.grant.key.label
         context.record.provider = context.grant.key.provider
-        return self._then.render(request)
+        return cast(bytes | int, self._then.render(request))
 
     def _authorise(self, request: Request, context: CallContext) -> Grant:
         presented = list(_presented_keys(request, context))

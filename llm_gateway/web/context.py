@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import cast
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.iweb import IRequest
 from zope.interface import Attribute, Interface, implementer
 
 from llm_gateway.core.dialects import Dialect
@@ -69,3 +71,10 @@ class CallContext:
         self.record.duration_s = self.clock.seconds() - self.record.started
         if self.log is not None:
             self.log.write(self.record)
+
+
+def context_of(request: IRequest) -> CallContext:
+    """
+    :return: what the front resource keeps with this request.
+    """
+    return cast(CallContext, ICallContext(request))

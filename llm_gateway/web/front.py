@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
@@ -44,7 +45,7 @@ class FrontResource(Resource):
             # Klein would answer this one itself, and not in JSON.
             refuse(request, BadRequest("The path and the Host header must be UTF-8."))
             return b""
-        return self._router.render(request)
+        return cast(bytes | int, self._router.render(request))
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")

@@ -9,16 +9,17 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 MAX_HEADERS = 200
 MAX_HEADER_BYTES = 65_536
-"""Request line and headers together. Coding agents send long lists of betas; 8 KB, as elsewhere, is not always enough."""
+"""Request line and headers together. Coding agents send long lists of betas: 8 KB, as elsewhere, may not be enough."""
 
 IDLE_S = 120.0
 """How long a connection may be silent between requests and within one; longer than load balancers usually wait."""
@@ -49,12 +50,12 @@ class BoundedChannel(HTTPChannel):
     _line_too_long = False
 
     def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
+        super().connectionMade()
         _notice_vanished_peer(self.transport)
         self.site.channels.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
         self.site.channel_gone(self)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -74,12 +75,11 @@ class BoundedChannel(HTTPChannel):
         else:
             status, kind, message = b"400 Bad Request", b"bad_request", b"The request is not valid HTTP/1.1."
         body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (message, kind)
-        assert self.transport is not None
-        self.transport.write(
+        cast(ITransport, self.transport).write(
             b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Gw-Error: %b\r\n"
             b"Connection: close\r\n\r\n%b" % (status, len(body), kind, body)
         )
-        self.loseConnection()  # type: ignore[no-untyped-call]
+        self.loseConnection()
 
 
 class BoundedRequest(Request):
@@ -112,11 +112,11 @@ class BoundedRequest(Request):
         elif self._body_bytes > self._site.max_body_bytes:
             self._refuse_body()
         else:
-            self.content.write(data)
+            cast(BinaryIO, self.content).write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if not self.body_refused:
-            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+            super().requestReceived(command, path, version)
             return
         self._body_whole = True
         if self._finish_waits:
@@ -129,26 +129,26 @@ class BoundedRequest(Request):
             self._linger = self._site.reactor.callLater(LINGER_S, self._stop_lingering)
             return
         self._cancel_linger()
-        super().finish()  # type: ignore[no-untyped-call]
+        super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
         self._cancel_linger()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)
 
     @property
     def _site(self) -> BoundedSite:
-        return self.channel.site
+        return cast(BoundedChannel, self.channel).site
 
     def _refuse_body(self) -> None:
         self.body_refused = True
-        self.content.close()
+        cast(BinaryIO, self.content).close()
         self.content = BytesIO()
-        channel = self.channel
+        channel = cast(BoundedChannel, self.channel)
         # A client that asked first is not told to go on.
         self.requestHeaders.removeHeader(b"expect")
         self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         channel.persistent = 0
-        super().requestReceived(channel._command, channel._path, channel._version)  # type: ignore[no-untyped-call]
+        super().requestReceived(channel._command, channel._path, channel._version)
 
     def _stop_lingering(self) -> None:
         self._cancel_linger()
@@ -166,6 +166,7 @@ class BoundedSite(Site):
 
     protocol = BoundedChannel  # type: ignore[assignment]  # without the wrapper that could switch to HTTP/2
     requestFactory = BoundedRequest
+    noisy = False
 
     def __init__(self, resource: IResource, *, reactor: IReactorTime, max_body_bytes: int) -> None:
         super().__init__(resource, reactor=reactor, timeout=IDLE_S, parsePOSTFormSubmission=False)
@@ -182,7 +183,7 @@ class BoundedSite(Site):
         if not self.channels:
             return succeed(None)
         for channel in list(self.channels):
-            channel.loseConnection()  # type: ignore[no-untyped-call]
+            channel.loseConnection()
         gone: Deferred[None] = Deferred()
         self._all_gone.append(gone)
         deadline = self.reactor.callLater(HANG_UP_S, self._abort_all)
@@ -214,8 +215,22 @@ class BoundedSite(Site):
 
     def _abort_all(self) -> None:
         for channel in list(self.channels):
-            assert channel.transport is not None
-            channel.transport.abortConnection()
+            cast(ITCPTransport, channel.transport).abortConnection()
+
+
+class QuietPool(HTTPConnectionPool):
+    """Twisted's pool, which says nothing of each connection that it opens and closes."""
+
+    class _factory(_HTTP11ClientFactory):  # noqa: N801  # the name under which the pool looks for it
+        noisy = False
+
+    def __init__(self, reactor: Any, max_idle_per_host: int, idle_s: float) -> None:
+        """
+        :param max_idle_per_host: idle connections kept; those in use are not limited.
+        """
+        super().__init__(reactor)
+        self.maxPersistentPerHost = max_idle_per_host
+        self.cachedConnectionTimeout = idle_s  # type: ignore[assignment]  # a fraction works as well
 
 
 def _notice_vanished_peer(transport: Any) -> None:
