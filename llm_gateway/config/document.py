@@ -188,13 +188,11 @@ class _Reader:
         return False
 
     def _unexpected(self, found: str, expected: str, inside: str = "") -> MalformedDocument:
+        """:param found: the character that stands there, empty at the end of the text."""
         if not found:
-            return self._fault(f"the text ends {inside}" if inside else "the text ends where a value is expected")
-        if found == "/" or found == "#":
-            return self._fault(f"expected {expected}; JSON has no comments")
-        if found == "'":
-            return self._fault(f"expected {expected}; single quotes do not count")
-        return self._fault(f"expected {expected}")
+            return self._fault(f"the text ends {inside or 'where a value is expected'}")
+        hints = {"/": "; JSON has no comments", "#": "; JSON has no comments", "'": "; single quotes do not count"}
+        return self._fault(f"expected {expected}{inside and f' {inside}'}{hints.get(found, '')}")
 
     def _string(self) -> str:
         match = _STRING.match(self._text, self._at)

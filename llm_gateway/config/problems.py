@@ -11,7 +11,7 @@ import attrs
 from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.errors import Problem
 
-_KEY_PREFIX = re.compile(r"(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\b", re.IGNORECASE)
+_KEY_PREFIX = re.compile(r"(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s", re.IGNORECASE)
 _LONG_RUN = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
 
 

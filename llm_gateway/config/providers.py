@@ -18,27 +18,15 @@ from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.urls import host_of, origin_and_path, url_fault
 from llm_gateway.config.values import HealthCheck, Provider, Secret, Timeouts
 from llm_gateway.core.dialects import DIALECTS, Dialect
+from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP
 
 PROVIDER_NAME = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}")
 """It is part of the path ``/p/{provider}/``, from which browsers and libraries take ``.`` and ``..`` away."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOSTS = {"api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "gemini"}
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_NEVER_SENT = _HOP_BY_HOP | {"host", "content-length", "cookie"}
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization"})
+_NEVER_SENT = frozenset(name.decode() for name in HOP_BY_HOP) | {"host", "content-length", "cookie"}
+_CREDENTIALS = frozenset(name.decode() for name in CREDENTIAL_HEADERS)
 
 
 def read_providers(spot: Spot, source: SecretSource) -> tuple[dict[str, Provider], frozenset[str]]:

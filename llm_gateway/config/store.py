@@ -44,7 +44,7 @@ class ConfigurationStore:
         """
         :param load: reads the files; raises `ConfigurationError` when they cannot be used. Relative paths in it would
             change their meaning with the current directory: twistd's ``--rundir`` does that.
-        :param interval_s: seconds between two looks at the files.
+        :param interval_s: seconds between two looks at the files; 0 for none.
         :raises ConfigurationError: the files cannot be used as they are now.
         """
         self._load = load
@@ -75,8 +75,9 @@ class ConfigurationStore:
         if self._polling.running:
             return
         self._warn()
-        # The Deferred fires when polling stops; a look catches all that it can raise.
-        self._polling.start(self._interval_s, now=False)
+        if self._interval_s > 0:
+            # The Deferred fires when polling stops; a look catches all that it can raise.
+            self._polling.start(self._interval_s, now=False)
 
     def stop(self) -> None:
         """End looking at the files. Does nothing when it has not begun."""
@@ -89,20 +90,20 @@ class ConfigurationStore:
 
         :return: whether they could be used. If not, every problem has been logged and the configuration stays.
         """
-        return self._replace(always_log=True)
+        return self._replace(asked=True)
 
     def _look(self) -> None:
         """Reload when a file has changed, or when the last reload failed and may succeed by now."""
         self._looks += 1
         changed = any(_stamp(file) != stamp for file, stamp in self._stamps.items())
         if changed or (self._failing and self._looks % _RETRY_EVERY == 0):
-            self._replace(always_log=False)
+            self._replace(asked=False)
 
-    def _replace(self, *, always_log: bool) -> bool:
+    def _replace(self, *, asked: bool) -> bool:
         try:
             configuration = self._read(self._current.files)
         except ConfigurationError as error:
-            self._failed(error.problems, always_log)
+            self._failed(error.problems, asked)
             return False
         except Exception as error:
             self._broke(error)
@@ -110,8 +111,8 @@ class ConfigurationStore:
         recovered, self._failing, self._reported = self._failing, False, frozenset()
         if configuration != self._current:
             self._use(configuration)
-        elif recovered:
-            self._log.info("The configuration is in order again, and as it was")
+        elif recovered or asked:
+            self._log.info("Configuration read: in order, and as it was")
         return True
 
     def _read(self, files: Iterable[str]) -> Configuration:
@@ -159,10 +160,10 @@ class ConfigurationStore:
         )
         self._failing = True
 
-    def _failed(self, problems: Iterable[Problem], always_log: bool) -> None:
+    def _failed(self, problems: Iterable[Problem], asked: bool) -> None:
         """Log what is new among the problems: a file that stays broken is not worth a line every two seconds."""
         reported = frozenset(problems)
-        if always_log or reported != self._reported:
+        if asked or reported != self._reported:
             self._log.error("The configuration cannot be used; the one before stays in use")
             for problem in problems:
                 self._log.error("{problem}", problem=str(problem))
