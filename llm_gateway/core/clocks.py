@@ -41,9 +41,15 @@ class CallClock:
         self._started_at = now
         self._last_byte_at: float | None = None
 
-    def byte_came(self, now: float) -> None:
-        """Note that a piece of the answer came."""
+    def byte_came(self, now: float) -> bool:
+        """
+        Note that a piece of the answer came.
+
+        :return: whether it was the first, after which ``due_at`` may be earlier than it was before.
+        """
+        first = self._last_byte_at is None
         self._last_byte_at = now
+        return first
 
     def due_at(self) -> float:
         """The earliest moment at which a clock can run out, if nothing more comes."""

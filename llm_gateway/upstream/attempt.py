@@ -146,7 +146,11 @@ class Attempt:
             self._fail_with(failure)
 
     def _byte_came(self) -> None:
-        self._clock.byte_came(self._reactor.seconds())
+        if self._clock.byte_came(self._reactor.seconds()):
+            # The idle clock may be due before the first-byte clock was; from here on it only moves away, and the timer
+            # is set anew when it fires rather than for every piece.
+            self._stop_timer()
+            self._arm()
 
     def _body_ended(self, reason: Failure) -> None:
         try:

@@ -41,10 +41,19 @@ _log = Logger()
 _RELAYED = [method.decode("ascii") for method in METHODS]
 
 
+def _strict_router() -> Klein:
+    """A router that never redirects: an SDK that follows would send its key and body twice."""
+    router = Klein()
+    router.url_map.merge_slashes = False
+    router.url_map.strict_slashes = False
+    router.url_map.redirect_defaults = False
+    return router
+
+
 class GatewayApp:
     """Maps paths to operations; what an operation does is the resource tree's business."""
 
-    app = Klein()
+    app = _strict_router()
 
     def __init__(
         self,
@@ -76,24 +85,20 @@ class GatewayApp:
     def native(self, request: Request) -> IResource:
         return self._operation(request, Operation.NATIVE)
 
-    @app.route("/v1/<path:rest>", methods=_RELAYED)
-    @app.route("/v1beta/<path:rest>", methods=_RELAYED)
-    def versioned(self, request: Request, rest: str) -> IResource:
+    @app.route("/v1/", branch=True, methods=_RELAYED)
+    @app.route("/v1beta/", branch=True, methods=_RELAYED)
+    def versioned(self, request: Request) -> IResource:
         return self._operation(request, Operation.VERSIONED)
 
-    @app.route("/responses", methods=_RELAYED, defaults={"rest": ""})
-    @app.route("/responses/<path:rest>", methods=_RELAYED)
-    @app.route("/messages", methods=_RELAYED, defaults={"rest": ""})
-    @app.route("/messages/<path:rest>", methods=_RELAYED)
-    @app.route("/models", methods=_RELAYED, defaults={"rest": ""})
-    @app.route("/models/<path:rest>", methods=_RELAYED)
-    @app.route("/embeddings", methods=_RELAYED, defaults={"rest": ""})
-    def unversioned(self, request: Request, rest: str) -> IResource:
+    @app.route("/responses", branch=True, methods=_RELAYED)
+    @app.route("/messages", branch=True, methods=_RELAYED)
+    @app.route("/models", branch=True, methods=_RELAYED)
+    @app.route("/embeddings", branch=True, methods=_RELAYED)
+    def unversioned(self, request: Request) -> IResource:
         return self._operation(request, Operation.ROOT)
 
-    @app.route("/p/<provider>/", methods=_RELAYED, defaults={"rest": ""})
-    @app.route("/p/<provider>/<path:rest>", methods=_RELAYED)
-    def raw(self, request: Request, provider: str, rest: str) -> IResource:
+    @app.route("/p/<provider>/", branch=True, methods=_RELAYED)
+    def raw(self, request: Request, provider: str) -> IResource:
         return self._operation(request, Operation.RAW)
 
     def _operation(self, request: Request, operation: Operation) -> IResource:
