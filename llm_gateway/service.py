@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,8 +25,8 @@ from llm_gateway.web.live import LiveCalls
 _log = Logger()
 
 
-class CannotListen(Exception):
-    """An address could not be bound; the message names it and says why."""
+class CannotStart(Exception):
+    """An address could not be bound or the access log not be opened; the message names it and says why."""
 
 
 class GatewaySite(Protocol):
@@ -33,15 +35,18 @@ class GatewaySite(Protocol):
     def hang_up(self) -> Deferred[None]:
         """Close every connection behind what was written to it."""
 
+    def abort_all(self) -> None:
+        """Close every connection now."""
+
 
 class Signals(Protocol):
     """The process's signals, as far as the gateway cares."""
 
-    def on_hangup(self, call: Callable[[], object]) -> None:
-        """SIGHUP: read the configuration again."""
-
-    def on_stop(self, call: Callable[[], object]) -> None:
-        """From now on SIGTERM and SIGINT lead here and no longer to the reactor."""
+    def install(self, reload: Callable[[], object], hurry: Callable[[], object]) -> None:
+        """
+        :param reload: called on SIGHUP.
+        :param hurry: called on SIGTERM and SIGINT once the program is stopping; the first of them makes it stop.
+        """
 
 
 class Companion(Protocol):
@@ -107,37 +112,41 @@ class GatewayService(Service):
         self._signals = signals
         self._announce = announce
         self._ports: list[IListeningPort] = []
+        self._urls: list[str] = []
         self._listening = False
+        parts.store.on_change(parts.use)
 
     def privilegedStartService(self) -> None:
         """
         Bind the addresses, while the process may still bind low ports.
 
-        :raises CannotListen: one of them is taken, or may not be used.
+        :raises CannotStart: one of them is taken, or may not be used.
         """
         super().privilegedStartService()
         self._listen()
 
     def startService(self) -> None:
-        parts = self._parts
+        """
+        :raises CannotStart: an address is taken, or the access log cannot be opened. Nothing stays open.
+        """
+        # Both can fail, and what follows cannot.
+        self._listen()
+        self._open_access_log()
         super().startService()
+        parts = self._parts
+        parts.live.draining = False
         if parts.companion is not None:
             parts.companion.start()
             parts.store.reload()
-        if parts.access_log is not None:
-            parts.access_log.open()
         parts.use(parts.store.current)
-        parts.store.on_change(parts.use)
         if self._watch_files:
             parts.store.start()
         if parts.prober is not None:
             parts.prober.start()
         if self._signals is not None:
-            self._signals.on_hangup(self.reload)
-        self._listen()
-        urls = [_url(port.getHost()) for port in self._ports]
+            self._signals.install(self.reload, self.hurry)
         current = parts.store.current
-        for url in urls:
+        for url in self._urls:
             _log.info("Listening on {url}", url=url)
         _log.info(
             "{keys} virtual keys, providers: {names}",
@@ -145,7 +154,7 @@ class GatewayService(Service):
             names=", ".join(current.providers) or "none",
         )
         if self._announce is not None:
-            self._announce(urls)
+            self._announce(list(self._urls))
 
     def stopService(self) -> Deferred[None]:
         """
@@ -167,14 +176,20 @@ class GatewayService(Service):
                 _log.error("The access log cannot be opened again: {error}", error=error)
         return self._parts.store.reload()
 
+    def hurry(self) -> None:
+        """Stop waiting while the service stops: end the running calls; when there are none, close all connections."""
+        if len(self._parts.live):
+            self._parts.live.stop_all()
+        elif self._site is not None:
+            self._site.abort_all()  # type: ignore[attr-defined]  # a GatewaySite too
+
     async def _stop(self) -> None:
         parts = self._parts
         parts.live.draining = True
         if len(parts.live):
             await self._drain()
-        for port in self._ports:
-            await maybeDeferred(port.stopListening)
-        self._ports, self._listening = [], False
+        for port in self._stop_listening():
+            await port
         if self._site is not None:
             await self._site.hang_up()  # type: ignore[attr-defined]  # a GatewaySite too
         if parts.prober is not None:
@@ -193,8 +208,6 @@ class GatewayService(Service):
             calls=len(live),
             seconds=self._drain_timeout_s,
         )
-        if self._signals is not None:
-            self._signals.on_stop(live.stop_all)
         deadline = self._clock.callLater(self._drain_timeout_s, live.stop_all)
         await live.drained()
         if deadline.active():
@@ -206,16 +219,38 @@ class GatewayService(Service):
         self._listening = True
         for endpoint in self._endpoints:
             failures: list[Failure] = []
-            endpoint.listen(self._site).addCallbacks(self._ports.append, failures.append)
+            scheme = "https" if isinstance(endpoint, SSL4ServerEndpoint) else "http"
+            endpoint.listen(self._site).addCallbacks(self._bound, failures.append, callbackArgs=(scheme,))
             if failures:
-                raise CannotListen(f"Cannot listen: {failures[0].getErrorMessage()}")
+                self._stop_listening()
+                raise CannotStart(f"Cannot listen: {failures[0].getErrorMessage()}")
+
+    def _bound(self, port: IListeningPort, scheme: str) -> None:
+        self._ports.append(port)
+        self._urls.append(_url(port.getHost(), scheme))
+
+    def _stop_listening(self) -> list[Deferred[Any]]:
+        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        self._ports, self._urls, self._listening = [], [], False
+        return closing
+
+    def _open_access_log(self) -> None:
+        if self._parts.access_log is None:
+            return
+        try:
+            self._parts.access_log.open()
+        except OSError as error:
+            self._stop_listening()
+            raise CannotStart(f"The access log cannot be opened: {error}") from error
 
 
-def _url(address: IAddress) -> str:
+def _url(address: IAddress, scheme: str) -> str:
     if isinstance(address, IPv4Address):
         host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
-        return f"http://{host}:{address.port}"
+        return f"{scheme}://{host}:{address.port}"
     if isinstance(address, IPv6Address):
         host = "::1" if address.host == "::" else address.host
-        return f"http://[{host}]:{address.port}"
+        return f"{scheme}://[{host}]:{address.port}"
+    if isinstance(address, UNIXAddress) and address.name is not None:
+        return f"unix:{os.fsdecode(address.name)}"
     return str(address)

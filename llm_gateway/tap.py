@@ -7,7 +7,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ import attrs
 from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgent
@@ -25,7 +28,7 @@ from llm_gateway.config.load import load_configuration
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.errors import ConfigurationError
-from llm_gateway.service import CannotListen, GatewayService, Parts, Signals
+from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
 from llm_gateway.settings import DEFAULT_PORT, Settings
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.prober import HealthBoard, Prober
@@ -34,6 +37,8 @@ from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.wire.stock import BoundedSite, QuietPool
+
+_log = Logger()
 
 DEFAULTS = Settings()
 
@@ -298,16 +303,35 @@ class ProcessSignals:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
-    def on_hangup(self, call: Callable[[], object]) -> None:
-        self._install("SIGHUP", call)
+    def install(self, reload: Callable[[], object], hurry: Callable[[], object]) -> None:
+        """
+        SIGHUP leads to ``reload``. SIGTERM and SIGINT stop the reactor and, while it is stopping, lead to ``hurry``.
 
-    def on_stop(self, call: Callable[[], object]) -> None:
-        self._install("SIGTERM", call)
-        self._install("SIGINT", call)
+        The reactor's own handlers would have the program end by the signal: a stop that was asked for and that cut no
+        answer ends with status 0 instead.
+        """
 
-    def _install(self, name: str, call: Callable[[], object]) -> None:
+        def stop() -> None:
+            try:
+                self._reactor.stop()
+            except ReactorNotRunning:
+                hurry()
+
+        def take_over() -> None:
+            for name, call in (("SIGHUP", reload), ("SIGTERM", stop), ("SIGINT", stop)):
+                self._handle(name, call)
+
+        take_over()
+        # The reactor installs its own when it starts.
+        self._reactor.callWhenRunning(take_over)
+
+    def _handle(self, name: str, call: Callable[[], object]) -> None:
+        def told() -> None:
+            _log.info("Received {signal}", signal=name)
+            call()
+
         def handle(_number: int, _frame: FrameType | None) -> None:
-            self._reactor.callFromThread(call)
+            self._reactor.callFromThread(told)
 
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), handle)
@@ -338,10 +362,20 @@ class _CommandService(GatewayService):
     """Where a port that is taken ends the process with one line rather than a traceback."""
 
     def privilegedStartService(self) -> None:
-        try:
+        with _one_line():
             super().privilegedStartService()
-        except CannotListen as error:
-            raise SystemExit(f"llmgateway: {error}") from error
+
+    def startService(self) -> None:
+        with _one_line():
+            super().startService()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except CannotStart as error:
+        raise SystemExit(f"llmgateway: {error}") from error
 
 
 def _stock_agents(reactor: Any, pool: HTTPConnectionPool) -> Callable[[float], IAgent]:

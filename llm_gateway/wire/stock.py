@@ -186,7 +186,7 @@ class BoundedSite(Site):
             channel.loseConnection()
         gone: Deferred[None] = Deferred()
         self._all_gone.append(gone)
-        deadline = self.reactor.callLater(HANG_UP_S, self._abort_all)
+        deadline = self.reactor.callLater(HANG_UP_S, self.abort_all)
 
         def cancel_deadline(result: None) -> None:
             if deadline.active():
@@ -213,7 +213,8 @@ class BoundedSite(Site):
     def acceptableProtocols(self) -> Sequence[bytes]:
         return [b"http/1.1"]
 
-    def _abort_all(self) -> None:
+    def abort_all(self) -> None:
+        """Close every connection now, whether or not what was written to it has been read."""
         for channel in list(self.channels):
             cast(ITCPTransport, channel.transport).abortConnection()
 
