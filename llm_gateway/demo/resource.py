@@ -39,7 +39,7 @@ def demo_resource(reactor: IReactorTime, real_keys: Collection[str], *, pace_s: 
     :param pace_s: seconds between two words of a stream.
     :return: a resource with ``openai/v1/...``, ``deepseek/v1/...`` and ``anthropic/v1/...`` below it.
     """
-    root = _nowhere()
+    root = _Nowhere()
     numbers = itertools.count(1)
     for name, provider in {
         "openai": _OpenAIDialect(
@@ -48,7 +48,7 @@ def demo_resource(reactor: IReactorTime, real_keys: Collection[str], *, pace_s: 
         "deepseek": _OpenAIDialect("DeepSeek", ("deepseek-v4-flash", "deepseek-v4-pro")),
         "anthropic": _AnthropicDialect(("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5")),
     }.items():
-        parent = _nowhere()
+        parent = _Nowhere()
         parent.putChild(b"v1", _Provider(provider, real_keys, reactor, pace_s, numbers))
         root.putChild(name.encode(), parent)
     return root
@@ -175,10 +175,6 @@ class _Nowhere(Resource):
         return msgspec.json.encode({"error": {**error, "param": None, "code": None}})
 
 
-def _nowhere() -> _Nowhere:
-    return _Nowhere()  # type: ignore[no-untyped-call]  # twisted.web.resource has no annotations here
-
-
 class _Provider(Resource):
     """One provider, at its ``v1``."""
 
@@ -188,7 +184,7 @@ class _Provider(Resource):
     def __init__(
         self, dialect: _Dialect, keys: Collection[str], clock: IReactorTime, pace_s: float, numbers: Iterator[int]
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web.resource has no annotations here
+        super().__init__()
         self._dialect = dialect
         self._keys = keys
         self._clock = clock

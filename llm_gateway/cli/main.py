@@ -1,0 +1,54 @@
+"""The ``llmgateway`` command: what goes around a running gateway. The gateway itself is ``twistd -n llmgateway``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from llm_gateway import __version__
+from llm_gateway.cli import chat, check
+
+__all__ = ["main"]
+
+_EPILOG = """\
+The gateway itself runs as a twistd service:
+
+  twistd -n llmgateway --demo     try it: no key and no network needed
+  twistd -n llmgateway            with keys.json and aiservices.json in this folder
+  twistd llmgateway --help        all options
+
+`llmgateway COMMAND -h` explains a command.
+"""
+
+# What a shell reports for a program that SIGINT ended.
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    :param argv: the arguments without the program's name; those of the process where None.
+    :return: the exit status: 0, 1 when the command failed, 130 after Ctrl-C. Wrong usage leaves by ``SystemExit(2)``.
+    """
+    parser = argparse.ArgumentParser(
+        prog="llmgateway",
+        description="Talk to a running LLM gateway, and check its files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"llmgateway {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chat.add_parser(subparsers)
+    check.add_parser(subparsers)
+    options = parser.parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = options.func
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as head, has had enough. What is still buffered must not complain when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
