@@ -42,21 +42,39 @@ _log = Logger()
 
 DEFAULTS = Settings()
 
+_DESCRIPTION = """
+A gateway between programs and LLM providers. Applications hold virtual keys;
+the real keys of OpenAI, Anthropic, DeepSeek and compatible providers stay here.
+Any SDK works by changing its base URL and its key.
+
+  twistd -n llmgateway --demo     try it: no key, no network
+  twistd -n llmgateway            with keys.json and aiservices.json of this folder
+  llmgateway check                look for mistakes in both files
+  llmgateway chat -h              talk to a running gateway
+
+Environment:
+  KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and
+  --port, which win.
+
+Endpoints for --listen, among others:
+  tcp:8080:interface=127.0.0.1
+  ssl:443:privateKey=key.pem:certKey=cert.pem
+  unix:/run/llmgateway.sock
+  systemd:domain=INET:index=0
+
+Signals:
+  SIGHUP             read both files again and open the access log anew
+  SIGTERM, SIGINT    refuse new calls and let running ones finish; a second one
+                     ends those too
+"""
+
 
 class Options(usage.Options):
     """The command line of ``twistd llmgateway``."""
 
     synopsis = "[options]"
-    longdesc = """\
-A gateway between programs and LLM providers. Applications hold virtual keys; the real keys of OpenAI, Anthropic,
-DeepSeek and compatible providers stay here. Any SDK works by changing its base URL and its key. Try it with no key and
-no network:
-
-    twistd -n llmgateway --demo
-
-Environment: KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and --port, which win. Signals:
-SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway check" checks both files without starting.
-"""
+    # What Twisted would wrap into one paragraph; see getUsage.
+    longdesc = ""
 
     optFlags: ClassVar = [
         ["demo", None, "Answer from a built-in provider with example keys, on loopback: no real key, no network."],
@@ -66,10 +84,10 @@ SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway ch
         ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
         ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
         ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
-        ["drain-timeout", None, DEFAULTS.drain_timeout_s, "Seconds that running calls get to finish after SIGTERM."],
-        ["health-interval", None, DEFAULTS.health_interval_s, "Seconds between two health checks; 0 for none."],
-        ["health-timeout", None, DEFAULTS.health_timeout_s, "Seconds that a provider has to answer one."],
-        ["reload-interval", None, DEFAULTS.reload_interval_s, "Seconds between two looks at the files; 0 for none."],
+        ["drain-timeout", None, f"{DEFAULTS.drain_timeout_s:g}", "Seconds that running calls get after SIGTERM."],
+        ["health-interval", None, f"{DEFAULTS.health_interval_s:g}", "Seconds between two health checks; 0 for none."],
+        ["health-timeout", None, f"{DEFAULTS.health_timeout_s:g}", "Seconds that a provider has to answer one."],
+        ["reload-interval", None, f"{DEFAULTS.reload_interval_s:g}", "Seconds between looks at the files; 0 for none."],
         [
             "access-log",
             None,
@@ -80,7 +98,7 @@ SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway ch
         ["access-log-format", None, DEFAULTS.access_log_format, "text or json."],
         ["max-body-size", None, DEFAULTS.max_body_bytes, "Largest request body, in bytes."],
         ["pool-size", None, DEFAULTS.pool_size, "Idle connections kept open to each provider."],
-        ["pool-idle", None, DEFAULTS.pool_idle_s, "Seconds that an idle connection is kept."],
+        ["pool-idle", None, f"{DEFAULTS.pool_idle_s:g}", "Seconds that an idle connection is kept."],
     ]
 
     environ: Mapping[str, str] = os.environ
@@ -91,9 +109,7 @@ SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway ch
         self.settings = DEFAULTS
 
     def opt_listen(self, endpoint: str) -> None:
-        """Twisted endpoint to listen on instead of --port, such as tcp:8080:interface=127.0.0.1,
-        ssl:443:privateKey=key.pem:certKey=cert.pem, unix:/run/llmgateway.sock or systemd:domain=INET:index=0.
-        May be given several times."""
+        """Twisted endpoint to listen on instead of --port; may be given several times."""
         self.listen.append(endpoint)
 
     opt_l = opt_listen
@@ -102,6 +118,9 @@ SIGHUP reads both files again, SIGTERM lets running calls finish. "llmgateway ch
         """Show the version and exit."""
         print(f"llm-gateway {__version__}")
         sys.exit(0)
+
+    def getUsage(self, width: int | None = None) -> str:
+        return super().getUsage(width) + _DESCRIPTION
 
     def postOptions(self) -> None:
         """
