@@ -198,9 +198,11 @@ class _Reader:
         match = _STRING.match(self._text, self._at)
         if match is None:
             raise self._broken_string()
-        value: str = json.loads(match.group())
-        if _LONE_SURROGATE.search(value):
-            raise self._fault("a string holds half of a surrogate pair")
+        value = match.group()[1:-1]
+        if "\\" in value:
+            value = json.loads(match.group())
+            if _LONE_SURROGATE.search(value):
+                raise self._fault("a string holds half of a surrogate pair")
         self._at = match.end()
         return value
 

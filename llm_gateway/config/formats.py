@@ -81,7 +81,7 @@ class HealthEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     url: Annotated[Url, _about("What is probed. Default: base_url + /models, which no provider bills.")] | UnsetType = (
         UNSET
     )
-    method: Annotated[str, _one_of("method", "GET", "HEAD")] = "GET"
+    method: Annotated[str, _one_of("method", "GET", "HEAD"), _about("How it is probed.")] = "GET"
 
 
 class ProviderEntry(Struct, forbid_unknown_fields=True, kw_only=True):

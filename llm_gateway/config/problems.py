@@ -45,14 +45,13 @@ class Spot:
         member = self.node.find(name) if isinstance(self.node, Object) else None
         if member is None:
             return self
-        return attrs.evolve(self, node=member.node, line=member.line, place=join(self.place, name))
+        return Spot(self.report, member.node, member.line, join(self.place, name))
 
     def items(self) -> tuple[Spot, ...]:
         """:return: the items of a list, counted from 1 in their places."""
         nodes = self.node.items if isinstance(self.node, List) else ()
         return tuple(
-            attrs.evolve(self, node=node, line=node.line, place=f"{self.place}[{position}]")
-            for position, node in enumerate(nodes, 1)
+            Spot(self.report, node, node.line, f"{self.place}[{position}]") for position, node in enumerate(nodes, 1)
         )
 
     def wrong(self, message: str) -> None:

@@ -48,12 +48,11 @@ def schemas() -> Mapping[str, bytes]:
     return {name: msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n" for name, schema in made.items()}
 
 
-def main() -> None:
-    """Write the schemas to where they ship from."""
-    folder = Path(str(resources.files("llm_gateway") / "data"))
+def write_schemas(folder: Path) -> None:
+    """Write both files."""
     for name, text in schemas().items():
         (folder / name).write_bytes(text)
 
 
 if __name__ == "__main__":
-    main()
+    write_schemas(Path(str(resources.files("llm_gateway") / "data")))

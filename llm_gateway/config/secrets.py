@@ -39,7 +39,7 @@ class SecretSource:
     folder: str
     """Relative paths start here: the folder of the settings file."""
     files: list[str] = attrs.field(factory=list)
-    """Every file that was asked for, whether or not it could be read."""
+    """Every file that a secret was read from. A path that leads nowhere may be a key in the wrong place."""
 
     def resolve(self, spot: Spot, written: str) -> Resolved | None:
         """:return: the secret, or None when the text has been reported at ``spot``."""
@@ -81,14 +81,16 @@ class SecretSource:
         if not written:
             raise _Unresolved('"file:" must be followed by the path of a file')
         path = os.path.normpath(os.path.join(self.folder, written))
-        called = "the secret file" if looks_like_key(os.path.basename(path)) else f"the secret file {path}"
-        self.files.append(path)
+        # A bare name may be the key itself, put behind "file:"; only a file that is there proves that it is not.
+        may_be_key = looks_like_key(os.path.basename(path)) or not ("/" in written or os.path.exists(path))
+        called = "the secret file" if may_be_key else f"the secret file {path}"
         try:
             text = read_text(path, MAX_SECRET_BYTES).rstrip("\r\n")
         except UnreadableFile as error:
             raise _Unresolved(f"{called} {error.reason}") from None
         if not text:
             raise _Unresolved(f"{called} is empty")
+        self.files.append(path)
         return Resolved(text, called)
 
 

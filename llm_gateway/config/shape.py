@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import attrs
@@ -32,7 +33,7 @@ def members(spot: Spot, *, what: str, quote: bool) -> Iterator[tuple[str, Spot]]
             spot.report.add(member.line, place, f"{again}; first on line {line}")
             continue
         first_lines[member.name] = (member.line, place)
-        yield member.name, attrs.evolve(spot, node=member.node, line=member.line, place=place)
+        yield member.name, Spot(spot.report, member.node, member.line, place)
 
 
 def is_object(spot: Spot, expected: str = "an object") -> bool:
@@ -55,7 +56,7 @@ def read_fields(
     if not isinstance(spot.node, Object):
         is_object(spot)
         return {}
-    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    fields = _fields(shape)
     values: dict[str, Any] = {}
     first_lines: dict[str, int] = {}
     for member in spot.node.members:
@@ -63,12 +64,12 @@ def read_fields(
         if field is None:
             spot.report.add(member.line, spot.place or "top level", _unknown(member.name, fields, quote))
             continue
-        there = attrs.evolve(spot, node=member.node, line=member.line, place=join(spot.place, member.name))
+        there = Spot(spot.report, member.node, member.line, join(spot.place, member.name))
         if member.name in first_lines:
             spot.report.add(member.line, there.place, f"is given twice; first on line {first_lines[member.name]}")
             continue
         first_lines[member.name] = member.line
-        value = None if member.name in aside else _read_value(there, inspect.type_info(field.type), quote)
+        value = None if member.name in aside else _read_value(there, field.type, quote)
         if value is not None:
             values[field.name] = value
     for name, field in fields.items():
@@ -77,7 +78,21 @@ def read_fields(
     return values
 
 
-def _unknown(name: str, fields: dict[str, msgspec.structs.FieldInfo], quote: bool) -> str:
+@attrs.frozen
+class _Field:
+    name: str
+    required: bool
+    type: inspect.Type
+
+
+@cache
+def _fields(shape: type[msgspec.Struct]) -> Mapping[str, _Field]:
+    """:return: by the name in the file. Looking them up resolves their annotations anew each time, which is slow."""
+    fields = msgspec.structs.fields(shape)
+    return {each.encode_name: _Field(each.name, each.required, inspect.type_info(each.type)) for each in fields}
+
+
+def _unknown(name: str, fields: Mapping[str, _Field], quote: bool) -> str:
     quoted = shown(name) if quote else None
     known = [each for each in fields if not each.startswith("$")]
     return f"unknown field{f' {quoted}' if quoted else ''}{suggestion(name, known, what='fields')}"
