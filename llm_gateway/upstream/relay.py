@@ -13,9 +13,6 @@ from llm_gateway.core.framing import Framing
 from llm_gateway.core.masking import Mask
 from llm_gateway.upstream.sink import HeaderList, Sink
 
-TAIL_BYTES = 512
-"""How much of the answer's end is kept, to tell a stream that ended from one that was cut."""
-
 
 @implementer(IPushProducer)
 class Relay(Protocol):
@@ -50,13 +47,13 @@ class Relay(Protocol):
         self._on_end: Callable[[Failure], None] | None = on_end
         self.begun = False
         self.paused = False
-        self.tail = b""
+        self._latest = (b"", b"")
 
     def dataReceived(self, data: bytes) -> None:
         if self._on_end is None:
             return
         self._on_data()
-        self.tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
+        self._latest = (self._latest[1], data)
         piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
         if piece:
             if not self.begun:
@@ -66,6 +63,11 @@ class Relay(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._on_end is not None:
             self._on_end(reason)
+
+    @property
+    def tail(self) -> bytes:
+        """The last two pieces that came, to tell an answer that ended from one that was cut."""
+        return b"".join(self._latest)
 
     def finish(self) -> None:
         """The answer is whole: pass on what was held and end it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.errors import GatewayError
 from llm_gateway.web.context import CallContext, context_of
@@ -73,9 +73,14 @@ def write_refusal(request: Request, context: CallContext, error: GatewayError) -
     return body
 
 
-def refuse(request: Request, error: GatewayError, ended: str | None = None) -> None:
-    """Answer a request that a resource took over with the gateway's own error, and settle the call."""
+def refuse(request: Request, error: GatewayError) -> int:
+    """
+    Answer with the gateway's own error, and settle the call.
+
+    :return: what a resource's ``render`` returns when it has answered by itself.
+    """
     context = context_of(request)
     request.write(write_refusal(request, context, error))
-    context.settle(ended or error.ended, error)
+    context.settle(error.ended, error)
     request.finish()
+    return NOT_DONE_YET

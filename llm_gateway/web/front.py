@@ -14,7 +14,7 @@ from twisted.web.server import Request
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameter
 from llm_gateway.core.record import CallRecord, printable
-from llm_gateway.errors import BadRequest
+from llm_gateway.errors import BadRequest, NotFound
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import refuse
 from llm_gateway.web.context import CallContext, ICallContext
@@ -43,8 +43,10 @@ class FrontResource(Resource):
         request.responseHeaders.removeHeader(b"server")
         if not _decodable(request):
             # Klein would answer this one itself, and not in JSON.
-            refuse(request, BadRequest("The path and the Host header must be UTF-8."))
-            return b""
+            return refuse(request, BadRequest("The path and the Host header must be UTF-8."))
+        if context.path.startswith(b"//"):
+            # The router would take it for a path with one slash less, the provider might not.
+            return refuse(request, NotFound("There is nothing at a path that begins with two slashes."))
         return cast(bytes | int, self._router.render(request))
 
     def _context(self, request: Request) -> CallContext:

@@ -190,7 +190,9 @@ def test_broken_document_is_cut_not_completed(gateway: MemoryGateway) -> None:
         (SSE, EVENT, False),
     ],
 )
-def test_end_that_only_the_connection_marks(gateway: MemoryGateway, content_type: str, body: bytes, whole: bool) -> None:
+def test_end_that_only_the_connection_marks(
+    gateway: MemoryGateway, content_type: str, body: bytes, whole: bool
+) -> None:
     """Where HTTP does not tell a whole answer from a cut one, its content does."""
     client = gateway.client()
     client.chat()
@@ -426,7 +428,9 @@ def test_providers_own_error_passes_unchanged(gateway: MemoryGateway) -> None:
     """Status, body and retry-after as the provider sent them."""
     client = gateway.client()
     client.chat()
-    response = gateway.sent.answer(529, retry_after="7", x_request_id="req_1", set_cookie="s=1", openai_organization="o")
+    response = gateway.sent.answer(
+        529, retry_after="7", x_request_id="req_1", set_cookie="s=1", openai_organization="o"
+    )
     response.write(b'{"error":"odd"}')
     response.end()
     status, headers, body = client.answer()

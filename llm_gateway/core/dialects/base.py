@@ -44,5 +44,5 @@ class Dialect(ABC):
         """
         Tell a stream that came to its end from one that was cut, where HTTP itself cannot.
 
-        :param tail: the last bytes of the stream, at most 512.
+        :param tail: the last bytes of the stream: at least its last event, if that is of a usual size.
         """

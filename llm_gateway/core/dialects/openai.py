@@ -9,6 +9,14 @@ import msgspec
 from llm_gateway.core.dialects.base import Dialect
 from llm_gateway.errors import GatewayError
 
+_LAST_EVENTS = (
+    b"[DONE]",
+    b"event: response.completed",
+    b"event: response.incomplete",
+    b"event: response.failed",
+)
+"""Chat ends with the first, Responses with one of the others and without the first."""
+
 
 class OpenAI(Dialect):
     """
@@ -30,8 +38,7 @@ class OpenAI(Dialect):
         return b"data: " + msgspec.json.encode(self._document(error)) + b"\n\n"
 
     def ends_stream(self, tail: bytes) -> bool:
-        # Chat ends with [DONE]; Responses with one of its terminal events and no [DONE].
-        return b"data: [DONE]" in tail or b"data:[DONE]" in tail or b'"type":"response.' in tail
+        return any(mark in tail for mark in _LAST_EVENTS)
 
     @staticmethod
     def _document(error: GatewayError) -> dict[str, Any]:

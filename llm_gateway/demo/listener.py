@@ -1,0 +1,77 @@
+"""The demo provider as a companion of the gateway: its own listener on loopback, gone when the gateway is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import resources
+from typing import Any, cast
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.web.server import Site
+
+from llm_gateway.config.values import Configuration, HealthCheck, Provider
+from llm_gateway.demo.resource import demo_resource
+
+
+def demo_keys_file() -> str:
+    """
+    :return: the path of the example ``keys.json`` that ships with the package.
+    """
+    return str(resources.files("llm_gateway").joinpath("data", "keys.example.json"))
+
+
+class _QuietSite(Site):
+    """A ``Site`` without an access log: the gateway's own tells of the same calls."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        pass
+
+
+class DemoListener:
+    """Serves the demo provider on a free port of 127.0.0.1, from start to stop."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+        self._real_keys: set[str] = set()
+
+    def start(self) -> None:
+        site = _QuietSite(demo_resource(self._reactor, self._real_keys))
+        self._port = self._reactor.listenTCP(0, site, interface="127.0.0.1")
+
+    def stop(self) -> Deferred[None]:
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        return maybeDeferred(port.stopListening).addCallback(lambda _result: None)
+
+    def stand_in(self, configuration: Configuration) -> Configuration:
+        """
+        :return: the same configuration with every provider's address replaced by the demo provider's.
+        """
+        self._real_keys.clear()
+        self._real_keys.update(_reveal(configuration))
+        providers = {name: self._played(provider) for name, provider in configuration.providers.items()}
+        return attrs.evolve(configuration, providers=providers)
+
+    def _played(self, provider: Provider) -> Provider:
+        port = 0 if self._port is None else cast(IPv4Address, self._port.getHost()).port
+        # The demo provider plays these; any other OpenAI-compatible one is played as OpenAI.
+        part = provider.name if provider.name in ("openai", "anthropic", "deepseek") else provider.dialect
+        base_url = f"http://127.0.0.1:{port}/{part}/v1"
+        ending = "/messages" if provider.dialect == "anthropic" else "/chat/completions"
+        return attrs.evolve(
+            provider,
+            url=base_url + ending,
+            base_url=base_url,
+            health=HealthCheck(url=base_url + "/models"),
+        )
+
+
+def _reveal(configuration: Configuration) -> Collection[str]:
+    return {key.api_key.reveal() for key in configuration.keys.values()}
