@@ -19,8 +19,10 @@ MAX_DEPTH = 32
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
-_STRING_BODY = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
+# Possessive: with places to come back to for every character, a long string would take gigabytes.
+_STRING_BODY = re.compile(
+    r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+',
+)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _AFTER_NUMBER = re.compile(r"[0-9A-Za-z_.+-]")
 _WORD = re.compile(r"[A-Za-z]+")
@@ -195,26 +197,26 @@ class _Reader:
         return self._fault(f"expected {expected}{inside and f' {inside}'}{hints.get(found, '')}")
 
     def _string(self) -> str:
-        match = _STRING.match(self._text, self._at)
-        if match is None:
-            raise self._broken_string()
-        value = match.group()[1:-1]
-        if "\\" in value:
-            value = json.loads(match.group())
-            if _LONE_SURROGATE.search(value):
-                raise self._fault("a string holds half of a surrogate pair")
-        self._at = match.end()
-        return value
-
-    def _broken_string(self) -> MalformedDocument:
         body = _STRING_BODY.match(self._text, self._at)
         assert body is not None
-        stop = self._text[body.end() : body.end() + 1]
+        if not self._text.startswith('"', body.end()):
+            raise self._broken_string(body.end())
+        value = self._text[self._at + 1 : body.end()]
+        if "\\" in value:
+            value = json.loads(f'"{value}"')
+            if _LONE_SURROGATE.search(value):
+                raise self._fault("a string holds half of a surrogate pair")
+        self._at = body.end() + 1
+        return value
+
+    def _broken_string(self, end: int) -> MalformedDocument:
+        """:param end: offset of the first character that cannot be part of it."""
+        stop = self._text[end : end + 1]
         if stop == "\\":
-            return self._fault("a backslash in a string begins no escape that JSON knows", body.end())
+            return self._fault("a backslash in a string begins no escape that JSON knows", end)
         if stop in ("\n", "\r", ""):
             return self._fault("a string is not closed on its line")
-        return self._fault("a control character in a string must be written as an escape", body.end())
+        return self._fault("a control character in a string must be written as an escape", end)
 
     def _number(self) -> int | float:
         match = _NUMBER.match(self._text, self._at)

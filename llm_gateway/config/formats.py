@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from llm_gateway.config.values import Timeouts
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS
 
 MAX_TIMEOUT_S: Final = 86_400

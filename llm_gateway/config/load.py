@@ -69,7 +69,8 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
     keys = read_virtual_keys(document, keys_source, known) if document else {}
     configuration = Configuration(
         providers=providers,
-        keys=keys,
+        # Where nothing is known of providers, what a key names may be anything, a key in the wrong place too.
+        keys=keys if known else {},
         warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
     )

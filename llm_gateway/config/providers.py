@@ -16,7 +16,8 @@ from llm_gateway.config.problems import Spot, shown
 from llm_gateway.config.secrets import SecretSource, header_value_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.urls import host_of, origin_and_path, url_fault
-from llm_gateway.config.values import HealthCheck, Provider, Secret, Timeouts
+from llm_gateway.config.values import HealthCheck, Provider, Secret
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS, Dialect
 from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP
 

@@ -49,13 +49,12 @@ def read_fields(
     """
     Read the fields of a struct from an object, reporting those that are unknown, repeated, missing or of a wrong type.
 
+    :param spot: stands at an object; see `is_object`.
     :param quote: whether unknown names may be shown. Never in ``keys.json``, where a key may stand in their place.
     :param aside: fields that are known and whose values the caller reads.
     :return: the values that are right, by attribute. Objects become structs, with the defaults for what is wrong.
     """
-    if not isinstance(spot.node, Object):
-        is_object(spot)
-        return {}
+    assert isinstance(spot.node, Object)
     fields = _fields(shape)
     values: dict[str, Any] = {}
     first_lines: dict[str, int] = {}

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import attrs
 
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.errors import Problem
 
 
@@ -48,20 +49,6 @@ class Secret:
 
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-@attrs.frozen
-class Timeouts:
-    """The four clocks of a call, in seconds."""
-
-    connect_s: float = 10.0
-    """From the start to an open connection, TLS included."""
-    first_byte_s: float = 600.0
-    """From the request sent to the first byte of an answer: models that think stay silent for minutes."""
-    idle_s: float = 300.0
-    """Between two reads of an answer."""
-    total_s: float = 3600.0
-    """From the start to the end of the answer."""
 
 
 @attrs.frozen

@@ -134,6 +134,15 @@ def test_no_key_is_printed(old: str, new: str) -> None:
     assert "vk_user" not in printed
 
 
+def test_key_in_place_of_a_provider_is_not_printed_when_the_providers_are_unreadable() -> None:
+    """Two mistakes at once do not make the table show what one of them would have hidden."""
+    Path("keys.json").write_text('{"virtual_keys": {"vk_user": {"provider": "hunter2canary", "api_key": "openai"}}}')
+    Path("aiservices.json").write_text("{")
+    status, printed = check()
+    assert status == 1
+    assert "canary" not in printed
+
+
 def test_wrong_option_ends_with_2() -> None:
     """A misspelt option is a usage error, told on standard error."""
     out, err = io.StringIO(), io.StringIO()

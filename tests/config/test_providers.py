@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from llm_gateway.config.load import load_configuration
-from llm_gateway.config.values import HealthCheck, Provider, Timeouts
+from llm_gateway.config.values import HealthCheck, Provider
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS
 
 

@@ -10,7 +10,8 @@ import pickle
 import attrs
 import pytest
 
-from llm_gateway.config.values import Configuration, HealthCheck, Provider, Secret, Timeouts, VirtualKey
+from llm_gateway.config.values import Configuration, HealthCheck, Provider, Secret, VirtualKey
+from llm_gateway.core.clocks import Timeouts
 
 DIGEST = hashlib.sha256(b"vk_one").digest()
 KEY = VirtualKey(digest=DIGEST, fingerprint=DIGEST.hex()[:8], name=None, provider="openai", api_key=Secret("sk-canary"))
