@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -206,7 +206,8 @@ class Client:
     @property
     def received(self) -> bytes:
         """Everything that was written to this client so far."""
-        return self.transport.value()
+        value: bytes = self.transport.value()
+        return value
 
     @property
     def closed(self) -> bool:
@@ -243,11 +244,11 @@ class Client:
 
     def stall(self) -> None:
         """The client stops reading and the transport's buffer is full."""
-        self.transport.producer.pauseProducing()
+        cast(IPushProducer, self.transport.producer).pauseProducing()
 
     def read_on(self) -> None:
         """The client reads again."""
-        self.transport.producer.resumeProducing()
+        cast(IPushProducer, self.transport.producer).resumeProducing()
 
 
 def dechunked(raw: bytes) -> tuple[bytes, bool]:
