@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
 from zope.interface.verify import verifyObject
 
 from llm_gateway.demo.stream import PacedStream
@@ -107,10 +111,5 @@ def test_error_stall_never_begins_a_plain_answer() -> None:
 
 
 def test_stream_is_a_push_producer() -> None:
-    from twisted.internet.interfaces import IPushProducer
-    from twisted.internet.task import Clock
-    from twisted.web.server import Request
-    from twisted.web.test.requesthelper import DummyChannel
-
     stream = PacedStream(Request(DummyChannel(), False), iter([]), Clock(), 1.0, None)
     assert verifyObject(IPushProducer, stream)
