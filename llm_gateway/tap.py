@@ -366,11 +366,11 @@ def demo_announcement(url: str) -> str:
         [
             f"LLM gateway {__version__} at {url}, answering from its built-in demo provider (try {url}/health)",
             f"  {post}/completions/chat -H 'Authorization: Bearer vk_user1_openai' {json_type} "
-            f'-d \'{{"model":"gpt-4o-mini",{ask}}}\'',
+            f'-d \'{{"model":"gpt-5.4-mini",{ask}}}\'',
             f"  {post}/chat/completions -H 'Authorization: Bearer vk_user2_anthropic' {json_type} "
             f'-d \'{{"model":"claude-sonnet-4-5","max_tokens":200,{ask}}}\'',
             f"  {post}/v1/chat/completions -H 'Authorization: Bearer vk_user3_deepseek' {json_type} "
-            f'-d \'{{"model":"deepseek-chat","stream":true,{ask}}}\'',
+            f'-d \'{{"model":"deepseek-v4-flash","stream":true,{ask}}}\'',
             f"  SDKs: OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=vk_user1_openai, or ANTHROPIC_BASE_URL={url} "
             f"ANTHROPIC_API_KEY=vk_user2_anthropic. Ctrl-C stops.",
         ]

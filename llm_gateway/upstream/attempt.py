@@ -40,7 +40,7 @@ class ProviderCall:
     headers: Headers
     body: IBodyProducer | None
     secret: bytes
-    """The real key that ``headers`` carry, to keep it out of the answer."""
+    """The real key that ``headers`` carry, to keep it out of the answer; empty for none."""
     timeouts: Timeouts
 
 
@@ -99,7 +99,7 @@ class Attempt:
         """
         self._arm()
         call = self._call
-        self._sending = maybeDeferred(
+        sending = self._sending = maybeDeferred(
             self._client.request,
             call.method,
             call.url,
@@ -108,9 +108,10 @@ class Attempt:
             unbuffered=True,
             allow_redirects=False,
         )
-        self._sending.addCallbacks(self._answered, self._not_answered)
+        # Either may happen before the next line, and with it the whole call.
+        sending.addCallbacks(self._answered, self._not_answered)
         # What is left over is a fault of ours, in one of the two above.
-        self._sending.addErrback(self._fault)
+        sending.addErrback(self._fault)
         return self._done
 
     def stop(self, error: GatewayError) -> None:

@@ -12,6 +12,9 @@ from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.headers import RawHeaders, connection_tokens, to_client_filter, to_provider_filter
 from llm_gateway.core.paths import joined
 
+SHORTEST_SECRET = 8
+"""Real keys have 20 characters and more."""
+
 _to_client = to_client_filter()
 
 
@@ -66,6 +69,14 @@ class Target:
         return Headers(headers)
 
 
+def maskable(api_key: Secret) -> bytes:
+    """
+    :return: the key as it may turn up in an answer; empty for one so short, a placeholder, that it turns up anywhere.
+    """
+    value = api_key.reveal().encode("latin-1")
+    return value if len(value) >= SHORTEST_SECRET else b""
+
+
 def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
     """
     :param style: ``bearer`` or the name of the header that carries the bare key.
@@ -77,7 +88,7 @@ def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
 def answer_headers(headers: Headers, secret: bytes) -> list[tuple[bytes, list[bytes]]]:
     """
     :param headers: a provider's.
-    :param secret: the key it was called with; a header that repeats it is left out.
+    :param secret: the key it was called with; a header that repeats it is left out. Empty for none.
     :return: what of them the client may see.
     """
     raw = list(headers.getAllRawHeaders())
@@ -85,5 +96,5 @@ def answer_headers(headers: Headers, secret: bytes) -> list[tuple[bytes, list[by
     return [
         (name, values)
         for name, values in _to_client.keep(raw)
-        if name not in named and not any(secret in value for value in values)
+        if name not in named and not (secret and any(secret in value for value in values))
     ]

@@ -8,9 +8,7 @@ from llm_gateway.core.paths import checked_suffix, dialect_of, joined, without_p
 from llm_gateway.errors import BadRequest
 
 
-@pytest.mark.parametrize(
-    "raw", [b"/chat/completions", b"/files/a%2Fb", b"/models/ft:gpt:org::id", b"", b"/a..b/c.d"]
-)
+@pytest.mark.parametrize("raw", [b"/chat/completions", b"/files/a%2Fb", b"/models/ft:gpt:org::id", b"", b"/a..b/c.d"])
 def test_paths_pass_as_written(raw: bytes) -> None:
     """Percent-encoding and colons stay."""
     assert checked_suffix(raw) == raw

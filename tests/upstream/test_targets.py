@@ -1,0 +1,79 @@
+"""A provider as calls see it."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.web.http_headers import Headers
+
+from llm_gateway.config.values import Secret
+from llm_gateway.upstream.client import RelayClient
+from llm_gateway.upstream.targets import Target, answer_headers, maskable
+from tests.memory import FakeAgent, provider
+
+URL = "https://api.test/v1/chat/completions"
+
+
+def sent_headers(client_headers: dict[str, str], **changes: object) -> dict[str, str]:
+    """What a provider gets for these headers of a client."""
+    target = Target(provider("p", URL, **changes), RelayClient(FakeAgent()))  # type: ignore[arg-type]
+    raw = [(name.encode(), [value.encode()]) for name, value in client_headers.items()]
+    headers = target.headers_for(raw, Secret("sk-real-key"))
+    return {name.decode().lower(): values[0].decode() for name, values in headers.getAllRawHeaders()}
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("bearer", {"authorization": "Bearer sk-real-key"}),
+        ("x-api-key", {"x-api-key": "sk-real-key"}),
+        ("api-key", {"api-key": "sk-real-key"}),
+        ("x-goog-api-key", {"x-goog-api-key": "sk-real-key"}),
+        ("none", {}),
+    ],
+)
+def test_each_provider_gets_its_key_its_own_way(auth: str, expected: dict[str, str]) -> None:
+    """In one place, whatever place the client used."""
+    assert sent_headers({"Authorization": "Bearer vk", "X-Api-Key": "vk"}, auth=auth) == expected
+
+
+def test_operators_headers_go_with_every_call() -> None:
+    """And win over the client's."""
+    got = sent_headers({"User-Agent": "curl"}, headers=(("User-Agent", Secret("gateway")), ("x-team", Secret("a"))))
+    assert (got["user-agent"], got["x-team"]) == ("gateway", "a")
+
+
+def test_named_headers_of_the_client_go_along() -> None:
+    """Only those that the operator names."""
+    assert sent_headers({"X-Title": "t", "X-Other": "o"}, forward_headers=("x-title",), auth="none") == {"x-title": "t"}
+
+
+def test_header_that_connection_names_stays() -> None:
+    """It speaks of this connection only."""
+    got = sent_headers({"Connection": "Accept", "Accept": "a/b", "Content-Type": "c/d"}, auth="none")
+    assert got == {"content-type": "c/d"}
+
+
+def test_query_of_the_providers_url_is_kept() -> None:
+    """Azure has its version there; the client's comes behind."""
+    target = Target(provider("p", URL + "?api-version=1"), RelayClient(FakeAgent()))
+    assert target.native_url(b"x=2") == URL.encode() + b"?api-version=1&x=2"
+    assert target.native_url(b"") == URL.encode() + b"?api-version=1"
+
+
+def test_base_url_without_a_path_works() -> None:
+    """As DeepSeek's."""
+    target = Target(provider("p", "https://api.test/chat/completions"), RelayClient(FakeAgent()))
+    assert target.url_for(b"/chat/completions", b"") == b"https://api.test/chat/completions"
+    assert target.url_for(b"/", b"a=b") == b"https://api.test/?a=b"
+
+
+def test_header_that_repeats_the_key_is_left_out() -> None:
+    """Wherever in it the key stands."""
+    headers = Headers({"x-debug": ["key=sk-real-key;"], "x-request-id": ["r"]})
+    assert answer_headers(headers, b"sk-real-key") == [(b"x-request-id", [b"r"])]
+
+
+def test_placeholder_key_is_not_looked_for() -> None:
+    """A local server's key may be ``x``; masking every x would help nobody."""
+    assert maskable(Secret("x")) == b""
+    assert answer_headers(Headers({"x-request-id": ["xx"]}), maskable(Secret("x"))) == [(b"x-request-id", [b"xx"])]
