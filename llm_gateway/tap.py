@@ -368,7 +368,7 @@ def demo_announcement(url: str) -> str:
             f"  {post}/completions/chat -H 'Authorization: Bearer vk_user1_openai' {json_type} "
             f'-d \'{{"model":"gpt-5.4-mini",{ask}}}\'',
             f"  {post}/chat/completions -H 'Authorization: Bearer vk_user2_anthropic' {json_type} "
-            f'-d \'{{"model":"claude-sonnet-4-5","max_tokens":200,{ask}}}\'',
+            f'-d \'{{"model":"claude-haiku-5-5","max_tokens":200,{ask}}}\'',
             f"  {post}/v1/chat/completions -H 'Authorization: Bearer vk_user3_deepseek' {json_type} "
             f'-d \'{{"model":"deepseek-v4-flash","stream":true,{ask}}}\'',
             f"  SDKs: OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=vk_user1_openai, or ANTHROPIC_BASE_URL={url} "
