@@ -47,10 +47,10 @@ A gateway between programs and LLM providers. Applications hold virtual keys;
 the real keys of OpenAI, Anthropic, DeepSeek and compatible providers stay here.
 Any SDK works by changing its base URL and its key.
 
-  twistd -n llmgateway --demo     try it: no key, no network
-  twistd -n llmgateway            with keys.json and aiservices.json of this folder
-  llmgateway check                look for mistakes in both files
-  llmgateway chat -h              talk to a running gateway
+  twistd -n llmgateway --demo   try it: no key, no network
+  twistd -n llmgateway          with this folder's keys.json and aiservices.json
+  llmgateway check              look for mistakes in both files
+  llmgateway chat -h            talk to a running gateway
 
 Environment:
   KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and
