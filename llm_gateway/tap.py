@@ -298,7 +298,7 @@ def make_gateway(
             close_pool=pool.closeCachedConnections,
             companion=companion,
         ),
-        BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes),
+        BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes, refusal=app.early_refusal()),
         [serverFromString(reactor, endpoint) for endpoint in settings.listen],
         clock=reactor,
         drain_timeout_s=settings.drain_timeout_s,

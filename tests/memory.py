@@ -296,7 +296,9 @@ class MemoryGateway:
             max_body_bytes=max_body_bytes,
         )
         self.resource = app.resource()
-        self.site = BoundedSite(self.resource, reactor=self.clock, max_body_bytes=max_body_bytes)
+        self.site = BoundedSite(
+            self.resource, reactor=self.clock, max_body_bytes=max_body_bytes, refusal=app.early_refusal()
+        )
 
     def use(self, configuration: Configuration) -> None:
         self.grants.use(configuration)

@@ -8,9 +8,9 @@ MAX_HELD_BYTES = 65_536
 """How much of an unfinished event is held. Whole events of today's providers are under 20 KB except for images, which
 are passed on in pieces instead; with the socket buffers of both sides this stays well under 256 KiB per stream."""
 
-_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r", b"\r\n\r")
-"""How an event ends, the two line ends of the blank line being any of LF, CRLF and CR. The last covers a CRLF pair
-whose LF is still on its way: that LF may then lead the next piece without harm."""
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r")
+"""How an event ends, the two line ends of the blank line being any of LF, CRLF and CR. Where a CR ends it, an LF may be
+on its way that belongs to it: that LF may then lead the next piece without harm."""
 
 
 class Framing(Protocol):

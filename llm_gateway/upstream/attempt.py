@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 
@@ -123,7 +123,9 @@ class Attempt:
     def _answered(self, response: IResponse) -> None:
         self._sending = None
         call = self._call
-        headers = [each for each in answer_headers(response.headers, call.secret) if each[0] != b"content-length"]
+        headers = answer_headers(response.headers, call.secret)
+        if call.method != "HEAD":
+            headers = [each for each in headers if each[0] != b"content-length"]
         self._content_type = _first(response.headers, b"content-type").lower()
         encoded = _first(response.headers, b"content-encoding").lower() not in (b"", b"identity")
         self._streaming = self._content_type.startswith(b"text/event-stream") and not encoded
@@ -132,7 +134,7 @@ class Attempt:
             # Without a length, since a stream may have to be ended with an event of our own.
             headers = [each for each in headers if each[0] not in EVENT_STREAM_HEADERS]
             headers += [(name, [value]) for name, value in EVENT_STREAM_HEADERS.items()]
-        elif isinstance(response.length, int) and call.method != "HEAD":
+        elif isinstance(response.length, int) and call.method != "HEAD" and response.code not in NO_BODY_CODES:
             # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
             headers.append((b"content-length", [b"%d" % response.length]))
         if response.code >= 500:
@@ -162,7 +164,7 @@ class Attempt:
 
     def _conclude(self, reason: Failure) -> None:
         assert self._relay is not None
-        if reason.check(ResponseDone) or (reason.check(PotentialDataLoss) and self._looks_whole(self._relay.tail)):
+        if reason.check(ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
             relay, self._relay = self._relay, None
             relay.finish()
             self._settle(Outcome(self._ended_well))
@@ -247,10 +249,14 @@ class Attempt:
             f"Provider {self._call.provider!r} closed the connection before its answer was whole."
         )
 
-    def _looks_whole(self, tail: bytes) -> bool:
-        """Whether an answer whose end HTTP does not mark, since only the connection's end ends it, came to its end."""
+    def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
+        """Whether an answer of which HTTP does not say so was whole when the connection ended."""
         if self._streaming:
+            # Cut off between its last event and the end of its framing, a stream has lost nothing; clients that have
+            # seen it end would take an error behind that end for a failed call.
             return self._dialect.ends_stream(tail)
+        if not reason.check(PotentialDataLoss):
+            return False
         if b"json" in self._content_type:
             return tail.rstrip().endswith((b"}", b"]"))
         # Nothing tells; an old server that ends its answers this way must still be usable.

@@ -13,6 +13,9 @@ from llm_gateway.core.framing import Framing
 from llm_gateway.core.masking import Mask
 from llm_gateway.upstream.sink import HeaderList, Sink
 
+TAIL_BYTES = 1024
+"""How much is known of the end of an answer, at least; more where it came in larger pieces."""
+
 
 @implementer(IPushProducer)
 class Relay(Protocol):
@@ -53,7 +56,8 @@ class Relay(Protocol):
         if self._on_end is None:
             return
         self._on_data()
-        self._latest = (self._latest[1], data)
+        before, latest = self._latest
+        self._latest = (latest, data) if len(latest) >= TAIL_BYTES else (before, latest + data)
         piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
         if piece:
             if not self.begun:
@@ -66,7 +70,7 @@ class Relay(Protocol):
 
     @property
     def tail(self) -> bytes:
-        """The last two pieces that came, to tell an answer that ended from one that was cut."""
+        """The last pieces that came, to tell an answer that ended from one that was cut: ``TAIL_BYTES`` or more."""
         return b"".join(self._latest)
 
     def finish(self) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.errors import GatewayError
-from llm_gateway.web.context import CallContext, context_of
+from llm_gateway.core.dialects import OPENAI
+from llm_gateway.core.record import CallRecord
+from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge
+from llm_gateway.web.access_log import AccessLog
+from llm_gateway.web.context import CallContext, context_of, new_request_id
 
 
 class Answer:
@@ -71,6 +75,37 @@ def write_refusal(request: Request, context: CallContext, error: GatewayError) -
     context.record.status = error.http_status
     context.record.bytes_out += len(body)
     return body
+
+
+class EarlyRefusal:
+    """
+    What the site answers to something that is no request, before there is a path to tell the dialect from.
+
+    It is shaped as OpenAI's, which most clients read, and has an id and a line in the access log as any other answer.
+    """
+
+    def __init__(self, clock: IReactorTime, log: AccessLog | None) -> None:
+        self._clock = clock
+        self._log = log
+
+    def __call__(self, status: int, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """
+        :return: headers and body.
+        """
+        error = HeadersTooLarge(message) if status == HeadersTooLarge.status else BadRequest(message)
+        now = self._clock.seconds()
+        record = CallRecord(new_request_id(), method="-", path="-", started_at=time.time(), started=now)
+        body = OPENAI.error_body(error, record.request_id)
+        record.status, record.bytes_out, record.duration_s = status, len(body), 0.0
+        record.ended, record.error = error.ended, error.kind
+        if self._log is not None:
+            self._log.write(record)
+        headers = [
+            (b"Content-Type", b"application/json"),
+            (b"X-Gw-Request-Id", record.request_id.encode("ascii")),
+            (b"X-Gw-Error", error.kind.encode("ascii")),
+        ]
+        return headers, body
 
 
 def refuse(request: Request, error: GatewayError) -> int:

@@ -27,7 +27,7 @@ from llm_gateway.errors import (
 )
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.access_log import AccessLog
-from llm_gateway.web.answer import write_refusal
+from llm_gateway.web.answer import EarlyRefusal, write_refusal
 from llm_gateway.web.auth import AuthResource
 from llm_gateway.web.context import Operation, context_of
 from llm_gateway.web.forward import METHODS, ForwardingResource
@@ -77,6 +77,12 @@ class GatewayApp:
         :return: the root to serve, or to mount in another program's tree.
         """
         return FrontResource(self.app.resource(), self._grants, self._clock, self._log)
+
+    def early_refusal(self) -> EarlyRefusal:
+        """
+        :return: what a site answers to something that is no request at all.
+        """
+        return EarlyRefusal(self._clock, self._log)
 
     # Calls to providers
 

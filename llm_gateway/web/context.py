@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import cast
 
@@ -15,6 +16,13 @@ from llm_gateway.core.record import CallRecord
 from llm_gateway.errors import GatewayError
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.grants import Grant
+
+
+def new_request_id() -> str:
+    """
+    :return: 24 hexadecimal digits, different for every call of every gateway.
+    """
+    return os.urandom(12).hex()
 
 
 class Operation(Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import cast
 from urllib.parse import unquote_to_bytes
@@ -10,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
 
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameter
@@ -17,7 +17,7 @@ from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.errors import BadRequest, NotFound
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import refuse
-from llm_gateway.web.context import CallContext, ICallContext
+from llm_gateway.web.context import CallContext, ICallContext, new_request_id
 from llm_gateway.web.grants import GrantBook
 
 
@@ -47,7 +47,11 @@ class FrontResource(Resource):
         if context.path.startswith(b"//"):
             # The router would take it for a path with one slash less, the provider might not.
             return refuse(request, NotFound("There is nothing at a path that begins with two slashes."))
-        return cast(bytes | int, self._router.render(request))
+        try:
+            return cast(bytes | int, self._router.render(request))
+        except HTTPException:
+            # Raised before there is a route, and so before the app's error handlers are there to catch it.
+            return refuse(request, BadRequest("The Host header is not a host name."))
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")
@@ -62,7 +66,7 @@ class FrontResource(Resource):
             query_key, query = _take_key(request, query)
         client_id = request.getHeader(b"x-request-id")
         record = CallRecord(
-            request_id=os.urandom(12).hex(),
+            request_id=new_request_id(),
             method=printable(request.method.decode("latin-1"), 16),
             path=printable(path.decode("latin-1"), 512),
             started_at=time.time(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -39,6 +39,15 @@ HANG_UP_S = 10.0
 """How long clients get at the end to read what was written to them."""
 
 
+Refusal = Callable[[int, str], tuple[list[tuple[bytes, bytes]], bytes]]
+"""From a status and a message to the headers and the body that refuse a request which no resource gets to see."""
+
+
+def plain_refusal(status: int, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The message as it is."""
+    return [(b"Content-Type", b"text/plain; charset=utf-8")], message.encode() + b"\n"
+
+
 class BoundedChannel(HTTPChannel):
     """A connection whose headers are bounded, and which says why when it refuses a request."""
 
@@ -63,22 +72,17 @@ class BoundedChannel(HTTPChannel):
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        # Twisted's own answer has neither a body nor a length. This one comes before any routing, so that its dialect
-        # can only be guessed: OpenAI's, which most clients read.
+        # Twisted's own answer has neither a body nor a length.
         too_many = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
         if self._line_too_long or too_many:
-            status, kind = b"431 Request Header Fields Too Large", b"headers_too_large"
-            message = b"The request line and headers are over the limit of %d headers and %d bytes." % (
-                self.maxHeaders,
-                self.totalHeadersSize,
-            )
+            status, reason = 431, b"Request Header Fields Too Large"
+            message = f"The request has more than {self.maxHeaders} headers or {self.totalHeadersSize} bytes of them."
         else:
-            status, kind, message = b"400 Bad Request", b"bad_request", b"The request is not valid HTTP/1.1."
-        body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (message, kind)
-        cast(ITransport, self.transport).write(
-            b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Gw-Error: %b\r\n"
-            b"Connection: close\r\n\r\n%b" % (status, len(body), kind, body)
-        )
+            status, reason, message = 400, b"Bad Request", "The request is not valid HTTP/1.1."
+        headers, body = self.site.refusal(status, message)
+        lines = [b"HTTP/1.1 %d %b" % (status, reason), *(b"%b: %b" % header for header in headers)]
+        lines += [b"Content-Length: %d" % len(body), b"Connection: close", b"", body]
+        cast(ITransport, self.transport).write(b"\r\n".join(lines))
         self.loseConnection()
 
 
@@ -168,9 +172,20 @@ class BoundedSite(Site):
     requestFactory = BoundedRequest
     noisy = False
 
-    def __init__(self, resource: IResource, *, reactor: IReactorTime, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        *,
+        reactor: IReactorTime,
+        max_body_bytes: int,
+        refusal: Refusal = plain_refusal,
+    ) -> None:
+        """
+        :param max_body_bytes: of a request; a longer one is rendered without its body, ``body_refused`` set.
+        """
         super().__init__(resource, reactor=reactor, timeout=IDLE_S, parsePOSTFormSubmission=False)
         self.max_body_bytes = max_body_bytes
+        self.refusal = refusal
         self.channels: set[BoundedChannel] = set()
         self._all_gone: list[Deferred[None]] = []
 

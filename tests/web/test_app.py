@@ -70,6 +70,15 @@ def test_undecodable_path_is_400_in_json(gateway: MemoryGateway, target: bytes) 
     assert json.loads(body)["error"]["code"] == "bad_request"
 
 
+@pytest.mark.parametrize("host", ["a" * 70, ".", "a..b", ""])
+def test_odd_host_header_never_brings_html(gateway: MemoryGateway, host: str) -> None:
+    """Behind proxies anything may stand in it."""
+    client = gateway.client()
+    client.ask("GET", "/v1/models", host=host, authorization="Bearer vk_openai")
+    assert b"html" not in client.received
+    assert gateway.agent.sent or client.answer()[1]["content-type"] == "application/json"
+
+
 def test_fault_of_ours_is_500_without_details(gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client gets an id to name, the log gets the rest."""
 

@@ -6,11 +6,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
 from zope.interface.verify import verifyClass
 
-from llm_gateway.wire.stock import IDLE_S, LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, BoundedRequest
-from tests.memory import MemoryGateway
+from llm_gateway.wire.stock import (
+    IDLE_S,
+    LINGER_BYTES,
+    LINGER_S,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    BoundedRequest,
+    BoundedSite,
+)
+from tests.memory import Client, MemoryGateway
 
 LIMIT = 1000
 
@@ -122,6 +132,8 @@ def test_broken_request_is_told_so_and_let_go(gateway: MemoryGateway, raw: bytes
     assert (got, json.loads(body)["error"]["code"], headers["x-gw-error"]) == (status, code, code)
     assert int(headers["content-length"]) == len(body)
     assert client.closed
+    assert headers["x-gw-request-id"] == gateway.record.request_id
+    assert (gateway.record.status, gateway.record.ended) == (status, "refused")
 
 
 def test_long_lists_of_betas_pass(gateway: MemoryGateway) -> None:
@@ -156,6 +168,13 @@ def test_hanging_up_waits_for_what_was_written(gateway: MemoryGateway) -> None:
 def test_hanging_up_on_nobody_is_done_at_once(gateway: MemoryGateway) -> None:
     """Nothing to wait for."""
     assert gateway.site.hang_up().called
+
+
+def test_site_of_its_own_speaks_plainly() -> None:
+    """Without a gateway behind it, it knows nothing of dialects."""
+    client = Client(BoundedSite(Resource(), reactor=Clock(), max_body_bytes=1))
+    client.send(b"nonsense\r\n\r\n")
+    assert client.answer()[2] == b"The request is not valid HTTP/1.1.\n"
 
 
 def test_it_stays_a_request() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from llm_gateway.core.dialects.base import Dialect
 from llm_gateway.errors import GatewayError
+
+_LAST_EVENT = re.compile(rb'(?:^|[\r\n])data: ?\{[^\r\n]*"type" ?: ?"message_stop"[^\r\n]*\}\s*$')
+"""Text that a model wrote cannot look so: inside JSON its quotes are escaped."""
 
 
 class Anthropic(Dialect):
@@ -31,7 +35,7 @@ class Anthropic(Dialect):
         return b"event: error\ndata: " + msgspec.json.encode(self._document(error, request_id)) + b"\n\n"
 
     def ends_stream(self, tail: bytes) -> bool:
-        return b"message_stop" in tail
+        return _LAST_EVENT.search(tail) is not None
 
     @staticmethod
     def _document(error: GatewayError, request_id: str) -> dict[str, Any]:

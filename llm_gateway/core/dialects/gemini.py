@@ -29,7 +29,8 @@ class Gemini(Dialect):
         return b"data: " + msgspec.json.encode(self._document(error)) + b"\r\n\r\n"
 
     def ends_stream(self, tail: bytes) -> bool:
-        return b"finishReason" in tail
+        # In text that a model wrote, the quote would be escaped.
+        return b'finishReason":' in tail
 
     @staticmethod
     def _document(error: GatewayError) -> dict[str, Any]:

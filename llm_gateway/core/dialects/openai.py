@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,13 +10,11 @@ import msgspec
 from llm_gateway.core.dialects.base import Dialect
 from llm_gateway.errors import GatewayError
 
-_LAST_EVENTS = (
-    b"[DONE]",
-    b"event: response.completed",
-    b"event: response.incomplete",
-    b"event: response.failed",
+_LAST_EVENT = re.compile(
+    rb"(?:^|[\r\n])(?:data: ?\[DONE\]|event: ?response\.(?:completed|incomplete|failed)[\r\n]+data: ?\{[^\r\n]*\}\s*$)"
 )
-"""Chat ends with the first, Responses with one of the others and without the first."""
+"""Chat ends with the first, Responses with one of the others and without the first. Text that a model wrote cannot look
+so: inside JSON no line begins."""
 
 
 class OpenAI(Dialect):
@@ -38,7 +37,7 @@ class OpenAI(Dialect):
         return b"data: " + msgspec.json.encode(self._document(error)) + b"\n\n"
 
     def ends_stream(self, tail: bytes) -> bool:
-        return any(mark in tail for mark in _LAST_EVENTS)
+        return _LAST_EVENT.search(tail) is not None
 
     @staticmethod
     def _document(error: GatewayError) -> dict[str, Any]:
