@@ -62,6 +62,16 @@ def test_event_goes_out_with_the_piece_that_completes_it() -> None:
     assert framing.feed(b": 3\n\n") == b"data: 3\n\n"
 
 
+@pytest.mark.parametrize("blank", [b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\n\r\n", b"\r\r", b"\r\r\n", b"\n\r", b"\r\n\r"])
+def test_any_two_line_ends_end_an_event(blank: bytes) -> None:
+    """Servers behind proxies mix them; the event goes out, but for a last LF that may belong to nothing yet."""
+    for before in (b"", b"data: 0"):
+        framing = WholeEvents()
+        passed = framing.feed(before) + framing.feed(b"data: 1" + blank)
+        assert passed + framing.rest() == before + b"data: 1" + blank
+        assert passed.removesuffix(b"\n") == (before + b"data: 1" + blank).removesuffix(b"\n")
+
+
 def test_giant_event_passes_in_pieces() -> None:
     """An image in an event is not gathered in memory, and the stream is known to be inside it."""
     framing = WholeEvents(max_held_bytes=10)

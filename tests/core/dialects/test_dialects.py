@@ -53,10 +53,15 @@ def test_status_of_a_call_shows_in_gemini_bodies() -> None:
         ("openai", b'event: response.completed\ndata: {"type":"response.completed"}\n\n', True),
         ("openai", b'data: {"type":"response.output_text.delta"}\n\n', False),
         ("openai", b'data: {"choices":[]}\n\n', False),
+        ("openai", b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n', False),
+        ("openai", b'event: response.completed\ndata: {"type":"respon', False),
         ("anthropic", b'event: message_stop\ndata: {"type":"message_stop"}\n\n', True),
         ("anthropic", b"event: message_delta\ndata: {}\n\n", False),
+        ("anthropic", b'data: {"delta":{"text":"\\"type\\":\\"message_stop\\""}}\n\n', False),
+        ("anthropic", b'event: message_stop\ndata: {"type":"mess', False),
         ("gemini", b'data: {"candidates":[{"finishReason":"STOP"}]}\r\n\r\n', True),
         ("gemini", b'data: {"candidates":[{}]}\r\n\r\n', False),
+        ("gemini", b'data: {"text":"\\"finishReason\\":"}\r\n\r\n', False),
     ],
 )
 def test_end_of_a_stream_is_known(name: str, tail: bytes, ended: bool) -> None:
