@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,26 @@ def running_gateway(
     if providers is not None:
         (folder / "aiservices.json").write_text(json.dumps(providers, indent=2))
     command = [str(bin_dir / "twistd"), "-n", "--pidfile=", "llmgateway", "--listen", "tcp:0:interface=127.0.0.1"]
+    with running_command([*command, *options], folder, environ) as gateway:
+        yield gateway
+
+
+@contextmanager
+def running_command(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[RunningGateway]:
+    """
+    Start the program by this command in ``folder``; it is killed at the end if it still runs.
+
+    :param command: has it listen on 127.0.0.1 and stay in the foreground.
+    """
     process = subprocess.Popen(
-        [*command, *options],
+        command,
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**_clean_environ(), **(environ or {})},
+        env=clean_environ(environ),
     )
     try:
         yield RunningGateway(process, folder)
@@ -120,9 +133,11 @@ def running_gateway(
             process.stdout.close()
 
 
-def _clean_environ() -> dict[str, str]:
+def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without the variables that the gateway reads, and with ``more``."""
     ours = ("KEYS_FILE", "AISERVICES_FILE", "GATEWAY_PORT")
-    return {name: value for name, value in os.environ.items() if name not in ours} | {"PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PYTHONUNBUFFERED": "1", **(more or {})}
 
 
 def _links(folder: Path) -> Iterator[str]:
