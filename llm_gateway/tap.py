@@ -222,8 +222,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     def announce(urls: list[str]) -> None:
-        if options.settings.demo and urls:
-            print(demo_announcement(urls[0]), file=sys.__stdout__, flush=True)
+        # curl takes no URL of a Unix socket.
+        pasteable = [url for url in urls if url.startswith("http")]
+        if options.settings.demo and pasteable:
+            print(demo_announcement(pasteable[0]), file=sys.__stdout__, flush=True)
 
     gateway = make_gateway(
         options.settings,

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
@@ -251,12 +252,13 @@ class QuietPool(HTTPConnectionPool):
 
 def _notice_vanished_peer(transport: Any) -> None:
     """Have the kernel ask a silent peer whether it still lives; not every transport and system can."""
-    if not hasattr(transport, "setTcpKeepAlive"):
-        return
-    transport.setTcpKeepAlive(1)
+    while isinstance(transport, ProtocolWrapper):
+        # TLS stands between the channel and the connection that is meant.
+        transport = transport.transport
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if not isinstance(handle, socket.socket):
+    if not isinstance(handle, socket.socket) or handle.family not in (socket.AF_INET, socket.AF_INET6):
         return
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
         ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
         ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
