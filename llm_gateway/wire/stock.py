@@ -9,12 +9,16 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport, ITransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
+
+# Twisted exports the first from nowhere public, although it is what its pool holds.
+from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
+from twisted.web.iweb import IResponse
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -235,11 +239,36 @@ class BoundedSite(Site):
             cast(ITCPTransport, channel.transport).abortConnection()
 
 
+class AbortableConnection(HTTP11ClientProtocol):
+    """
+    A connection to a server that can be cut while a body comes in.
+
+    The transport that Twisted gives to a body's protocol can only close in an orderly way: over TLS that waits for the
+    server's consent, which one that is busy writing, or whose peer has stopped reading, never gives.
+    """
+
+    def request(self, request: Any) -> Deferred[IResponse]:
+        answered = super().request(request)
+        body_transport: Any = self._transportProxy
+        if body_transport is not None:
+
+            def abort() -> None:
+                # Without a producer once the body is over: the connection may serve another call by then.
+                if body_transport._producer is not None:
+                    body_transport._producer.abortConnection()
+
+            body_transport.abortConnection = abort
+        return answered
+
+
 class QuietPool(HTTPConnectionPool):
-    """Twisted's pool, which says nothing of each connection that it opens and closes."""
+    """Twisted's pool of abortable connections, which says nothing of each one that it opens and closes."""
 
     class _factory(_HTTP11ClientFactory):  # noqa: N801  # the name under which the pool looks for it
         noisy = False
+
+        def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+            return AbortableConnection(self._quiescentCallback)
 
     def __init__(self, reactor: Any, max_idle_per_host: int, idle_s: float) -> None:
         """
