@@ -13,8 +13,9 @@ from llm_gateway.core.framing import Framing
 from llm_gateway.core.masking import Mask
 from llm_gateway.upstream.sink import HeaderList, Sink
 
-TAIL_BYTES = 1024
-"""How much is known of the end of an answer, at least; more where it came in larger pieces."""
+TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
+"""How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
+no more than the second: the last event of Responses, which repeats the whole answer, rarely is longer."""
 
 
 @implementer(IPushProducer)
@@ -57,7 +58,8 @@ class Relay(Protocol):
             return
         self._on_data()
         before, latest = self._latest
-        self._latest = (latest, data) if len(latest) >= TAIL_BYTES else (before, latest + data)
+        last = data if len(data) <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
+        self._latest = (latest, last) if len(latest) >= TAIL_BYTES else (before, latest + last)
         piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
         if piece:
             if not self.begun:
@@ -104,7 +106,7 @@ class Relay(Protocol):
         """Close the provider's connection; nothing more is passed on."""
         self._on_end = None
         if self.transport is not None:
-            # Twisted's own body transport has no abort; one that has it need not wait for unsent request bytes.
+            # Twisted's own body transport has no abort; the connections of ours do.
             getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def pauseProducing(self) -> None:
