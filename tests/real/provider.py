@@ -51,7 +51,7 @@ class Connection:
         self._news = news
         self.inbox = Inbox(sock)
         self.accepted = 0
-        """Bytes that the kernel has taken from us: more than the gateway has read."""
+        """Bytes of the answer that the kernel has taken from us: more than the gateway has read."""
         self.stuck = False
         """Whether the gateway takes no more bytes at the moment."""
         self.left_at: float | None = None
@@ -194,7 +194,8 @@ class Provider:
         """
         with self._news:
             if not self._news.wait_for(lambda: holds() or bool(self.faults), bound_s) or self.faults:
-                raise AssertionError(f"not within {bound_s:g} s: {what}; faults: {self.faults}")
+                faults, self.faults = self.faults, []
+                raise AssertionError(f"not within {bound_s:g} s: {what}; faults: {faults}")
 
     def tell(self, condition: list[Any], fact: Any) -> None:
         """Append a fact where a test waits for it, and wake the test."""
@@ -260,6 +261,7 @@ class Provider:
         sock.settimeout(None)
         method, target, _version = connection.inbox.line().decode("latin-1").split(" ")
         exchange = Exchange(connection, method, target, connection.inbox.fields())
+        connection.accepted, connection.stuck = 0, False
         sock.settimeout(STILL_S)
         if self.read_bodies:
             sock.settimeout(BOUND_S)
@@ -282,6 +284,22 @@ def running_provider(
         yield provider
     finally:
         provider.stop()
+
+
+@contextmanager
+def deaf_listener() -> Iterator[int]:
+    """The port of a listener whose queue is full: whoever connects is neither accepted nor refused."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        while True:
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            if not select.select([], [filler], [], STILL_S)[1]:
+                break
+        yield listener.getsockname()[1]
 
 
 # What scripts are made of
