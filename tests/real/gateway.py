@@ -27,7 +27,8 @@ class RunningGateway:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.url = re.search(r"http://127\.0\.0\.1:\d+", self.wait_for(r"Listening on http")).group()  # type: ignore[union-attr]
         self.port = int(self.url.rpartition(":")[2])
 
@@ -56,11 +57,21 @@ class RunningGateway:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """
-        :return: the exit status.
+        :return: the exit status; all of the output has been read by then.
         """
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(STOP_S)
+        return self.ended()
+
+    def ended(self) -> int:
+        """
+        Wait until the process has ended by itself.
+
+        :return: the exit status; all of the output has been read by then.
+        """
+        status = self.process.wait(STOP_S)
+        self._reader.join(STOP_S)
+        return status
 
     def peak_memory_kib(self) -> int:
         """The largest resident size so far."""
