@@ -62,4 +62,5 @@ def printable(text: str, limit: int = 128) -> str:
     """
     :return: ``text`` cut to ``limit`` characters, what a terminal or a log could trip over replaced by ``?``.
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
+    text = text[:limit]
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)

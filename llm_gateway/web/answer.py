@@ -6,13 +6,17 @@ import time
 from typing import cast
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.core.dialects import OPENAI
-from llm_gateway.core.record import CallRecord
-from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge
+from llm_gateway.core.record import REFUSED, CallRecord
+from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge, InternalError
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.context import CallContext, context_of, new_request_id
+
+_log = Logger()
 
 
 class Answer:
@@ -57,12 +61,13 @@ class Answer:
             self._request.unregisterProducer()
 
 
-def write_refusal(request: Request, context: CallContext, error: GatewayError) -> bytes:
+def refusal(request: Request, error: GatewayError) -> bytes:
     """
-    Set status and headers of an answer that is the gateway's own error.
+    Set status and headers of an answer that is the gateway's own error, and settle the call.
 
     :return: the body to write.
     """
+    context = context_of(request)
     body = context.dialect.error_body(error, context.request_id)
     request.setResponseCode(error.http_status)
     headers = request.responseHeaders
@@ -74,7 +79,31 @@ def write_refusal(request: Request, context: CallContext, error: GatewayError) -
         headers.setRawHeaders(name.encode("ascii"), [value.encode("latin-1")])
     context.record.status = error.http_status
     context.record.bytes_out += len(body)
+    unasked = not context.asked and not isinstance(error, InternalError)
+    context.settle(REFUSED if unasked else error.ended, error)
     return body
+
+
+def refuse(request: Request, error: GatewayError) -> int:
+    """
+    The same, written.
+
+    :return: what a resource's ``render`` returns when it has answered by itself.
+    """
+    request.write(refusal(request, error))
+    request.finish()
+    return NOT_DONE_YET
+
+
+def fault(request: Request, failure: Failure) -> InternalError:
+    """
+    Log a fault of the gateway's own under the call's id.
+
+    :return: what the caller gets to know of it.
+    """
+    request_id = context_of(request).request_id
+    _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=request_id)
+    return InternalError("The gateway failed to handle this call.")
 
 
 class EarlyRefusal:
@@ -106,16 +135,3 @@ class EarlyRefusal:
             (b"X-Gw-Error", error.kind.encode("ascii")),
         ]
         return headers, body
-
-
-def refuse(request: Request, error: GatewayError) -> int:
-    """
-    Answer with the gateway's own error, and settle the call.
-
-    :return: what a resource's ``render`` returns when it has answered by itself.
-    """
-    context = context_of(request)
-    request.write(write_refusal(request, context, error))
-    context.settle(error.ended, error)
-    request.finish()
-    return NOT_DONE_YET

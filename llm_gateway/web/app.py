@@ -6,7 +6,6 @@ from typing import cast
 
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
@@ -15,19 +14,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llm_gateway.core.record import OK, REFUSED
+from llm_gateway.core.record import OK
 from llm_gateway.errors import (
     BadRequest,
-    CallerError,
-    Draining,
     GatewayError,
-    InternalError,
     MethodNotAllowed,
     NotFound,
 )
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.access_log import AccessLog
-from llm_gateway.web.answer import EarlyRefusal, write_refusal
+from llm_gateway.web.answer import EarlyRefusal, fault, refusal
 from llm_gateway.web.auth import AuthResource
 from llm_gateway.web.context import Operation, context_of
 from llm_gateway.web.forward import METHODS, ForwardingResource
@@ -35,8 +31,6 @@ from llm_gateway.web.front import FrontResource
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.health import health_page, livez_page, readyz_page
 from llm_gateway.web.live import LiveCalls
-
-_log = Logger()
 
 _RELAYED = [method.decode("ascii") for method in METHODS]
 
@@ -65,18 +59,18 @@ class GatewayApp:
         clock: IReactorTime,
         max_body_bytes: int,
     ) -> None:
-        self._grants = grants
         self._live = live
         self._board = board
         self._log = log
         self._clock = clock
         self._relay = AuthResource(grants, live, ForwardingResource(grants, live, clock, max_body_bytes))
+        self._front = FrontResource(self.app.resource(), self._relay, grants, clock, log)
 
     def resource(self) -> IResource:
         """
         :return: the root to serve, or to mount in another program's tree.
         """
-        return FrontResource(self.app.resource(), self._grants, self._clock, self._log)
+        return self._front
 
     def early_refusal(self) -> EarlyRefusal:
         """
@@ -108,7 +102,7 @@ class GatewayApp:
         return self._operation(request, Operation.RAW)
 
     def _operation(self, request: Request, operation: Operation) -> IResource:
-        context_of(request).operation = operation
+        self._front.remember(request, operation)
         return self._relay
 
     # The gateway's own pages
@@ -125,11 +119,11 @@ class GatewayApp:
     def readyz(self, request: Request) -> bytes:
         return readyz_page(request, self._live)
 
-    # Errors: here and nowhere else they become answers, except those of a call that a provider has
+    # Errors become answers here, except those of a call that has been remembered or that a provider has
 
     @app.handle_errors(GatewayError)
     def refused(self, request: IRequest, failure: Failure) -> bytes:
-        return _refusal(request, cast(GatewayError, failure.value))
+        return refusal(cast(Request, request), cast(GatewayError, failure.value))
 
     @app.handle_errors(HTTPException)
     def not_routed(self, request: IRequest, failure: Failure) -> bytes:
@@ -140,20 +134,11 @@ class GatewayApp:
             context_of(request).record.status = 204
             context_of(request).settle(OK)
             return b""
-        return _refusal(request, _from_werkzeug(request, error))
+        return refusal(cast(Request, request), _from_werkzeug(request, error))
 
     @app.handle_errors(Exception)
     def broken(self, request: IRequest, failure: Failure) -> bytes:
-        request_id = context_of(request).request_id
-        _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=request_id)
-        return _refusal(request, InternalError("The gateway failed to handle this call."))
-
-
-def _refusal(request: IRequest, error: GatewayError) -> bytes:
-    context = context_of(request)
-    body = write_refusal(cast(Request, request), context, error)
-    context.settle(REFUSED if isinstance(error, (CallerError, Draining)) else error.ended, error)
-    return body
+        return refusal(cast(Request, request), fault(cast(Request, request), failure))
 
 
 def _from_werkzeug(request: IRequest, error: HTTPException) -> GatewayError:

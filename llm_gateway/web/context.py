@@ -62,6 +62,8 @@ class CallContext:
     log: AccessLog | None
     operation: Operation = Operation.ROOT
     grant: Grant | None = None
+    asked: bool = False
+    """Whether a provider has been asked."""
     settled: bool = False
 
     def settle(self, ended: str, error: GatewayError | None = None) -> None:

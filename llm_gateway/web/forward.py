@@ -20,7 +20,6 @@ from llm_gateway.core.peek import peek
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
     GatewayError,
-    InternalError,
     MethodNotAllowed,
     NotFound,
     ProviderNotConfigured,
@@ -31,7 +30,7 @@ from llm_gateway.errors import (
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.bodies import BytesBody, spooled_body
 from llm_gateway.upstream.targets import Target, maskable
-from llm_gateway.web.answer import Answer, refuse
+from llm_gateway.web.answer import Answer, fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
@@ -149,6 +148,7 @@ class ForwardingResource(Resource):
         return spooled_body(content)
 
     def _run(self, request: Request, context: CallContext, attempt: Attempt) -> None:
+        context.asked = True
         self._live.enter(attempt)
         finished = request.notifyFinish()
         running = attempt.run()
@@ -162,8 +162,7 @@ class ForwardingResource(Resource):
         def failed(failure: Failure) -> None:
             error = failure.value
             if not isinstance(error, GatewayError):
-                _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=context.request_id)
-                error = InternalError("The gateway failed to handle this call.")
+                error = fault(request, failure)
             if request._disconnected:
                 context.settle(CLIENT_GONE, error)
             else:

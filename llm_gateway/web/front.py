@@ -7,6 +7,7 @@ from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
@@ -14,24 +15,40 @@ from werkzeug.exceptions import HTTPException
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameter
 from llm_gateway.core.record import CallRecord, printable
-from llm_gateway.errors import BadRequest, NotFound
+from llm_gateway.errors import BadRequest, GatewayError, NotFound
 from llm_gateway.web.access_log import AccessLog
-from llm_gateway.web.answer import refuse
-from llm_gateway.web.context import CallContext, ICallContext, new_request_id
+from llm_gateway.web.answer import fault, refuse
+from llm_gateway.web.context import CallContext, ICallContext, Operation, context_of, new_request_id
 from llm_gateway.web.grants import GrantBook
 
 
 class FrontResource(Resource):
-    """Gives a request its id and its context, takes a key out of its URL, and hands it to the router."""
+    """
+    Gives a request its id and its context, takes a key out of its URL, and hands it to the router.
+
+    What the router decided for a method and a path is remembered, so that the paths of every day are routed once: the
+    decision depends on nothing else, and making it anew costs as much as sending the call.
+    """
 
     isLeaf = True
+    MAX_REMEMBERED = 1024
 
-    def __init__(self, router: IResource, grants: GrantBook, clock: IReactorTime, log: AccessLog | None) -> None:
+    def __init__(
+        self,
+        router: IResource,
+        relay: IResource,
+        grants: GrantBook,
+        clock: IReactorTime,
+        log: AccessLog | None,
+    ) -> None:
         """
         :param router: the Klein app's resource.
+        :param relay: where the app sends every call to a provider, whatever the operation.
         """
         super().__init__()
         self._router = router
+        self._relay = relay
+        self._remembered: dict[tuple[bytes, bytes], Operation] = {}
         self._grants = grants
         self._clock = clock
         self._log = log
@@ -41,6 +58,9 @@ class FrontResource(Resource):
         request.setComponent(ICallContext, context)
         request.responseHeaders.setRawHeaders(b"x-gw-request-id", [context.request_id.encode("ascii")])
         request.responseHeaders.removeHeader(b"server")
+        operation = self._remembered.get((request.method, context.path))
+        if operation is not None:
+            return self._render_again(request, context, operation)
         if not _decodable(request):
             # Klein would answer this one itself, and not in JSON.
             return refuse(request, BadRequest("The path and the Host header must be UTF-8."))
@@ -52,6 +72,24 @@ class FrontResource(Resource):
         except HTTPException:
             # Raised before there is a route, and so before the app's error handlers are there to catch it.
             return refuse(request, BadRequest("The Host header is not a host name."))
+
+    def remember(self, request: Request, operation: Operation) -> None:
+        """The router has sent this request to the relay, as this operation."""
+        context = context_of(request)
+        context.operation = operation
+        if len(self._remembered) >= self.MAX_REMEMBERED:
+            # Paths with an id in them come once; those that matter are back at once.
+            self._remembered.clear()
+        self._remembered[request.method, context.path] = operation
+
+    def _render_again(self, request: Request, context: CallContext, operation: Operation) -> bytes | int:
+        context.operation = operation
+        try:
+            return cast(bytes | int, self._relay.render(request))
+        except GatewayError as error:
+            return refuse(request, error)
+        except Exception:
+            return refuse(request, fault(request, Failure()))
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")

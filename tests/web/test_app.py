@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from llm_gateway.web.front import FrontResource
 from llm_gateway.web.live import LiveCalls
 from tests.memory import MemoryGateway
 
@@ -117,6 +118,30 @@ def test_mounted_below_another_root_paths_are_counted_from_there(gateway: Memory
     client = gateway.client()
     client.ask("POST", "/llm/v1/files/a%2Fb", b"{}", authorization="Bearer vk_openai")
     assert gateway.sent.url == b"https://api.openai.test/v1/files/a%2Fb"
+
+
+def test_path_is_routed_once(gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the router decided is remembered, errors on the way included, and does not grow without bound."""
+    client = gateway.client()
+    client.chat()
+    monkeypatch.setattr(gateway.resource, "_router", None)
+    gateway.client().chat()
+    assert [sent.url for sent in gateway.agent.sent] == [b"https://api.openai.test/v1/chat/completions"] * 2
+    stranger = gateway.client()
+    stranger.chat(key="vk_unknown")
+    assert stranger.answer()[0] == 401
+    monkeypatch.setattr(LiveCalls, "refuse_while_draining", None)
+    unlucky = gateway.client()
+    unlucky.chat()
+    assert (unlucky.answer()[0], unlucky.answer()[1]["x-gw-error"]) == (500, "internal_error")
+
+
+def test_remembered_paths_do_not_fill_the_memory(gateway: MemoryGateway) -> None:
+    """Every file has a path of its own."""
+    assert isinstance(gateway.resource, FrontResource)
+    for number in range(FrontResource.MAX_REMEMBERED + 10):
+        gateway.client().ask("GET", f"/v1/files/f_{number}")
+    assert len(gateway.resource._remembered) == 10
 
 
 def test_body_over_the_limit_of_a_foreign_site_is_413(gateway: MemoryGateway) -> None:
