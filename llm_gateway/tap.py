@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 from treq.client import HTTPClient
@@ -18,193 +18,27 @@ from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
-from twisted.python import usage
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
 
 from llm_gateway import __version__
-from llm_gateway.config.load import load_configuration
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
-from llm_gateway.errors import ConfigurationError
+from llm_gateway.options import Options, loader
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
-from llm_gateway.settings import DEFAULT_PORT, Settings
+from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.prober import HealthBoard, Prober
-from llm_gateway.web.access_log import FORMATS, FileAccessLog
+from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.wire.stock import BoundedSite, QuietPool
 
+__all__ = ["Gateway", "Options", "ProcessSignals", "demo_announcement", "makeService", "make_gateway"]
+
 _log = Logger()
-
-DEFAULTS = Settings()
-
-_DESCRIPTION = """
-A gateway between programs and LLM providers. Applications hold virtual keys;
-the real keys of OpenAI, Anthropic, DeepSeek and compatible providers stay here.
-Any SDK works by changing its base URL and its key.
-
-  twistd -n llmgateway --demo   try it: no key, no network
-  twistd -n llmgateway          with this folder's keys.json and aiservices.json
-  llmgateway check              look for mistakes in both files
-  llmgateway chat -h            talk to a running gateway
-
-Environment:
-  KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and
-  --port, which win.
-
-Endpoints for --listen, among others:
-  tcp:8080:interface=127.0.0.1
-  ssl:443:privateKey=key.pem:certKey=cert.pem
-  unix:/run/llmgateway.sock
-  systemd:domain=INET:index=0
-
-Signals:
-  SIGHUP             read both files again and open the access log anew
-  SIGTERM, SIGINT    refuse new calls and let running ones finish; a second one
-                     ends those too
-"""
-
-
-class Options(usage.Options):
-    """The command line of ``twistd llmgateway``."""
-
-    synopsis = "[options]"
-    # What Twisted would wrap into one paragraph; see getUsage.
-    longdesc = ""
-
-    optFlags: ClassVar = [
-        ["demo", None, "Answer from a built-in provider with example keys, on loopback: no real key, no network."],
-    ]
-
-    optParameters: ClassVar = [
-        ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
-        ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
-        ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
-        ["drain-timeout", None, f"{DEFAULTS.drain_timeout_s:g}", "Seconds that running calls get after SIGTERM."],
-        ["health-interval", None, f"{DEFAULTS.health_interval_s:g}", "Seconds between two health checks; 0 for none."],
-        ["health-timeout", None, f"{DEFAULTS.health_timeout_s:g}", "Seconds that a provider has to answer one."],
-        ["reload-interval", None, f"{DEFAULTS.reload_interval_s:g}", "Seconds between looks at the files; 0 for none."],
-        [
-            "access-log",
-            None,
-            None,
-            'File for a line per call, "-" for standard output, "none". [default: "-"; '
-            '"llmgateway-access.log" when daemonised]',
-        ],
-        ["access-log-format", None, DEFAULTS.access_log_format, "text or json."],
-        ["max-body-size", None, DEFAULTS.max_body_bytes, "Largest request body, in bytes."],
-        ["pool-size", None, DEFAULTS.pool_size, "Idle connections kept open to each provider."],
-        ["pool-idle", None, f"{DEFAULTS.pool_idle_s:g}", "Seconds that an idle connection is kept."],
-    ]
-
-    environ: Mapping[str, str] = os.environ
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listen: list[str] = []
-        self.settings = DEFAULTS
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Twisted endpoint to listen on instead of --port; may be given several times."""
-        self.listen.append(endpoint)
-
-    opt_l = opt_listen
-
-    def opt_version(self) -> None:
-        """Show the version and exit."""
-        print(f"llm-gateway {__version__}")
-        sys.exit(0)
-
-    def getUsage(self, width: int | None = None) -> str:
-        return super().getUsage(width) + _DESCRIPTION
-
-    def postOptions(self) -> None:
-        """
-        :raises usage.UsageError: an option, an environment variable or a configuration file is wrong.
-        """
-        self.settings = Settings(
-            keys_file=self._keys_file(),
-            aiservices_file=self._aiservices_file(),
-            listen=self._listen(),
-            demo=bool(self["demo"]),
-            drain_timeout_s=self._number("drain-timeout", 0),
-            health_interval_s=self._number("health-interval", 0),
-            health_timeout_s=self._number("health-timeout", 0.001),
-            reload_interval_s=self._number("reload-interval", 0),
-            access_log=self._access_log(),
-            access_log_format=self._access_log_format(),
-            max_body_bytes=self._whole_number("max-body-size", 1),
-            pool_size=self._whole_number("pool-size", 0),
-            pool_idle_s=self._number("pool-idle", 0),
-        )
-        try:
-            loader(self.settings, self.environ)()
-        except ConfigurationError as error:
-            raise usage.UsageError(f"the configuration cannot be used.\n{error}") from error
-
-    def _keys_file(self) -> str:
-        named = self["keys"] or self.environ.get("KEYS_FILE")
-        if self["demo"] and not named:
-            from llm_gateway.demo.listener import demo_keys_file
-
-            return demo_keys_file()
-        return os.path.abspath(named or DEFAULTS.keys_file)
-
-    def _aiservices_file(self) -> str | None:
-        named = self["aiservices"] or self.environ.get("AISERVICES_FILE")
-        if named:
-            return os.path.abspath(named)
-        usual = os.path.abspath(DEFAULTS.aiservices_file or "")
-        return usual if os.path.exists(usual) and not self["demo"] else None
-
-    def _listen(self) -> tuple[str, ...]:
-        if self.listen and self["port"] is not None:
-            raise usage.UsageError("--port and --listen exclude each other; put the port into --listen.")
-        if self.listen:
-            for endpoint in self.listen:
-                _check_endpoint(endpoint)
-            return tuple(self.listen)
-        source, value = "--port", self["port"]
-        if value is None:
-            source, value = "GATEWAY_PORT", self.environ.get("GATEWAY_PORT") or str(DEFAULT_PORT)
-        if not (value.isascii() and value.isdigit() and int(value) <= 65535):
-            raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
-        return (f"tcp:{int(value)}" + (":interface=127.0.0.1" if self["demo"] else ""),)
-
-    def _number(self, name: str, least: float) -> float:
-        try:
-            value = float(self[name])
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= 1e9:
-            raise usage.UsageError(f"--{name} must be a number of at least {least:g}, not {self[name]!r}.")
-        return value
-
-    def _whole_number(self, name: str, least: int) -> int:
-        text = str(self[name])
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= 10**12):
-            raise usage.UsageError(f"--{name} must be a whole number of at least {least}, not {text!r}.")
-        return int(text)
-
-    def _access_log(self) -> str | None:
-        named: str | None = self["access-log"]
-        if named is None:
-            # A daemon has no standard output.
-            parent = getattr(self, "parent", None) or {}
-            named = "-" if parent.get("nodaemon", True) else "llmgateway-access.log"
-        if named == "none":
-            return None
-        return named if named == "-" else os.path.abspath(named)
-
-    def _access_log_format(self) -> str:
-        named: str = self["access-log-format"]
-        if named not in FORMATS:
-            raise usage.UsageError(f"--access-log-format must be {' or '.join(sorted(FORMATS))}, not {named!r}.")
-        return named
 
 
 @attrs.frozen
@@ -311,13 +145,6 @@ def make_gateway(
     return Gateway(service, resource)
 
 
-def loader(settings: Settings, environ: Mapping[str, str]) -> Callable[[], Configuration]:
-    """
-    :return: reads both files anew each time; raises ``ConfigurationError``.
-    """
-    return lambda: load_configuration(settings.keys_file, settings.aiservices_file, environ)
-
-
 class ProcessSignals:
     """The signals of a process that is the gateway's alone, as under twistd."""
 
@@ -402,12 +229,3 @@ def _one_line() -> Iterator[None]:
 def _stock_agents(reactor: Any, pool: HTTPConnectionPool) -> Callable[[float], IAgent]:
     policy = BrowserLikePolicyForHTTPS()
     return lambda connect_s: Agent(reactor, policy, connectTimeout=connect_s, pool=pool)
-
-
-def _check_endpoint(endpoint: str) -> None:
-    from twisted.internet import reactor
-
-    try:
-        serverFromString(reactor, endpoint)
-    except Exception as error:
-        raise usage.UsageError(f"--listen {endpoint!r} is not a Twisted endpoint that works: {error}") from error
