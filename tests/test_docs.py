@@ -20,8 +20,8 @@ from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
 from llm_gateway.core.record import ENDINGS, CallRecord
 from llm_gateway.errors import GatewayError
+from llm_gateway.options import Options
 from llm_gateway.settings import Settings
-from llm_gateway.tap import Options
 from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.access_log import as_json, as_text
 from llm_gateway.web.app import GatewayApp
