@@ -87,11 +87,17 @@ class Connection:
 
         :raises AssertionError: it did not.
         """
+        if not self.left_within(bound_s):
+            raise AssertionError(f"the gateway kept the connection open for {bound_s:g} s")
+
+    def left_within(self, seconds: float) -> bool:
+        """Whether the gateway closes the connection within that time: the pause of a script that sends at a pace."""
         poll = select.poll()
         poll.register(self._sock, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-        if not poll.poll(bound_s * 1000):
-            raise AssertionError(f"the gateway kept the connection open for {bound_s:g} s")
+        if not poll.poll(seconds * 1000):
+            return False
         self._note(left_at=time.monotonic())
+        return True
 
     def shut(self) -> None:
         """Close our half and wait until the gateway has closed its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,13 @@ def scene(
     environ: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     send_buffer: int | None = None,
-    more: Mapping[str, Any] | None = None,
+    more: Callable[[Provider], Mapping[str, Any]] | None = None,
 ) -> Iterator[Scene]:
     """
     :param options: of the gateway.
     :param timeouts: the provider's clocks.
     :param send_buffer: of the provider's connections, in bytes.
-    :param more: more providers; each has a key ``vk_{name}``.
+    :param more: from the provider to more entries of ``aiservices.json``; each gets a key ``vk_{name}``.
     """
     with running_provider(tls=tls, send_buffer=send_buffer) as provider:
         providers: dict[str, Any] = {
@@ -88,7 +88,7 @@ def scene(
         }
         for each in providers.values():
             each["timeouts"] = dict(timeouts or {})
-        providers.update(more or {})
+        providers.update(more(provider) if more else {})
         keys = {f"vk_{name}": {"provider": name, "api_key": f"sk-real-{name}"} for name in providers}
         keys["vk_nowhere"] = {"provider": "nowhere", "api_key": "sk-real-nowhere"}
         settings = ("--access-log-format", "json", "--health-interval", "0", "--reload-interval", "0")

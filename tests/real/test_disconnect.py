@@ -42,7 +42,9 @@ def stage(request: pytest.FixtureRequest, bin_dir: Path, tmp_path_factory: pytes
         certificate = make_certificate(folder)
         tls = server_side(certificate) if request.param == "https" else None
         environ = {"SSL_CERT_FILE": str(certificate)}
-        yield stack.enter_context(scene(bin_dir, folder, tls=tls, environ=environ, send_buffer=65_536, more=more))
+        yield stack.enter_context(
+            scene(bin_dir, folder, tls=tls, environ=environ, send_buffer=65_536, more=lambda _: more)
+        )
 
 
 @pytest.fixture
