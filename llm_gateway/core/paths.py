@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 from llm_gateway.core.dialects import ANTHROPIC, GEMINI, OPENAI, Dialect
 from llm_gateway.errors import BadRequest
 
-_PLAIN = re.compile(rb"[!-~]*")
-"""Printable ASCII without the space: all that a request target may hold. Source: RFC 3986, section 2."""
+_PLAIN = re.compile(rb"[!-\"$-~]*")
+"""Printable ASCII without the space and "#": all that a request target may hold. Source: RFC 3986."""
 
 
 def checked_suffix(raw: bytes) -> bytes:
@@ -23,6 +23,17 @@ def checked_suffix(raw: bytes) -> bytes:
     segments = re.split(rb"[/\\]", unquote_to_bytes(raw)) if b"." in raw or b"%" in raw else ()
     if b".." in segments or b"." in segments:
         raise BadRequest('The path may not hold "." or ".." segments.')
+    return raw
+
+
+def checked_query(raw: bytes) -> bytes:
+    """
+    :param raw: a query string, as the client wrote it.
+    :return: the same bytes.
+    :raises BadRequest: it is none; a provider would not get it as it was sent, or not at all.
+    """
+    if not _PLAIN.fullmatch(raw):
+        raise BadRequest("The query holds characters that must be percent-encoded.")
     return raw
 
 

@@ -15,7 +15,7 @@ from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.paths import checked_suffix, without_parameter
+from llm_gateway.core.paths import checked_query, checked_suffix, without_parameter
 from llm_gateway.core.peek import peek
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
@@ -97,7 +97,7 @@ class ForwardingResource(Resource):
 
     def _provider_call(self, request: Request, context: CallContext, grant: Grant, target: Target) -> ProviderCall:
         context.record.dialect = target.dialect.name
-        query = context.query
+        query = checked_query(context.query)
         if b"key" in query or b"%" in query:
             query = self._without_virtual_keys(query)
         if context.operation is Operation.NATIVE:

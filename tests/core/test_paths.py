@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.core.paths import checked_suffix, dialect_of, joined, without_parameter
+from llm_gateway.core.paths import checked_query, checked_suffix, dialect_of, joined, without_parameter
 from llm_gateway.errors import BadRequest
 
 
@@ -27,12 +27,21 @@ def test_paths_pass_as_written(raw: bytes) -> None:
         b"/a b",
         b"/\xe9",
         b"/\x00",
+        b"/a#b",
     ],
 )
 def test_nobody_climbs_out_of_the_base_url(raw: bytes) -> None:
     """The real key goes with the call, so it must not go anywhere but below the base URL."""
     with pytest.raises(BadRequest):
         checked_suffix(raw)
+
+
+def test_query_passes_as_written_or_not_at_all() -> None:
+    """A fragment would be cut off on the way, and a bare byte is nothing that HTTP can carry."""
+    assert checked_query(b'a=%ff&b[]="<>|^`{}') == b'a=%ff&b[]="<>|^`{}'
+    for raw in (b"a=\x80", b"a=b#c", b"a= b", b"a=\x7f"):
+        with pytest.raises(BadRequest):
+            checked_query(raw)
 
 
 @pytest.mark.parametrize(
