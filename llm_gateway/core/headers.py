@@ -82,9 +82,11 @@ class HeaderFilter:
     Decides header by header, and remembers each name's verdict: the names are few and come with every call.
 
     :ivar MAX_REMEMBERED: names remembered at most; whoever invents names does not fill the memory.
+    :ivar MAX_REMEMBERED_BYTES: the longest that is remembered, for the same reason.
     """
 
     MAX_REMEMBERED = 1024
+    MAX_REMEMBERED_BYTES = 64
 
     __slots__ = ("_allows", "_verdicts")
 
@@ -125,7 +127,7 @@ class HeaderFilter:
     def _judge(self, name: bytes) -> bytes | None:
         lower = name.lower()
         verdict = lower if self._allows(lower) else None
-        if len(self._verdicts) < self.MAX_REMEMBERED:
+        if len(self._verdicts) < self.MAX_REMEMBERED and len(name) <= self.MAX_REMEMBERED_BYTES:
             self._verdicts[name] = verdict
         return verdict
 

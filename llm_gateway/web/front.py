@@ -32,6 +32,8 @@ class FrontResource(Resource):
 
     isLeaf = True
     MAX_REMEMBERED = 1024
+    MAX_REMEMBERED_BYTES = 128
+    """A longer path is routed every time: nobody fills the memory with paths that he invents."""
 
     def __init__(
         self,
@@ -77,6 +79,8 @@ class FrontResource(Resource):
         """The router has sent this request to the relay, as this operation."""
         context = context_of(request)
         context.operation = operation
+        if len(context.path) > self.MAX_REMEMBERED_BYTES:
+            return
         if len(self._remembered) >= self.MAX_REMEMBERED:
             # Paths with an id in them come once; those that matter are back at once.
             self._remembered.clear()

@@ -69,8 +69,10 @@ def test_values_pass_as_they_came() -> None:
 
 
 def test_invented_names_do_not_fill_the_memory() -> None:
-    """Verdicts are remembered for so many names and no more."""
+    """Verdicts are remembered for so many names and no more, and for short ones only."""
     filter_ = to_client_filter()
+    assert kept(filter_, "x" * 1000) == ["x" * 1000]
+    assert len(filter_._verdicts) == 0
     for number in range(3 * HeaderFilter.MAX_REMEMBERED):
         filter_.keep([(b"x-%d" % number, [b"v"])])
     assert len(filter_._verdicts) == HeaderFilter.MAX_REMEMBERED

@@ -137,8 +137,10 @@ def test_path_is_routed_once(gateway: MemoryGateway, monkeypatch: pytest.MonkeyP
 
 
 def test_remembered_paths_do_not_fill_the_memory(gateway: MemoryGateway) -> None:
-    """Every file has a path of its own."""
+    """Every file has a path of its own, and a path may be as long as all headers."""
     assert isinstance(gateway.resource, FrontResource)
+    gateway.client().ask("GET", "/v1/files/" + "f" * FrontResource.MAX_REMEMBERED_BYTES)
+    assert len(gateway.resource._remembered) == 0
     for number in range(FrontResource.MAX_REMEMBERED + 10):
         gateway.client().ask("GET", f"/v1/files/f_{number}")
     assert len(gateway.resource._remembered) == 10
