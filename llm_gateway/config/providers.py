@@ -19,7 +19,7 @@ from llm_gateway.config.urls import host_of, origin_and_path, url_fault
 from llm_gateway.config.values import HealthCheck, Provider, Secret
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS, Dialect
-from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP
+from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP, NOT_TO_PROVIDER
 
 PROVIDER_NAME = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}")
 """It is part of the path ``/p/{provider}/``, from which browsers and libraries take ``.`` and ``..`` away."""
@@ -28,6 +28,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOSTS = {"api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "gemini"}
 _NEVER_SENT = frozenset(name.decode() for name in HOP_BY_HOP) | {"host", "content-length", "cookie"}
 _CREDENTIALS = frozenset(name.decode() for name in CREDENTIAL_HEADERS)
+_ACCOUNTS = frozenset(name.decode() for name in NOT_TO_PROVIDER)
 
 
 def read_providers(spot: Spot, source: SecretSource) -> tuple[dict[str, Provider], frozenset[str]]:
@@ -198,6 +199,8 @@ def _forwarded_headers(spot: Spot, names: list[Any]) -> Iterator[str]:
             continue
         name = written.lower()
         fault = _header_fault(name, _NEVER_SENT | _CREDENTIALS)
+        if name in _ACCOUNTS:
+            fault = f'"{name}" may not be passed on: which account pays is not for the client to say'
         if "*" in name:
             fault = 'must be whole names: "*" stands for nothing here'
         if name in seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http.client import responses
 from typing import cast
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
@@ -29,7 +30,7 @@ class Answer:
 
     def begin(self, status: int, headers: list[tuple[bytes, list[bytes]]]) -> None:
         request = self._request
-        request.setResponseCode(status)
+        request.setResponseCode(status, reason(status))
         for name, values in headers:
             request.responseHeaders.setRawHeaders(name, values)
         # Twisted would call an answer without a type text/html.
@@ -61,6 +62,14 @@ class Answer:
             self._request.unregisterProducer()
 
 
+def reason(status: int) -> bytes:
+    """
+    :return: the usual phrase for a status, Twisted knowing none of the newer ones; empty for one that has none, such as
+        529. Nobody decides by it, and the provider's own may be anything.
+    """
+    return responses.get(status, "").encode("ascii")
+
+
 def refusal(request: Request, error: GatewayError) -> bytes:
     """
     Set status and headers of an answer that is the gateway's own error, and settle the call.
@@ -69,7 +78,7 @@ def refusal(request: Request, error: GatewayError) -> bytes:
     """
     context = context_of(request)
     body = context.dialect.error_body(error, context.request_id)
-    request.setResponseCode(error.http_status)
+    request.setResponseCode(error.http_status, reason(error.http_status))
     headers = request.responseHeaders
     headers.setRawHeaders(b"content-type", [b"application/json"])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])

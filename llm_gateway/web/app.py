@@ -107,6 +107,11 @@ class GatewayApp:
 
     # The gateway's own pages
 
+    @app.route("/", methods=["GET"])
+    def root(self, request: Request) -> bytes:
+        # Coding agents ask for it at their start, to see whether anybody is there.
+        return livez_page(request)
+
     @app.route("/health", methods=["GET"])
     def health(self, request: Request) -> bytes:
         return health_page(request, self._board)

@@ -554,6 +554,12 @@ PROVIDERS = [
         services=openai_with('"forward_headers": ["x-trace", "X-Api-Key"]'),
     ),
     Broken(
+        "forwarded-header-of-an-account",
+        'aiservices.json:2: openai.forward_headers[1]: "anthropic-workspace-id" may not be passed on: which account pays '
+        "is not for the client to say",
+        services=openai_with('"forward_headers": ["Anthropic-Workspace-Id"]'),
+    ),
+    Broken(
         "forwarded-header-cookie",
         'aiservices.json:2: openai.forward_headers[1]: "cookie" may not be set or passed on: it belongs to the '
         "connection, the client or the key",

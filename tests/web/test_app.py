@@ -19,7 +19,7 @@ def gateway() -> Iterator[MemoryGateway]:
     gateway.close()
 
 
-@pytest.mark.parametrize("target", ["/", "/nope", "/v2/chat", "//v1/models", "/completions", "/p", "/v1//models"])
+@pytest.mark.parametrize("target", ["/nope", "/v2/chat", "//v1/models", "/completions", "/p", "/v1//models"])
 def test_unknown_path_is_404_in_json(gateway: MemoryGateway, target: str) -> None:
     """With a hint where calls go."""
     client = gateway.client()
@@ -28,6 +28,25 @@ def test_unknown_path_is_404_in_json(gateway: MemoryGateway, target: str) -> Non
     assert (status, headers["content-type"]) == (404, "application/json")
     assert json.loads(body)["error"]["code"] == "not_found"
     assert gateway.record.error == "not_found"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_root_says_that_somebody_is_there(gateway: MemoryGateway, method: str) -> None:
+    """Coding agents look there first."""
+    client = gateway.client()
+    client.ask(method, "/")
+    assert client.answer()[0] == 200
+    assert gateway.records.written == []
+
+
+@pytest.mark.parametrize("status", [429, 529, 418, 599])
+def test_status_line_never_says_unknown(gateway: MemoryGateway, status: int) -> None:
+    """The usual phrase, or none."""
+    client = gateway.client()
+    client.chat()
+    gateway.sent.answer(status).end()
+    assert client.received.startswith(b"HTTP/1.1 %d " % status)
+    assert b"nknown" not in client.received
 
 
 @pytest.mark.parametrize(
