@@ -41,13 +41,14 @@ def joined(base_path: bytes, suffix: bytes) -> bytes:
     """
     :param base_path: the path of a provider's base URL, without a slash at its end, such as ``/v1``.
     :param suffix: what to put behind it, with or without a slash in front.
-    :return: the path to ask the provider for. A version that both name is named once, since SDKs differ in whether
-        their base URL ends in it.
+    :return: the path to ask the provider for. A version that both name is named once, however often the client names
+        it: SDKs differ in whether their base URL ends in it, and so do those who set it.
     """
     suffix = suffix.removeprefix(b"/")
     version, slash, rest = suffix.partition(b"/")
-    if slash and version and base_path.endswith(b"/" + version) and re.fullmatch(rb"v\d+\w*", version):
+    while slash and base_path.endswith(b"/" + version) and re.fullmatch(rb"v\d+\w*", version):
         suffix = rest
+        version, slash, rest = suffix.partition(b"/")
     return base_path + b"/" + suffix if suffix else base_path or b"/"
 
 

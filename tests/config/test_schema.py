@@ -22,6 +22,7 @@ BEYOND_A_SCHEMA = {
     "field-of-a-key-twice",
     "forwarded-header-twice",
     "forwarded-header-cookie",
+    "forwarded-header-of-an-account",
     "forwarded-header-with-the-virtual-key",
     "forwarded-headers-with-wildcard",
     "base-url-with-chat-path",

@@ -51,6 +51,7 @@ def test_query_passes_as_written_or_not_at_all() -> None:
         (b"/v1", b"messages", b"/v1/messages"),
         (b"", b"/chat/completions", b"/chat/completions"),
         (b"/v1", b"/v1/messages", b"/v1/messages"),
+        (b"/v1", b"/v1/v1/messages", b"/v1/messages"),
         (b"/v1beta", b"/v1beta/models", b"/v1beta/models"),
         (b"/api", b"/v1/models", b"/api/v1/models"),
         (b"/v1", b"/v1", b"/v1/v1"),
