@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import socket
+import re
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NoReturn
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import TimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
+
+from llm_gateway.wire.connection import Connection
+
+_HOST_AND_PORT = re.compile(rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 @attrs.frozen
@@ -24,49 +28,154 @@ class Origin:
 
     secure: bool
     host: bytes
+    """In lower case, an IPv6 address without its brackets."""
     port: int
-    netloc: bytes
-    """As written in the URI: what the ``Host`` header says."""
 
     @classmethod
     def parse(cls, scheme: bytes, netloc: bytes) -> Origin:
         """
-        :raises ValueError: not a host with or without a port.
+        :raises ValueError: not a host with or without a port; credentials in it are refused too.
         """
+        parts = _HOST_AND_PORT.fullmatch(netloc)
         secure = scheme.lower() == b"https"
-        host, colon, port = netloc.rpartition(b":")
-        if not colon or netloc.endswith(b"]"):
-            host, port = netloc, b"443" if secure else b"80"
-        if not host or b"@" in host or not port.isdigit() or not 0 < int(port) < 65536:
+        port = int(parts["port"] or (443 if secure else 80)) if parts is not None else 0
+        if parts is None or not 0 < port < 65536:
             raise ValueError("the URI's host or port cannot be used")
-        return cls(secure, host.removeprefix(b"[").removesuffix(b"]").lower(), int(port), netloc)
+        return cls(secure, (parts["ipv6"] or parts["name"]).lower(), port)
 
-
-class Pooled(Protocol):
-    """A connection as the pool sees it."""
-
-    handshaken: Deferred[None]
-    """Fires when TLS stands, and fails when the connection ends before."""
-
-    def abort(self) -> None:
-        """Close it now."""
-
-    def close(self) -> None:
-        """Close it; nothing is under way on it."""
-
-    def socket(self) -> tuple[socket.socket | None, bool]:
-        """The socket to peek at, if there is one, and whether what it carries is TLS."""
+    @property
+    def authority(self) -> bytes:
+        """What the ``Host`` header says."""
+        host = b"[%b]" % self.host if b":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else b"%b:%d" % (host, self.port)
 
 
 @attrs.define(eq=False)
-class _Host:
-    """What the pool holds for one origin."""
+class _Wanted:
+    """A request that has no connection yet."""
 
-    idle: list[tuple[Any, float]] = attrs.Factory(list)
-    """Connections that wait for a request, with the moment since when; the most recently used last."""
-    in_use: int = 0
-    waiting: deque[tuple[Deferred[Any], float, Callable[[], Any]]] = attrs.Factory(deque)
-    """Requests that wait for a connection, first come first served."""
+    connect_s: float
+    got: Deferred[Connection] = attrs.field(init=False)
+    opening: Deferred[Connection] | None = None
+    """``None`` while it waits in the queue."""
+
+
+class OriginPool:
+    """
+    The connections to one origin.
+
+    Whoever takes a connection has its slot until it says ``release`` or ``discard``, once. Idle connections have no
+    slot, but a new one is only opened when there is no idle one: there are never more than ``max_connections``.
+    """
+
+    def __init__(self, pool: ConnectionPool, origin: Origin, max_connections: int | None) -> None:
+        self._pool = pool
+        self.origin = origin
+        self._max = max_connections
+        self.in_use = 0
+        """Slots taken, by requests under way and by connections being opened for one."""
+        self._waiting: deque[_Wanted] = deque()
+        self._idle: list[tuple[Connection, float]] = []
+        self._filling = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> int:
+        """Connections kept for the next request."""
+        return len(self._idle)
+
+    def take_idle(self) -> Connection | None:
+        """
+        :return: a connection that can be used at once, the most recently used one.
+        """
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if connection.is_fit():
+                self.in_use += 1
+                return connection
+            connection.abort()
+        return None
+
+    def connection(self, connect_s: float) -> Deferred[Connection]:
+        """
+        :param connect_s: seconds from opening a connection until it stands, TLS included; waiting for a slot is free.
+        :return: a connection that nobody else uses, a new one or, after waiting in the queue, a used one. Cancel it to
+            leave the queue or to stop connecting.
+        """
+        wanted = _Wanted(connect_s)
+        got = wanted.got = Deferred(lambda _: self._unwant(wanted))
+        self._waiting.append(wanted)
+        self._fill()
+        return got
+
+    def release(self, connection: Connection) -> None:
+        """The request is over and its connection fit for the next one: who has waited longest gets it."""
+        if self._waiting:
+            self._waiting.popleft().got.callback(connection)
+            return
+        self.in_use -= 1
+        if self._pool.keeps(len(self._idle)):
+            self._idle.append((connection, self._pool.now()))
+        else:
+            connection.close()
+
+    def discard(self) -> None:
+        """The request is over and its connection not fit for another."""
+        self.in_use -= 1
+        self._fill()
+
+    def opened(self) -> None:
+        """A connection stands, TLS perhaps not yet."""
+        self._pool.opened()
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone, whether it was idle or in use."""
+        self._idle = [entry for entry in self._idle if entry[0] is not connection]
+        self._pool.closed()
+
+    def expire(self, before: float) -> float | None:
+        """
+        Close what has been idle since ``before`` or longer.
+
+        :return: since when the oldest of the others is idle.
+        """
+        stale = [connection for connection, since in self._idle if since <= before]
+        self._idle = self._idle[len(stale) :]
+        for connection in stale:
+            connection.close()
+        return self._idle[0][1] if self._idle else None
+
+    def _unwant(self, wanted: _Wanted) -> None:
+        if wanted.opening is None:
+            self._waiting.remove(wanted)
+        else:
+            wanted.opening.cancel()
+
+    def _fill(self) -> None:
+        """Open connections for those who wait, as far as the cap allows."""
+        if self._filling:
+            # Further up the stack the loop below is running. It goes on after this one, so that however many fail at
+            # once, the stack does not grow.
+            return
+        self._filling = True
+        try:
+            while self._waiting and (self._max is None or self.in_use < self._max):
+                self._open(self._waiting.popleft())
+        finally:
+            self._filling = False
+
+    def _open(self, wanted: _Wanted) -> None:
+        self.in_use += 1
+        opening = wanted.opening = maybeDeferred(self._pool.connect, self, wanted.connect_s)
+        opening.addCallbacks(wanted.got.callback, self._not_opened, errbackArgs=(wanted,))
+
+    def _not_opened(self, failure: Failure, wanted: _Wanted) -> None:
+        self.discard()
+        wanted.got.errback(failure)
 
 
 class ConnectionPool:
@@ -85,84 +194,32 @@ class ConnectionPool:
         :param max_idle_per_origin: connections kept for the next request.
         :param idle_s: how long each of them is kept.
         :param max_per_origin: connections at all; further requests wait in order. ``None`` for no cap.
+        :param tls_policy: whom to trust; as browsers do unless given.
         """
         self._reactor = reactor
         self._max_idle = max_idle_per_origin
         self._idle_s = idle_s
         self._max = max_per_origin
         self._policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
-        self._hosts: dict[Origin, _Host] = {}
+        self._origins: dict[Origin, OriginPool] = {}
         self._endpoints: dict[tuple[Origin, float], IStreamClientEndpoint] = {}
-        self._open: set[Any] = set()
+        self._open = 0
         self._all_closed: list[Deferred[None]] = []
         self._sweeping: IDelayedCall | None = None
 
-    def connection(self, origin: Origin, connect_s: float, make: Callable[[], Any]) -> Deferred[Any]:
-        """
-        :param make: makes the protocol of a new connection, a :class:`Pooled`.
-        :return: a connection for one request. Give it back with ``release`` or report it with ``gone``.
-        """
-        host = self._hosts.get(origin)
-        if host is None:
-            host = self._hosts[origin] = _Host()
-        while host.idle:
-            connection, _ = host.idle.pop()
-            if _is_alive(connection):
-                host.in_use += 1
-                return succeed(connection)
-            connection.abort()
-        if self._max is not None and host.in_use >= self._max:
-            waiting: Deferred[Any] = Deferred(lambda _: host.waiting.remove(entry))
-            entry = (waiting, connect_s, make)
-            host.waiting.append(entry)
-            return waiting
-        return self._connect(origin, host, connect_s, make)
-
-    def release(self, origin: Origin, connection: Any) -> None:
-        """The request is over and the connection fit for the next one."""
-        host = self._hosts[origin]
-        host.in_use -= 1
-        if host.waiting:
-            host.in_use += 1
-            host.waiting.popleft()[0].callback(connection)
-        elif len(host.idle) < self._max_idle and self._idle_s > 0:
-            host.idle.append((connection, self._reactor.seconds()))
-            if self._sweeping is None:
-                self._sweeping = self._reactor.callLater(self._idle_s, self._sweep)
-        else:
-            connection.close()
-
-    def discard(self, origin: Origin) -> None:
-        """The request is over and its connection is not fit for another; whoever waits gets a new one."""
-        host = self._hosts[origin]
-        host.in_use -= 1
-        if host.waiting:
-            waiting, connect_s, make = host.waiting.popleft()
-            self._connect(origin, host, connect_s, make).addBoth(_pass_on, waiting)
-
-    def opened(self, connection: Any) -> None:
-        self._open.add(connection)
-
-    def closed(self, origin: Origin, connection: Any) -> None:
-        """The connection is gone, whether it was idle or in use."""
-        self._open.discard(connection)
-        host = self._hosts[origin]
-        host.idle = [entry for entry in host.idle if entry[0] is not connection]
-        if not self._open:
-            waiting, self._all_closed = self._all_closed, []
-            for each in waiting:
-                each.callback(None)
+    def at(self, origin: Origin) -> OriginPool:
+        """The connections to ``origin``; one and the same for as long as the pool lives."""
+        found = self._origins.get(origin)
+        if found is None:
+            found = self._origins[origin] = OriginPool(self, origin, self._max)
+        return found
 
     def closeCachedConnections(self) -> Deferred[None]:
         """
-        Close every idle connection; named as in Twisted's pool.
+        Close every idle connection, and those in use when they are given back; named as in Twisted's pool.
 
-        :return: fires when no connection is left, also none in use.
+        :return: fires when no connection is left.
         """
-        for host in self._hosts.values():
-            idle, host.idle = host.idle, []
-            for connection, _ in idle:
-                connection.abort()
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
@@ -170,87 +227,70 @@ class ConnectionPool:
             return succeed(None)
         closed: Deferred[None] = Deferred()
         self._all_closed.append(closed)
+        for origin in self._origins.values():
+            origin.expire(before=self.now())
         return closed
 
-    def _connect(self, origin: Origin, host: _Host, connect_s: float, make: Callable[[], Any]) -> Deferred[Any]:
-        host.in_use += 1
-        protocol = make()
-        connecting: Deferred[Any] = self._endpoint(origin, connect_s).connect(_Once(protocol))
-        if origin.secure:
-            connecting.addCallback(self._handshake, self._reactor.callLater(connect_s, protocol.abort))
+    # For the OriginPools
 
-        def failed(failure: Failure) -> Failure:
-            self.discard(origin)
-            return failure
+    def now(self) -> float:
+        seconds: float = self._reactor.seconds()
+        return seconds
 
-        return connecting.addErrback(failed)
+    def keeps(self, idle: int) -> bool:
+        """Whether one more connection may stay idle where ``idle`` are; if so, it will be expired in time."""
+        if self._all_closed or self._idle_s <= 0 or idle >= self._max_idle:
+            return False
+        if self._sweeping is None:
+            self._sweeping = self._reactor.callLater(self._idle_s, self._sweep)
+        return True
 
-    def _handshake(self, connection: Any, timer: IDelayedCall) -> Deferred[Any]:
-        def over(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
-                return result
-            raise TimeoutError("TLS did not stand in time")
+    def opened(self) -> None:
+        self._open += 1
 
-        return connection.handshaken.addBoth(over).addCallback(lambda _: connection)  # type: ignore[no-any-return]
+    def closed(self) -> None:
+        self._open -= 1
+        if not self._open:
+            waiting, self._all_closed = self._all_closed, []
+            for each in waiting:
+                each.callback(None)
+
+    def connect(self, home: OriginPool, connect_s: float) -> Deferred[Connection]:
+        """
+        :return: a new connection that stands, TLS included; fails within ``connect_s``.
+        """
+        connecting: Deferred[Any] = self._endpoint(home.origin, connect_s).connect(_Connections(home))
+        if home.origin.secure:
+            connecting.addCallback(Connection.secured)
+        # The endpoint has a clock of its own, but it begins anew for every address and ends where TLS begins.
+        return connecting.addTimeout(connect_s, self._reactor, onTimeoutCancel=_too_late)
 
     def _endpoint(self, origin: Origin, connect_s: float) -> IStreamClientEndpoint:
         endpoint = self._endpoints.get((origin, connect_s))
         if endpoint is None:
             endpoint = HostnameEndpoint(self._reactor, origin.host, origin.port, timeout=connect_s)
             if origin.secure:
+                # Reading the authorities that are trusted takes long: once for each origin.
                 endpoint = wrapClientTLS(self._policy.creatorForNetloc(origin.host, origin.port), endpoint)
             self._endpoints[origin, connect_s] = endpoint
         return endpoint
 
     def _sweep(self) -> None:
         self._sweeping = None
-        now, oldest = self._reactor.seconds(), None
-        for host in self._hosts.values():
-            stale = [connection for connection, since in host.idle if now - since >= self._idle_s]
-            host.idle = [entry for entry in host.idle if now - entry[1] < self._idle_s]
-            for connection in stale:
-                connection.close()
-            if host.idle:
-                oldest = host.idle[0][1] if oldest is None else min(oldest, host.idle[0][1])
-        if oldest is not None:
-            self._sweeping = self._reactor.callLater(oldest + self._idle_s - now, self._sweep)
+        now = self.now()
+        left = [since for origin in self._origins.values() if (since := origin.expire(now - self._idle_s)) is not None]
+        if left:
+            self._sweeping = self._reactor.callLater(min(left) + self._idle_s - now, self._sweep)
 
 
-def _pass_on(result: Any, waiting: Deferred[Any]) -> None:
-    if isinstance(result, Failure):
-        waiting.errback(result)
-    else:
-        waiting.callback(result)
-
-
-def _is_alive(connection: Pooled) -> bool:
-    """
-    Whether the other side has left the connection alone while nothing was under way on it.
-
-    The reactor may not have come round yet to reading that it was closed. A request sent now would be lost, and could
-    not always be sent again.
-    """
-    handle, is_tls = connection.socket()
-    if handle is None:
-        return True
-    try:
-        seen = handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    # TLS may send what is not about HTTP, such as session tickets; nothing else may send anything.
-    return is_tls and bool(seen)
-
-
-class _Once(Factory):
-    """Builds the one protocol that was made before."""
+class _Connections(Factory):
+    """Builds one for every address that is tried."""
 
     noisy = False
 
-    def __init__(self, protocol: IProtocol) -> None:
-        self._protocol = protocol
+    def __init__(self, home: OriginPool) -> None:
+        self.protocol = partial(Connection, home)
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # type: ignore[override]  # any protocol will do
-        return self._protocol
+
+def _too_late(_failure: object, connect_s: float) -> NoReturn:
+    raise TimeoutError(f"no connection within {connect_s:g} s")

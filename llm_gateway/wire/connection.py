@@ -1,0 +1,355 @@
+"""One connection to an origin: a request, its answer, the next request."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+# Twisted exports these from nowhere public, although its Agent raises them.
+from twisted.web._newclient import ParseError, RequestGenerationFailed, RequestTransmissionFailed
+from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import UNKNOWN_LENGTH
+from zope.interface import implementer
+
+from llm_gateway.wire.response import Response
+from llm_gateway.wire.upload import Upload
+
+if TYPE_CHECKING:
+    from llm_gateway.wire.client import Exchange
+    from llm_gateway.wire.pool import OriginPool
+
+MAX_HEAD_BYTES = 131_072
+"""Of a status line and headers, informational answers before them included; of trailers; of what stands between two
+pieces of a body. The largest heads seen from providers are under 10 KB."""
+
+_VERSIONS = {"1.1": (b"HTTP", 1, 1), "1.0": (b"HTTP", 1, 0)}
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LINE_ENDS = b"\r\n"
+
+_done = Failure._withoutTraceback(ResponseDone())
+
+
+@implementer(IHandshakeListener)
+class Connection(Protocol):
+    """
+    Sends one request at a time and finds its answer in what comes.
+
+    The parser's callbacks only take notes. They are acted upon when the parser has returned, so that whoever gets the
+    answer may do anything, closing this connection included. A connection is given back to its pool only when the
+    answer was whole and all of the request written, and when nothing came that does not belong to this answer.
+    """
+
+    def __init__(self, home: OriginPool) -> None:
+        self._home = home
+        self._handle: socket.socket | None = None
+        self._tls: TLSMemoryBIOProtocol | None = None
+        self._handshaken = False
+        self._secured: Deferred[Connection] | None = None
+        self._lost: Failure | None = None
+        self._closing = False
+        self._answers = 0
+        self._exchange: Exchange | None = None
+        self._upload: Upload | None = None
+        self._read_since = 0
+        """Bytes since the request was sent, or since there was last some use in them."""
+        # Notes on the answer
+        self._phrase = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._response: Response | None = None
+        self._pieces: list[bytes] = []
+        self._informational = False
+        self._complete = False
+        self.on_body = self._pieces.append
+        self._parser = HttpResponseParser(self)
+
+    # The pool's side
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            self._tls, transport = transport, transport.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+        self._handle = handle if isinstance(handle, socket.socket) else None
+        self._home.opened()
+
+    def secured(self) -> Deferred[Connection]:
+        """
+        :return: fires when TLS stands, certificate and name included; cancel it to close the connection.
+        """
+        if self._lost is not None:
+            return fail(ResponseNeverReceived([self._lost]))
+        if self._handshaken:
+            return succeed(self)
+        self._secured = Deferred(lambda _: self.abort())
+        return self._secured
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands."""
+        self._handshaken = True
+        secured, self._secured = self._secured, None
+        if secured is not None and not secured.called:
+            secured.callback(self)
+
+    def is_fit(self) -> bool:
+        """
+        Whether the other side has left this connection alone while nothing was under way on it.
+
+        The reactor may not have come round yet to reading that it was closed. A request sent now would be lost, and
+        could not always be sent again.
+        """
+        if self._closing or self._lost is not None:
+            return False
+        if self._handle is None:
+            return True
+        try:
+            # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
+            self._handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            pass
+        return False
+
+    def abort(self) -> None:
+        """Close it now, whatever is under way. Who waits for an answer is told when it is closed."""
+        self._closing = True
+        if self.transport is not None and self._lost is None:
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def close(self) -> None:
+        """Close it in good order; nothing is under way on it."""
+        self._closing = True
+        if self.transport is not None and self._lost is None:
+            self.transport.loseConnection()
+            if self._tls is not None:
+                # It would wait for the other side to say farewell as well.
+                cast(ITCPTransport, self._tls.transport).loseConnection()
+
+    # One exchange
+
+    def send(self, exchange: Exchange) -> None:
+        """Write the request. Nothing else is under way on this connection."""
+        self._exchange = exchange
+        self._read_since = 0
+        if exchange.body is None:
+            self.transport.write(exchange.head)  # type: ignore[union-attr]  # it is connected
+        else:
+            upload = self._upload = Upload(exchange.head, exchange.body, self.transport, self._not_written)
+            upload.start()
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        heard = self._read_since > 0
+        exchange = self._end()
+        if exchange is not None:
+            self.abort()
+            error = ResponseFailed if heard else ResponseNeverReceived
+            exchange.lost(error([Failure(CancelledError())]), unheard=False)
+
+    def dataReceived(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            # Nothing was asked: whatever this is, the next request must not get it for an answer.
+            self.abort()
+            return
+        if self._closing:
+            return
+        problem: BaseException | None = None
+        try:
+            if not self._read_since and data[0] != 72:
+                # The parser would skip empty lines, and take the protocols that begin with R and I.
+                raise ValueError("not an HTTP answer")
+            self._read_since += len(data)
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade, ValueError) as error:
+            problem = error.__context__ or error
+        response = self._response
+        if response is not None:
+            if exchange.answered is not None:
+                exchange.answer(response)
+            body = self._take_pieces()
+            if body and exchange.method == b"HEAD":
+                problem, body = ValueError("an answer to HEAD with a body"), b""
+            if body and self._exchange is exchange:
+                self._deliver(response, body)
+            if self._exchange is not exchange:
+                return
+            if self._complete:
+                self._finish(response, problem is None and _is_end(data, body, response))
+                return
+        if problem is None and self._read_since > MAX_HEAD_BYTES:
+            problem = ValueError("headers, trailers or chunk extensions without end")
+        if problem is not None:
+            self._refuse(ParseError(str(problem), data[:64]))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = reason
+        self._handle = None
+        self._home.closed(self)
+        secured, self._secured = self._secured, None
+        if secured is not None and not secured.called:
+            secured.errback(ResponseNeverReceived([reason]))
+        response, heard, used_before = self._response, self._read_since > 0, self._answers > 0
+        written = self._upload is None or self._upload.done
+        exchange = self._end()
+        # They hold each other.
+        del self._parser, self.on_body
+        if exchange is None:
+            return
+        if response is not None:
+            if response.ends_with_connection and reason.check(ConnectionDone):
+                response.ended(Failure(PotentialDataLoss()))
+            else:
+                response.ended(Failure(ResponseFailed([reason], response)))
+        elif not written:
+            exchange.lost(RequestTransmissionFailed([reason]), unheard=False)
+        elif heard:
+            exchange.lost(ResponseFailed([reason]), unheard=False)
+        else:
+            exchange.lost(ResponseNeverReceived([reason]), unheard=used_before)
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("an answer that nobody asked for")
+
+    def on_status(self, phrase: bytes) -> None:
+        self._phrase += phrase
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Once the response stands, these are trailers.
+        if self._response is None:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        code = parser.get_status_code()
+        version = _VERSIONS.get(parser.get_http_version())
+        if version is None or code < 100 or code == 101 or _CONTROL.search(self._phrase) or self._pieces:
+            # 101 is a switch of protocols that nobody asked for; pieces are the body of an informational answer.
+            raise ValueError("not an answer that this client understands")
+        if code < 200:
+            self._informational = True
+            self._fields, self._phrase = [], b""
+            return
+        exchange = cast("Exchange", self._exchange)
+        self._response = Response(self, exchange, version, code, self._phrase, self._fields)
+        # The parser would wait for the body that the headers of an answer to HEAD speak of.
+        self._complete = exchange.method == b"HEAD"
+        self._read_since = 1
+
+    def on_message_complete(self) -> None:
+        self._complete = not self._informational
+        self._informational = False
+
+    # Ways out
+
+    def _take_pieces(self) -> bytes:
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._read_since = 1
+        return body
+
+    def _deliver(self, response: Response, body: bytes) -> None:
+        try:
+            response.piece(body)
+        except Exception:
+            # The reader's own fault: it gets it back for the reason of the end.
+            failure = Failure()
+            self._end()
+            self.abort()
+            response.ended(failure)
+
+    def _finish(self, response: Response, clean: bool) -> None:
+        """
+        The answer is whole.
+
+        :param clean: whether nothing came behind it.
+        """
+        written = self._upload is None or self._upload.done
+        at_rest = clean and written and not self._closing
+        reusable = at_rest and not response.closes and response.version == _VERSIONS["1.1"]
+        response.detach()
+        if reusable:
+            if response.paused:
+                # An idle connection must notice when it is closed.
+                cast(Any, self.transport).resumeProducing()
+            if response.request.method == b"HEAD":
+                self._parser = HttpResponseParser(self)
+        self._end(release=reusable)
+        if at_rest and not reusable:
+            self.close()
+        elif not reusable:
+            self.abort()
+        response.ended(_done)
+
+    def _refuse(self, error: ParseError) -> None:
+        response, failure = self._response, Failure(error)
+        exchange = self._end()
+        self.abort()
+        if response is not None:
+            response.ended(Failure(ResponseFailed([failure], response)))
+        elif exchange is not None:
+            exchange.lost(ResponseFailed([failure]), unheard=False)
+
+    def _not_written(self, failure: Failure) -> None:
+        """The producer of the request's body failed."""
+        response, error = self._response, RequestGenerationFailed([failure])
+        exchange = self._end()
+        self.abort()
+        if response is not None:
+            response.ended(Failure(ResponseFailed([Failure(error)], response)))
+        elif exchange is not None:
+            exchange.lost(error, unheard=False)
+
+    def _end(self, *, release: bool = False) -> Exchange | None:
+        """No exchange is under way any more: forget it, and tell the pool, once."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return None
+        self._answers += 1
+        self._phrase, self._fields, self._response = b"", [], None
+        self._informational = self._complete = False
+        self._pieces.clear()
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.stop()
+        if release:
+            # Last of all, since it may begin the next exchange.
+            self._home.release(self)
+        else:
+            self._home.discard()
+        return exchange
+
+
+def _is_end(data: bytes, body: bytes, response: Response) -> bool:
+    """
+    Whether an answer that was complete somewhere in ``data`` was so with its last byte.
+
+    All else that follows an answer is reported by the parser, but line ends it skips. They are told from those that
+    belong to the answer by what stands before them. In doubt, as when the line ends of a chunked answer come in a read
+    of their own, they do not belong.
+
+    :param body: what of the body was in ``data``.
+    """
+    if data[-1] not in _LINE_ENDS:
+        return True
+    if body and response.length is not UNKNOWN_LENGTH:
+        return data == body or (data.endswith(body) and bool(body.strip(_LINE_ENDS)))
+    return data in (b"\n", b"\r\n") or (data.endswith(b"\r\n\r\n") and len(data) > 4 and data[-5] not in _LINE_ENDS)

@@ -1,0 +1,171 @@
+"""An answer to a request of ours: what its head says, and its body on the way to whoever reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from llm_gateway.wire.connection import Connection
+
+_log = Logger()
+
+_OF_THE_CONNECTION = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""What Twisted's own client does not show either: its reader has the body, not the connection."""
+
+
+@implementer(IResponse, IPushProducer)
+class Response:
+    """An answer; also the transport of its body, as long as that comes."""
+
+    previousResponse = None
+    disconnecting = False
+    """Asked for by protocols that read lines."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        request: IClientRequest,
+        version: tuple[bytes, int, int],
+        code: int,
+        phrase: bytes,
+        fields: list[tuple[bytes, bytes]],
+    ) -> None:
+        """
+        :param fields: the headers as they came.
+        :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
+        """
+        self.request = request
+        self.version = version
+        self.code = code
+        self.phrase = phrase
+        self.headers = Headers()
+        length = encoding = None
+        self.closes = False
+        """Whether the other side has said that it will close the connection."""
+        for name, value in fields:
+            lower = name.lower()
+            if lower not in _OF_THE_CONNECTION:
+                self.headers.addRawHeader(name, value.strip(b" \t"))
+            elif lower == b"content-length":
+                # The parser has seen to it that there is one, of digits only.
+                length = int(value)
+                if request.method == b"HEAD":
+                    self.headers.addRawHeader(name, value.strip(b" \t"))
+            elif lower == b"transfer-encoding":
+                if encoding is not None or value.strip(b" \t").lower() != b"chunked":
+                    raise ValueError("a transfer encoding other than just chunked")
+                encoding = value
+            elif lower in (b"connection", b"proxy-connection"):
+                self.closes = self.closes or b"close" in value.lower()
+        bodiless = request.method == b"HEAD" or code in NO_BODY_CODES
+        self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
+        self.ends_with_connection = not bodiless and length is None and encoding is None
+        """Whether only the end of the connection ends the body."""
+        self._connection: Connection | None = connection
+        self._protocol: IProtocol | None = None
+        self._early: list[bytes] = []
+        """What came before there was a reader. The transport is paused then, so that it is what one read brought."""
+        self._reason: Failure | None = None
+        self._claimed = False
+        self.paused = False
+        """Whether the connection stands still, for the reader or for want of one."""
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """
+        Give the body to ``protocol``, what has come of it already at once.
+
+        Its ``connectionLost`` gets ``ResponseDone`` for a whole body, ``PotentialDataLoss`` where only the orderly end
+        of the connection ended it, ``ResponseFailed`` for a broken one, and otherwise what ``protocol`` itself raised.
+
+        :raises RuntimeError: it has been given to somebody before.
+        """
+        if self._claimed:
+            raise RuntimeError("the body has been given to a reader before")
+        self._claimed = True
+        # Set before the reader can ask to pause, which must hold when this returns.
+        was_paused, self.paused = self.paused, False
+        protocol.makeConnection(cast(Any, self))
+        while self._early:
+            protocol.dataReceived(self._early.pop(0))
+        if self._reason is not None:
+            protocol.connectionLost(self._reason)
+            return
+        self._protocol = protocol
+        if was_paused and not self.paused:
+            self.resumeProducing()
+
+    def setPreviousResponse(self, previousResponse: IResponse) -> None:
+        """For clients that follow redirects."""
+        self.previousResponse = previousResponse
+
+    # The body's transport
+
+    def pauseProducing(self) -> None:
+        """No more until ``resumeProducing``, apart from what has been read already."""
+        if self._connection is not None:
+            self.paused = True
+            cast(Any, self._connection.transport).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        if self._connection is not None:
+            self.paused = False
+            cast(Any, self._connection.transport).resumeProducing()
+
+    def stopProducing(self) -> None:
+        """As ``abortConnection``."""
+        self.abortConnection()
+
+    def loseConnection(self) -> None:
+        """As ``abortConnection``: there is nothing left to send that would be worth waiting for."""
+        self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """Close the connection at once, also while the request is still being written."""
+        self._early.clear()
+        if self._connection is not None:
+            self._connection.abort()
+
+    # The connection's side
+
+    def piece(self, data: bytes) -> None:
+        """Some of the body has come."""
+        if self._protocol is not None:
+            self._protocol.dataReceived(data)
+        else:
+            self._early.append(data)
+            self.pauseProducing()
+
+    def detach(self) -> None:
+        """From now on the connection belongs to somebody else."""
+        self._connection = None
+
+    def ended(self, reason: Failure) -> None:
+        """No more will come."""
+        self._connection = None
+        self._reason = reason
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            try:
+                protocol.connectionLost(reason)
+            except Exception:
+                _log.failure("The reader of a response's body failed at its end")
