@@ -8,10 +8,11 @@ from twisted.internet import error
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
-# Twisted exports the first two from nowhere public, although its Agent raises them.
+# Twisted exports these from nowhere public, although its Agent raises them.
 from twisted.web._newclient import ParseError, RequestGenerationFailed, RequestTransmissionFailed, _WrapperException
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
+from twisted.web.http import _MalformedChunkedDataError
 
 from llm_gateway.errors import (
     GatewayError,
@@ -20,6 +21,10 @@ from llm_gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+
+_NOT_HTTP = (ParseError, _MalformedChunkedDataError, ValueError, KeyError)
+"""What Twisted's parser raises. The last two are for a header without a colon, a length that is no number, a transfer
+coding that it does not know."""
 
 
 def upstream_error(failure: Failure, provider: str) -> GatewayError:
@@ -39,7 +44,7 @@ def upstream_error(failure: Failure, provider: str) -> GatewayError:
             return UpstreamTimeout(f"Provider {provider!r} did not accept a connection in time (connect timeout).")
         if isinstance(cause, (error.ConnectError, SchemeNotSupported)):
             return UpstreamUnreachable(f"Provider {provider!r} cannot be reached: no connection.")
-        if isinstance(cause, ParseError):
+        if isinstance(cause, _NOT_HTTP) and failure.check(ResponseFailed, ResponseNeverReceived):
             return UpstreamMalformed(f"Provider {provider!r} sent something that is not HTTP.")
     if any(isinstance(cause, CancelledError) for cause in causes):
         failure.raiseException()

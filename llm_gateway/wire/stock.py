@@ -260,6 +260,13 @@ class AbortableConnection(HTTP11ClientProtocol):
             body_transport.abortConnection = abort
         return answered
 
+    def _giveUp(self, reason: Failure) -> None:
+        # A whole answer while the request is still being sent, or one that is none: what is left of the request need
+        # not be read by anybody, and would be waited for.
+        if self._state != "QUIESCENT":
+            cast(ITCPTransport, self.transport).abortConnection()
+        super()._giveUp(reason)
+
 
 class QuietPool(HTTPConnectionPool):
     """Twisted's pool of abortable connections, which says nothing of each one that it opens and closes."""

@@ -8,9 +8,10 @@ from service_identity.exceptions import VerificationError
 from twisted.internet import error
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
-from twisted.web._newclient import ParseError, RequestTransmissionFailed
+from twisted.web._newclient import ParseError, RequestGenerationFailed, RequestTransmissionFailed
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
+from twisted.web.http import _MalformedChunkedDataError
 
 from llm_gateway.errors import (
     GatewayError,
@@ -39,6 +40,9 @@ def wrapped(exception: Exception) -> Exception:
         (error.TimeoutError(), UpstreamTimeout, "connect timeout"),
         (error.TCPTimedOutError(), UpstreamTimeout, "connect timeout"),
         (wrapped(ParseError("x", b"secret bytes")), UpstreamMalformed, "not HTTP"),
+        (wrapped(ValueError("secret bytes")), UpstreamMalformed, "not HTTP"),
+        (wrapped(KeyError(b"secret")), UpstreamMalformed, "not HTTP"),
+        (wrapped(_MalformedChunkedDataError("secret")), UpstreamMalformed, "not HTTP"),
         (wrapped(error.ConnectionLost()), UpstreamDisconnected, "closed"),
         (wrapped(error.ConnectionDone()), UpstreamDisconnected, "closed"),
         (RequestTransmissionFailed([Failure(error.ConnectionLost())]), UpstreamDisconnected, "closed"),
@@ -62,7 +66,11 @@ def test_cancellation_is_no_failure_of_the_provider(exception: Exception) -> Non
         upstream_error(Failure(exception), "acme")
 
 
-def test_fault_of_ours_is_not_blamed_on_the_provider() -> None:
+OURS = [ZeroDivisionError(), ValueError(), RequestGenerationFailed([Failure(KeyError())])]
+
+
+@pytest.mark.parametrize("exception", OURS)
+def test_fault_of_ours_is_not_blamed_on_the_provider(exception: Exception) -> None:
     """It goes to the log as what it is."""
-    with pytest.raises(ZeroDivisionError):
-        upstream_error(Failure(ZeroDivisionError()), "acme")
+    with pytest.raises(type(exception)):
+        upstream_error(Failure(exception), "acme")
