@@ -1,0 +1,576 @@
+"""One client's connection: requests in, one after the other, and answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from io import BytesIO
+from math import inf
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+# The adapter that Twisted's own channel uses; there is no public one.
+from twisted.internet._producer_helpers import _PullToPush
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
+from llm_gateway.wire.request import Request
+from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, _notice_vanished_peer
+from llm_gateway.wire.strict import BadRequest, Head, RequestParser
+
+if TYPE_CHECKING:
+    from llm_gateway.wire.server import Site
+
+HEAD_S = 30.0
+"""From the first byte of a request to the end of its headers. They fit into a few packets."""
+
+PACE_S = 30.0
+PACE_BYTES = 7_200
+"""Within so long so much of a body must come, or all of it: 240 bytes a second, slower than any line in use. A body
+that is not read because somebody behind this connection is slow has all the time it needs."""
+
+CLOSE_S = 15.0
+"""How long a client that is told to go gets to read why."""
+
+TICK_S = 10.0
+"""The one timer looks at least so often whether a deadline has passed, so that none has to be moved closer: every
+deadline is at least this far away when it is set. Moving a delayed call closer costs time linear in their number."""
+
+PIPELINE_BYTES = 65_536
+"""Read ahead of the answer that a client waits for. Beyond it nothing is read, and so nobody notices it leaving."""
+
+_PHRASES = {**RESPONSES, 431: b"Request Header Fields Too Large"}
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Awaiting(Enum):
+    """What the next bytes are."""
+
+    HEAD = "the head of a request, or nothing while a request is being answered"
+    BODY = "more of a request's body"
+    NOTHING = "nothing that anybody will look at; the connection is closing"
+
+
+class _Hold(Enum):
+    """Why nothing is read from the client."""
+
+    PIPELINE = 1
+    BODY = 2
+    ANSWERS = 4
+
+
+@implementer(ITransport, IPushProducer, IConsumer)
+class Channel(Protocol):
+    """
+    Reads requests off a connection and has them rendered one at a time.
+
+    It offers requests what Twisted's ``HTTPChannel`` does, so that any ``requestFactory`` works, and the transport a
+    producer that slows down whoever is answering.
+    """
+
+    maxHeaders = MAX_HEADERS
+    totalHeadersSize = MAX_HEADER_BYTES
+
+    # Set by the site
+    site: Site
+    requestFactory: Any = Request
+    timeOut: float | None
+
+    persistent: bool = True
+    """Whether another request may follow. What answers this one says ``Connection: close`` if not."""
+
+    def __init__(self) -> None:
+        self._parser: RequestParser | None = None
+        self._buffer: bytes | bytearray = b""
+        self._searched = 0
+        self._awaiting = _Awaiting.HEAD
+        self._busy = False
+        # The request that is being received or answered
+        self._request: Any = None
+        self._head: Head | None = None
+        self._rendered = False
+        self._answered = False
+        self._body_bytes = 0
+        self._expects = False
+        self._dropping = False
+        self._stream: BodyStream | None = None
+        self._upgraded: IProtocol | None = None
+        # Clocks
+        self._deadline = inf
+        self._tick_s = TICK_S
+        self._timer: IDelayedCall | None = None
+        self._pace_from = 0
+        # Producers
+        self._holds = 0
+        self._producer: Any = None
+        self._producer_streams = True
+        self._answers_wait = False
+        self._network: Any = None
+        self._peer: IAddress | None = None
+        self._host: IAddress | None = None
+
+    # From the transport: bytes
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        _notice_vanished_peer(transport)
+        if IPushProducer.providedBy(transport):
+            self._network = self.transport
+            self._network.registerProducer(self, True)
+        # Straight to the transport: this is called for every piece of every answer.
+        self.write = transport.write  # type: ignore[method-assign]
+        self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
+        if self.timeOut is not None:
+            self._tick_s = min(TICK_S, self.timeOut)
+        self.site.channels.add(self)
+        self._await_request()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._awaiting is _Awaiting.NOTHING:
+            return
+        if self._buffer:
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+        else:
+            self._buffer = data
+        if not self._busy:
+            self._read()
+        if len(self._buffer) > PIPELINE_BYTES:
+            self._set_hold(_Hold.PIPELINE, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._awaiting = _Awaiting.NOTHING
+        self._buffer = b""
+        self._deadline = inf
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        # It and what it calls back hold each other.
+        self._parser = None
+        stream, self._stream = self._stream, None
+        request, self._request = self._request, None
+        upgraded, self._upgraded = self._upgraded, None
+        if upgraded is not None:
+            upgraded.connectionLost(reason)
+        if stream is not None:
+            stream.drop(reason)
+        if request is not None and not self._answered:
+            request.connectionLost(reason)
+        self.site.channel_gone(self)
+
+    def _read(self) -> None:
+        """Make the most of what has come."""
+        self._busy = True
+        try:
+            while self._buffer:
+                if self._upgraded is not None:
+                    data, self._buffer = bytes(self._buffer), b""
+                    self._upgraded.dataReceived(data)
+                elif self._awaiting is _Awaiting.BODY:
+                    self._read_body()
+                elif self._awaiting is _Awaiting.NOTHING:
+                    self._buffer = b""
+                elif self._request is not None or self._holds or not self._read_head():
+                    # One answer at a time, and none for a client that does not read them.
+                    break
+        except BadRequest as bad:
+            self._refuse(bad.status, bad.message)
+        finally:
+            self._busy = False
+
+    def _read_head(self) -> bool:
+        """
+        :return: whether there was a whole one.
+        """
+        assert self._parser is not None
+        buffer = self._buffer
+        end = buffer.find(b"\r\n\r\n", self._searched) + 4
+        if end < 4:
+            self._await_rest_of_head()
+            return False
+        self._searched = 0
+        if end == len(buffer):
+            raw, self._buffer = bytes(buffer), b""
+        else:
+            raw, self._buffer = bytes(buffer[:end]), bytes(buffer[end:])
+        self._begin(self._parser.head(raw))
+        return True
+
+    def _await_rest_of_head(self) -> None:
+        assert self._parser is not None
+        begins = not self._searched
+        self._parser.check_beginning(self._buffer, self._searched)
+        # The end may have begun to come.
+        self._searched = max(len(self._buffer) - 3, 0)
+        if begins and self._searched:
+            self._expect_within(HEAD_S)
+
+    def _begin(self, head: Head) -> None:
+        """A request has come as far as its body."""
+        self._head = head
+        self.persistent = head.keep_alive
+        request = self._request = self.requestFactory(self)
+        self._rendered = self._answered = self._dropping = False
+        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
+        request.requestHeaders._rawHeaders = head.fields
+        length = head.length
+        request.parseCookies()
+        self._deadline = inf
+        if length == 0:
+            request.gotLength(0)
+            self._render()
+            return
+        self._awaiting = _Awaiting.BODY
+        self._body_bytes = self._pace_from = 0
+        self._expect_within(PACE_S)
+        expect = head.fields.get(b"Expect")
+        self._expects = expect is not None and head.version == b"HTTP/1.1" and expect[0].lower() == b"100-continue"
+        if length is not None and length > self.site.max_body_bytes:
+            self._refuse_body()
+            return
+        wants_stream = self.site.wants_stream
+        if wants_stream is not None and isinstance(request, Request):
+            request.method, request.uri, request.clientproto = head[:3]
+            request.path = head.target.partition(b"?")[0]
+            if wants_stream(request):
+                self._stream = BodyStream(
+                    hold=lambda wait: self._set_hold(_Hold.BODY, wait),
+                    begin=self._go_on,
+                    abort=self.abortConnection,
+                    client=cast(ITransport, self.transport),
+                )
+                request.body_stream = self._stream
+                request.content = BytesIO()
+                self._render()
+                return
+        request.gotLength(length)
+        if not self._buffer:
+            self._go_on()
+
+    def _render(self) -> None:
+        head = self._head
+        assert head is not None
+        self._rendered = True
+        self._request.requestReceived(head.method, head.target, head.version)
+
+    def _read_body(self) -> None:
+        assert self._parser is not None
+        data = bytes(self._buffer)
+        self._expects = False
+        try:
+            body, taken = self._parser.body(data)
+        except BadRequest as bad:
+            if not self._rendered:
+                raise
+            self._give_up_body(BodyBroken(bad.message))
+            return
+        whole = self._parser.whole
+        self._buffer = data[taken:]
+        if whole:
+            self._awaiting = _Awaiting.HEAD
+            self._deadline = inf
+        if body:
+            self._body_bytes += len(body)
+            self._take_body(body)
+        if whole and self._awaiting is _Awaiting.HEAD:
+            self._body_is_whole()
+
+    def _take_body(self, body: bytes) -> None:
+        limit = self.site.max_body_bytes
+        if self._dropping:
+            if self._body_bytes > limit + LINGER_BYTES:
+                self.loseConnection()
+        elif self._body_bytes > limit:
+            self._refuse_body()
+        elif self._stream is not None:
+            self._stream.feed(body)
+        else:
+            self._request.handleContentChunk(body)
+
+    def _body_is_whole(self) -> None:
+        if self._answered:
+            self._next()
+        elif self._stream is not None:
+            self._stream.end(BodyDone("The request's body is whole."))
+        elif not self._rendered:
+            self._render()
+
+    def _refuse_body(self) -> None:
+        """It is too long. The resource gets to answer it, without its body, and what comes of it is dropped."""
+        self.persistent = False
+        self._dropping = True
+        self._expects = False
+        request = self._request
+        request.body_refused = True
+        if self._stream is not None:
+            self._set_hold(_Hold.BODY, False)
+            self._stream.drop(BodyTooLarge(f"The request's body is larger than {self.site.max_body_bytes} bytes."))
+            return
+        # A client that asked first is not told to go on.
+        request.requestHeaders.removeHeader(b"expect")
+        if request.content is not None:
+            cast(BinaryIO, request.content).close()
+        request.content = BytesIO()
+        self._render()
+
+    def _give_up_body(self, reason: Exception) -> None:
+        """The body of a request that is being answered is broken: nothing that follows can be understood."""
+        self.persistent = False
+        self._dropping = True
+        self._ignore_input()
+        if self._stream is not None:
+            self._set_hold(_Hold.BODY, False)
+            self._stream.drop(reason)
+        if self._answered:
+            self.loseConnection()
+
+    def _go_on(self) -> None:
+        """Tell a client that asks whether to send the body."""
+        if self._expects:
+            self._expects = False
+            self.write(_CONTINUE)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer something that is no request, and close."""
+        request, self._request = self._request, None
+        if request is not None and request.content is not None:
+            request.content.close()
+        headers, body = self.site.refusal(status, message)
+        lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status]), *(b"%b: %b" % header for header in headers)]
+        lines += [b"Content-Length: %d" % len(body), b"Connection: close", b"", body]
+        self.write(b"\r\n".join(lines))
+        self.loseConnection()
+        self._expect_within(CLOSE_S)
+
+    def _ignore_input(self) -> None:
+        self._awaiting = _Awaiting.NOTHING
+        self._buffer = b""
+        self._deadline = inf
+
+    # From the request
+
+    def requestDone(self, request: Any) -> None:
+        """The answer to this request has been written."""
+        if request is not self._request:
+            raise TypeError("This request is not the one that is being answered.")
+        self._answered = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._set_hold(_Hold.BODY, False)
+            stream.drop(BodyUnwanted("The answer was finished before the request's body."))
+        if self._awaiting is not _Awaiting.BODY:
+            self._next()
+            return
+        # It gets to finish sending: if it were cut off, it would lose the answer that it has not read yet.
+        self._dropping = True
+        self._expect_within(LINGER_S)
+
+    def _next(self) -> None:
+        self._request = self._head = None
+        if not self.persistent or self._awaiting is _Awaiting.NOTHING:
+            self.loseConnection()
+            return
+        self._await_request()
+        if self._holds:
+            self._set_hold(_Hold.PIPELINE, False)
+        if self._buffer and not self._busy:
+            self._read()
+
+    def is_last(self) -> bool:
+        """Whether the answer whose headers are being written is the last one on this connection."""
+        if self._expects:
+            # Refused before the body was asked for: nobody knows whether it comes.
+            self.persistent = False
+        return not self.persistent
+
+    def write(self, data: bytes) -> None:
+        """Replaced by the transport's own once there is one."""
+        raise RuntimeError("There is no connection.")
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        cast(ITransport, self.transport).writeSequence(iovec)
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        """For requests other than ours, which write theirs themselves."""
+        if not isinstance(headers, Headers):
+            pairs, headers = headers, Headers()
+            for name, value in pairs:
+                headers.addRawHeader(name, value)
+        if not self.persistent and version == b"HTTP/1.1":
+            headers.setRawHeaders(b"Connection", [b"close"])
+        lines = [b"%b %b %b\r\n" % (version, code, reason)]
+        lines += [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
+        self.write(b"".join([*lines, b"\r\n"]))
+
+    def getPeer(self) -> IAddress:
+        if self._peer is None:
+            self._peer = cast(ITransport, self.transport).getPeer()
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        if self._host is None:
+            self._host = cast(ITransport, self.transport).getHost()
+        return self._host
+
+    def isSecure(self) -> bool:
+        return ISSLTransport(self.transport, None) is not None
+
+    def loseConnection(self) -> None:
+        """Close once everything has been written; nothing more is read."""
+        self._ignore_input()
+        if self._network is not None:
+            self._network.unregisterProducer()
+        cast(ITransport, self.transport).loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close now."""
+        self._ignore_input()
+        transport: Any = self.transport
+        abort = getattr(transport, "abortConnection", transport.loseConnection)
+        abort()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Requests call this when they cannot parse a form.
+        self._refuse(400, "The request's form cannot be parsed.")
+
+    def _protocolUpgradeForWebsockets(self, protocol: IProtocol) -> None:
+        # What twisted.web.websocket calls on a channel: from now on all bytes are the protocol's.
+        if self._awaiting is not _Awaiting.HEAD or self._request is None:
+            raise RuntimeError("Only a request that came whole can become something else.")
+        self.persistent = False
+        self._deadline = inf
+        if self._network is not None:
+            # The protocol may register a producer of its own.
+            self._network.unregisterProducer()
+            self._network = None
+        self._upgraded = protocol
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        protocol.makeConnection(cast(ITransport, self.transport))
+        if not self._busy and self._buffer:
+            # Whoever upgrades has not written that it does yet.
+            self.site.reactor.callLater(0, self._read)
+
+    @property
+    def requests(self) -> list[Any]:
+        """The request that is being received or answered, as Twisted's channel lists it."""
+        return [] if self._request is None else [self._request]
+
+    # Producers, between the transport and whoever answers
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer}, because producer {self._producer} was never unregistered."
+            )
+        if not streaming:
+            producer = _PullToPush(producer, self)
+        self._producer = producer
+        self._producer_streams = streaming
+        if not streaming:
+            producer.startStreaming()
+        if self._answers_wait:
+            # The transport has said so already, before there was anybody to tell.
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None and not self._producer_streams:
+            producer.stopStreaming()
+
+    def pauseProducing(self) -> None:
+        self._answers_wait = True
+        if self._producer is not None:
+            self._producer.pauseProducing()
+        # Requests whose answers nobody reads are not read either. While one is being answered nothing is read into
+        # an answer, and reading on is the only way to notice that the client has left.
+        self._set_hold(_Hold.ANSWERS, self._request is None)
+
+    def resumeProducing(self) -> None:
+        self._answers_wait = False
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        self._set_hold(_Hold.ANSWERS, False)
+
+    def stopProducing(self) -> None:
+        if self._producer is not None:
+            self._producer.stopProducing()
+
+    def _set_hold(self, why: _Hold, hold: bool) -> None:
+        before = self._holds
+        self._holds = before | why.value if hold else before & ~why.value
+        if self._network is None or bool(before) is bool(self._holds):
+            return
+        if self._holds:
+            self._network.pauseProducing()
+            return
+        if self._awaiting is _Awaiting.BODY:
+            # It was our doing that nothing came.
+            self._pace_from = self._body_bytes
+            self._deadline = self.site.reactor.seconds() + PACE_S
+        self._network.resumeProducing()
+        if self._buffer and not self._busy and self._awaiting is not _Awaiting.NOTHING:
+            self._read()
+
+    # Clocks
+
+    def _await_request(self) -> None:
+        self._awaiting = _Awaiting.HEAD
+        if self._answers_wait:
+            self._set_hold(_Hold.ANSWERS, True)
+        if self.timeOut is not None:
+            self._expect_within(self.timeOut)
+
+    def _expect_within(self, seconds: float) -> None:
+        self._deadline = self.site.reactor.seconds() + seconds
+        if self._timer is None:
+            self._timer = self.site.reactor.callLater(min(seconds, self._tick_s), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        left = self._deadline - self.site.reactor.seconds()
+        if left <= 0:
+            self._deadline = inf
+            self._late()
+        elif left < inf:
+            self._timer = self.site.reactor.callLater(min(left, self._tick_s), self._tick)
+
+    def _late(self) -> None:
+        if self._awaiting is _Awaiting.NOTHING:
+            self.abortConnection()
+        elif self._answered:
+            self.loseConnection()
+            self._expect_within(CLOSE_S)
+        elif self._awaiting is _Awaiting.BODY:
+            self._check_pace()
+        elif self._buffer and self._searched:
+            self._refuse(408, f"The request's headers did not come within {HEAD_S:.0f} seconds.")
+        else:
+            self.loseConnection()
+            self._expect_within(CLOSE_S)
+
+    def _check_pace(self) -> None:
+        held = self._holds & _Hold.BODY.value
+        if held or self._body_bytes - self._pace_from >= PACE_BYTES:
+            self._pace_from = self._body_bytes
+            self._expect_within(PACE_S)
+        elif self._rendered:
+            self._give_up_body(BodyBroken("The request's body came too slowly."))
+        else:
+            self._refuse(408, "The request's body came too slowly.")

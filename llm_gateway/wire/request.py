@@ -1,0 +1,307 @@
+"""A ``twisted.web`` request that does for each call only what somebody asked for."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
+from twisted.web.http import (
+    NO_BODY_CODES,
+    NO_CONTENT,
+    NOT_MODIFIED,
+    RESPONSES,
+    datetimeToString,
+    parse_qs,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.resource import _IEncodingResource
+from twisted.web.server import Request as TwistedRequest
+
+from llm_gateway.wire.bodies import BodyStream
+from llm_gateway.wire.stock import SPOOL_BYTES
+
+JOIN_BYTES = 16_384
+"""A longer piece of an answer is handed over beside its head and chunk marks instead of being copied together."""
+
+_STATUS_LINES = {
+    (version, code): b"%b %d %b\r\n" % (version, code, phrase)
+    for version in (b"HTTP/1.1", b"HTTP/1.0")
+    for code, phrase in RESPONSES.items()
+}
+
+
+class Request(TwistedRequest):
+    """
+    What a resource renders.
+
+    Everything public on ``twisted.web.server.Request`` is here and means the same. Cookies and query arguments are
+    parsed when somebody looks at them. Of its own it has ``body_refused`` and :meth:`deliver_body`.
+    """
+
+    channel: Any
+    _encoder: Any = None
+
+    body_refused = False
+    """Whether the body was longer than the site takes. It is left out then, and the resource has to say so (413)."""
+
+    body_stream: BodyStream | None = None
+    """Set while ``content`` is empty because the site streams the body to whoever calls :meth:`deliver_body`."""
+
+    _cookies_in: dict[bytes, bytes] | None = None
+    _args: dict[bytes, list[bytes]] | None = None
+    _query = b""
+    _bodiless = False
+    _left: int | None = None
+
+    def __init__(self, channel: Any, queued: object = None, parsePOSTFormSubmission: bool | None = None) -> None:
+        # What the classes above set, without asking the transport for its addresses each time.
+        self.notifications = []
+        self.channel = channel
+        self.client = channel.getPeer()
+        self.host = channel.getHost()
+        self.requestHeaders = Headers()
+        self.responseHeaders = Headers()
+        self.cookies = []
+        self.transport = channel.transport
+        self.queued = False
+        own = parsePOSTFormSubmission
+        self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission if own is None else own
+        self._adapterCache: dict[str, Any] = {}
+
+    # The request's body
+
+    def deliver_body(self, protocol: IProtocol) -> None:
+        """
+        Have the body delivered as it comes, as ``IResponse.deliverBody`` does for answers.
+
+        Only for a request that the site's ``wants_stream`` was true of. The protocol's transport can be paused and
+        resumed, which pauses and resumes the client; see :class:`~llm_gateway.wire.bodies.BodyStream`. A client that
+        asked first is told to go on now. What has not been delivered when the answer is finished is dropped.
+
+        :raises RuntimeError: the body is not streamed: it is in ``content``.
+        """
+        if self.body_stream is None:
+            raise RuntimeError("This request's body is not streamed.")
+        self.body_stream.deliver(protocol)
+
+    def gotLength(self, length: int | None) -> None:
+        make = getattr(self.channel.site, "getContentFile", None)
+        if make is not None:
+            self.content = make(length)
+        elif length is not None and length <= SPOOL_BYTES:
+            self.content = BytesIO()
+        else:
+            self.content = cast(BinaryIO, SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115  # closed by Twisted
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self._parsePOSTFormSubmission and command == b"POST":
+            super().requestReceived(command, path, version)
+            return
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path, _, self._query = path.partition(b"?")
+        cast(BinaryIO, self.content).seek(0)
+        self.process()
+
+    @property
+    def args(self) -> Any:
+        """The query's arguments, and those of a form if the site parses forms; ``None`` before there is a request."""
+        if self._args is None and self.path is not None:
+            self._args = parse_qs(self._query, 1) if self._query else {}
+        return self._args
+
+    @args.setter
+    def args(self, args: dict[bytes, list[bytes]]) -> None:
+        self._args = args
+
+    @property
+    def received_cookies(self) -> dict[bytes, bytes]:
+        """The cookies that came with the request."""
+        if self._cookies_in is None:
+            self._cookies_in = {}
+            super().parseCookies()
+        return self._cookies_in
+
+    @received_cookies.setter
+    def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
+        self._cookies_in = cookies
+
+    def parseCookies(self) -> None:
+        """Nobody may ever ask."""
+        self._cookies_in = None
+
+    def process(self) -> None:
+        site = self.site = self.channel.site
+        # No Server header: it would tell who attacks what to try first.
+        self.responseHeaders._rawHeaders[b"Date"] = [_date()]
+        self.prepath = []
+        path = self.path
+        postpath = path[1:].split(b"/")
+        self.postpath = [unquote_to_bytes(segment) for segment in postpath] if b"%" in path else postpath
+        if path == b"*":
+            self._handleStar()
+            return
+        try:
+            resource = site.getResourceFor(self)
+            if _IEncodingResource.providedBy(resource):
+                encoder = resource.getEncoder(self)
+                if encoder is not None:
+                    self._encoder = encoder
+            self.render(resource)
+        except BaseException:
+            self.processingFailed(Failure())
+
+    # The answer
+
+    def write(self, data: bytes) -> None:
+        if self.startedWriting and not (self.finished or self._disconnected or self._encoder):
+            self._write_on(data)
+            return
+        if self.finished:
+            raise RuntimeError("Request.write called on a request after Request.finish was called.")
+        if not self.startedWriting:
+            self._add_content_type()
+        if self._inFakeHead:
+            # The resource believes that this is a GET.
+            return
+        if self._encoder:
+            data = self._encoder.encode(data)
+        if self._disconnected:
+            return
+        if self.startedWriting:
+            self._write_on(data)
+            return
+        head = self._head()
+        if self._bodiless:
+            self.channel.write(head)
+        else:
+            self._write_on(data, head)
+
+    def finish(self) -> None:
+        if self._encoder and not self.finished:
+            rest = self._encoder.finish()
+            self._encoder = None
+            if rest:
+                self.write(rest)
+        if self._disconnected:
+            raise RuntimeError(
+                "Request.finish called on a request after its connection was lost; "
+                "use Request.notifyFinish to keep track of this."
+            )
+        if self.finished:
+            warnings.warn("Warning! request.finish called twice.", stacklevel=2)
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        channel = self.channel
+        if self.chunked:
+            channel.write(b"0\r\n\r\n")
+        elif self._left:
+            # The client waits for more than there is, and would take the next answer for it.
+            channel.persistent = False
+        site = channel.site
+        if site.logs:
+            site.log(self)
+        self.finished = 1
+        self._cleanup()
+
+    def _write_on(self, data: bytes, head: bytes = b"") -> None:
+        if self._bodiless:
+            return
+        size = len(data)
+        self.sentLength += size
+        if self.chunked:
+            if not size:
+                if head:
+                    self.channel.write(head)
+            elif size <= JOIN_BYTES:
+                self.channel.write(b"%b%x\r\n%b\r\n" % (head, size, data))
+            else:
+                self.channel.writeSequence([b"%b%x\r\n" % (head, size), data, b"\r\n"])
+            return
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                # More than was announced would be read as the beginning of the next answer.
+                data = data[: self._left]
+                self._left = 0
+                self.channel.persistent = False
+        if size <= JOIN_BYTES:
+            if head or data:
+                self.channel.write(head + data)
+        else:
+            self.channel.writeSequence([head, data] if head else [data])
+
+    def _add_content_type(self) -> None:
+        headers = self.responseHeaders._rawHeaders
+        if (
+            b"Content-Type" not in headers
+            and self.defaultContentType is not None
+            and self.code not in (NOT_MODIFIED, NO_CONTENT)
+            and headers.get(b"Content-Length") != [b"0"]
+        ):
+            headers[b"Content-Type"] = [self.defaultContentType]
+
+    def _head(self) -> bytes:
+        """Status line and headers; from here on it is settled how long the answer is."""
+        self.startedWriting = 1
+        version, code = self.clientproto, self.code
+        response_headers = self.responseHeaders
+        # Documented private; the public accessors spell every name again.
+        headers = response_headers._rawHeaders
+        # Only we know how the answer is framed.
+        headers.pop(b"Transfer-Encoding", None)
+        length = headers.get(b"Content-Length")
+        if self.method == b"HEAD" or code in NO_BODY_CODES or code < 200:
+            self._bodiless = code >= 200
+        elif length is not None and _is_one_length(length):
+            self._left = int(length[0])
+        elif version == b"HTTP/1.1":
+            headers.pop(b"Content-Length", None)
+            headers[b"Transfer-Encoding"] = [b"chunked"]
+            self.chunked = 1
+        if self.lastModified is not None and b"Last-Modified" not in headers:
+            response_headers.setRawHeaders(b"Last-Modified", [datetimeToString(self.lastModified)])
+        if self.etag is not None:
+            response_headers.setRawHeaders(b"ETag", [self.etag])
+        if self.cookies:
+            response_headers.setRawHeaders(b"Set-Cookie", self.cookies)
+        channel = self.channel
+        connection = headers.get(b"Connection")
+        if connection is not None and any(b"close" in value.lower() for value in connection):
+            channel.persistent = False
+        elif channel.is_last() and version == b"HTTP/1.1" and code >= 200:
+            headers[b"Connection"] = [b"close"]
+        if self.code_message is RESPONSES.get(code):
+            lines = [_STATUS_LINES[version, code]]
+        else:
+            # A reason phrase of the resource's own may come from anywhere.
+            lines = [b"%b %d %b\r\n" % (version, code, b" ".join(self.code_message.splitlines()))]
+        for name, values in headers.items():
+            for value in values:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+
+def _is_one_length(values: list[bytes]) -> bool:
+    """Whether a resource has set ``Content-Length`` to something that a client can understand in one way only."""
+    return len(values) == 1 and values[0].isdigit()
+
+
+_date_second = 0
+_date_text = b""
+
+
+def _date() -> bytes:
+    """The Date header, made once a second."""
+    global _date_second, _date_text
+    second = int(time.time())
+    if second != _date_second:
+        _date_second, _date_text = second, datetimeToString(second)
+    return _date_text

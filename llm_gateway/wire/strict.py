@@ -1,0 +1,310 @@
+"""What counts as a request: llhttp, none of its leniencies, and rules of our own for what it lets through."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+MAX_TARGET_BYTES = 16_384
+"""Of a request target. The longest in use are queries with cursors and lists of ids, about a tenth of this."""
+
+MAX_FRAMING_BYTES = 8_192
+FRAMING_BYTES_PER_CHUNK = 32
+"""What a chunked body may need beside its data: so much for each chunk (a size of 16 digits, its CRLF and the data's),
+and so much once, for trailers and chunk extensions. Nobody sends more of these; llhttp would read them without end."""
+
+_REQUEST_LINE = re.compile(rb"(?:\r\n)?([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
+"""llhttp takes any number of empty lines, bare CR and LF among them, before this line and any number of spaces in it,
+and the versions 0.9 and 2.0. One empty line is RFC 9112, 2.2: old clients send one after a body."""
+
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+\](?::[0-9]*)?")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
+_BARE_LINE_END = re.compile(rb"\r[^\n]|(?<!\r)\n")
+
+_SPECIAL_NAMES = {
+    # As twisted.web.http_headers writes them: its Headers look names up in this spelling.
+    b"Content-Md5": b"Content-MD5",
+    b"Dnt": b"DNT",
+    b"Etag": b"ETag",
+    b"P3p": b"P3P",
+    b"Te": b"TE",
+    b"Www-Authenticate": b"WWW-Authenticate",
+    b"X-Xss-Protection": b"X-XSS-Protection",
+}
+_MAX_NAMES = 2_000
+_MAX_NAME_BYTES = 64
+_names: dict[bytes, bytes] = {}
+"""Names as they came to their usual spelling. Bounded in number and in length: whoever connects chooses them."""
+
+BAD_REQUEST = "The request is not valid HTTP/1.1."
+
+
+class BadRequest(Exception):
+    """These bytes are not a request that can be understood in exactly one way; the connection has to be closed."""
+
+    def __init__(self, status: int, message: str = BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Head(NamedTuple):
+    """
+    A request's line and headers.
+
+    ``target`` is in origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``.
+    ``length`` of the body is ``None`` when it is chunked.
+    """
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields: dict[bytes, list[bytes]]
+    length: int | None
+    keep_alive: bool
+
+
+class RequestParser:
+    """
+    Reads the requests of one connection, and never beyond the one that it is in.
+
+    httptools can neither pause nor tell where a message ended. So it is never given more than one message: a head
+    is cut off the stream at its empty line before it is parsed, a body of known length is counted, and a chunked body
+    is fed in pieces that end wherever a message could end, which is always just after CR LF CR LF.
+    """
+
+    def __init__(self, max_headers: int, max_head_bytes: int) -> None:
+        self._max_headers = max_headers
+        self._max_head_bytes = max_head_bytes
+        self.whole = False
+        self._keep_alive = False
+        self._left = 0
+        self._chunks = 0
+        self._framing_bytes = 0
+        self._tail = b""
+        self._fields: dict[bytes, list[bytes]] = {}
+        self._pieces: list[bytes] = []
+        # Called without a Python frame in between.
+        self.on_body = self._pieces.append
+        self._llhttp = HttpRequestParser(self)
+
+    def head(self, raw: bytes) -> Head:
+        """
+        Parse a head.
+
+        :param raw: all of it, up to and with the empty line and nothing after.
+        :raises BadRequest: it is not one.
+        """
+        line = _REQUEST_LINE.match(raw)
+        if line is None or len(raw) > self._max_head_bytes:
+            raise self.complaint(raw)
+        method, target, minor = line.groups()
+        if len(target) > MAX_TARGET_BYTES:
+            raise self.complaint(raw)
+        self.whole = False
+        fields = self._fields = {}
+        upgrade = False
+        try:
+            self._llhttp.feed_data(raw)
+        except HttpParserUpgrade:
+            upgrade = True
+        except HttpParserError as error:
+            raise BadRequest(400) from error
+        # An empty line before the request line makes this one too strict by one.
+        if raw.count(b"\r\n") - 2 > self._max_headers:
+            raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
+        length = _length(fields, minor)
+        self._check_host(fields, minor)
+        if target[0] != 0x2F or b"#" in target:
+            target = _origin_form(target, fields)
+        if upgrade and method == b"CONNECT":
+            raise BadRequest(400, "This is no proxy.")
+        if upgrade and length != 0:
+            self._read_body_after_all(length)
+        elif self.whole is not (length == 0):
+            raise BadRequest(400)
+        self._left = length or 0
+        self._chunks = self._framing_bytes = 0
+        self._tail = b""
+        if length is None:
+            # Trailers have their own place, and nobody looks there.
+            self._fields = {}
+        return Head(
+            method,
+            target,
+            b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0",
+            fields,
+            length,
+            self._keep_alive and minor == b"1",
+        )
+
+    def complaint(self, raw: bytes | bytearray) -> BadRequest:
+        """
+        :param raw: a head, or the beginning of one, that is too long or has no request line.
+        :return: why it is refused.
+        """
+        line = bytes(raw).partition(b"\r\n")[0]
+        words = line.split(b" ")
+        if len(words) > 1 and len(words[1]) > MAX_TARGET_BYTES:
+            return BadRequest(414, f"The request target is longer than {MAX_TARGET_BYTES} bytes.")
+        if len(raw) > self._max_head_bytes:
+            return BadRequest(
+                431, f"The request has more than {self._max_headers} headers or {self._max_head_bytes} bytes of them."
+            )
+        return BadRequest(400)
+
+    def check_beginning(self, raw: bytes | bytearray, seen: int) -> None:
+        """
+        Look at a head whose end has not come: most of what cannot become a request is told so without waiting.
+
+        :param seen: how many bytes of it were looked at before.
+        :raises BadRequest: whatever follows, it will not be one.
+        """
+        if len(raw) > self._max_head_bytes:
+            raise self.complaint(raw)
+        begins = raw[2:3] if raw[:2] == b"\r\n" else raw[:1]
+        if begins and not b"A" <= begins <= b"Z" and raw != b"\r":
+            raise BadRequest(400)
+        if _BARE_LINE_END.search(raw, max(seen - 1, 0)):
+            raise BadRequest(400)
+        line_end = raw.find(b"\r\n", max(seen - 1, 2))
+        if line_end < 0:
+            if seen <= MAX_TARGET_BYTES + 64 < len(raw) and b"\r\n" not in raw[2:]:
+                raise self.complaint(raw)
+        elif raw.find(b"\r\n", 2) == line_end and _REQUEST_LINE.match(raw) is None:
+            raise self.complaint(raw)
+
+    def body(self, data: bytes) -> tuple[bytes, int]:
+        """
+        Read on in the body; ``whole`` tells afterwards whether that was all of it.
+
+        :return: what of the body was in the data, and how many bytes of the data belong to this request.
+        :raises BadRequest: the chunks are not as they should be.
+        """
+        if self._left:
+            piece = data if len(data) <= self._left else data[: self._left]
+            self._feed(piece)
+            self._left -= len(piece)
+            if self.whole is not (self._left == 0):
+                raise BadRequest(400)
+            taken = len(piece)
+        else:
+            taken = self._feed_chunks(data)
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return body, taken
+
+    def _feed(self, piece: bytes | memoryview) -> None:
+        try:
+            self._llhttp.feed_data(piece)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._pieces.clear()
+            raise BadRequest(400) from error
+
+    def _feed_chunks(self, data: bytes) -> int:
+        before = self._framing_bytes
+        at = 0
+        # The four bytes may have begun in the data before.
+        start = (self._tail + data[:3]).find(b"\r\n\r\n")
+        cut = start + 4 - len(self._tail) if start >= 0 else 0
+        with memoryview(data) as view:
+            while at < len(data) and not self.whole:
+                if cut <= at:
+                    # Two that overlap cannot both end a message, nor the second of them: no line before it would.
+                    start = data.find(b"\r\n\r\n", at)
+                    cut = start + 4 if start >= 0 else len(data)
+                self._feed(view[at:cut])
+                at = cut
+        self._tail = (self._tail + data[:at])[-3:]
+        self._framing_bytes = before + at - sum(map(len, self._pieces))
+        if self._framing_bytes > MAX_FRAMING_BYTES + FRAMING_BYTES_PER_CHUNK * self._chunks:
+            self._pieces.clear()
+            raise BadRequest(400, "The chunks of the request's body have too much around them.")
+        return at
+
+    def _read_body_after_all(self, length: int | None) -> None:
+        """
+        Have llhttp expect the body of a request that asks for an upgrade.
+
+        httptools takes such a request to have none, whatever its headers say, and what follows for the next request.
+        Some clients (Java's) send a body and leave it to the server whether to upgrade. The parser is between messages
+        now: it gets another head, with nothing in it but how long the body is.
+        """
+        framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+        keep_alive = self._keep_alive
+        self._fields = {}
+        self.whole = False
+        self._feed(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._keep_alive = keep_alive
+
+    def _check_host(self, fields: dict[bytes, list[bytes]], minor: bytes) -> None:
+        # RFC 9112, 3.2: none (in 1.1), several or a bad one are to be refused.
+        hosts = fields.get(b"Host")
+        if hosts is None:
+            if minor == b"1":
+                raise BadRequest(400, "The request has no Host header.")
+        elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
+            raise BadRequest(400, "The request's Host header is not one host.")
+
+    # What httptools calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        try:
+            canonical = _names[name]
+        except KeyError:
+            canonical = _canonical(name)
+        value = value.rstrip(b" \t")
+        values = self._fields.get(canonical)
+        if values is None:
+            self._fields[canonical] = [value]
+        else:
+            values.append(value)
+
+    def on_headers_complete(self) -> None:
+        # Later it would not know any more. It heeds Proxy-Connection, too.
+        self._keep_alive = self._llhttp.should_keep_alive()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_message_complete(self) -> None:
+        self.whole = True
+
+
+def _canonical(name: bytes) -> bytes:
+    canonical = b"-".join([word.capitalize() for word in name.split(b"-")])
+    canonical = _SPECIAL_NAMES.get(canonical, canonical)
+    if len(name) <= _MAX_NAME_BYTES and len(_names) < _MAX_NAMES:
+        _names[name] = canonical
+    return canonical
+
+
+def _length(fields: dict[bytes, list[bytes]], minor: bytes) -> int | None:
+    lengths = fields.get(b"Content-Length")
+    encodings = fields.get(b"Transfer-Encoding")
+    if encodings is not None:
+        # llhttp takes "gzip, chunked" and "identity" before "chunked", and any of it in HTTP/1.0.
+        if lengths is not None or minor == b"0" or len(encodings) > 1 or encodings[0].lower() != b"chunked":
+            raise BadRequest(400, "The only transfer encoding that is taken is chunked, in HTTP/1.1, without a length.")
+        return None
+    if lengths is None:
+        return 0
+    if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
+        raise BadRequest(400)
+    return int(lengths[0])
+
+
+def _origin_form(target: bytes, fields: dict[bytes, list[bytes]]) -> bytes:
+    if target == b"*":
+        return target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+        raise BadRequest(400, "The request target is neither a path nor an http URL.")
+    # RFC 9112, 3.2.2: it counts in place of what the Host header says.
+    fields[b"Host"] = [absolute[1]]
+    path = absolute[2] or b"/"
+    return path if path[:1] == b"/" else b"/" + path
