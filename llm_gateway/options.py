@@ -61,6 +61,7 @@ class Options(usage.Options):
         ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
         ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
         ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
+        ["workers", "w", DEFAULTS.workers, 'Processes that answer calls; "auto" for one per core.'],
         ["drain-timeout", None, f"{DEFAULTS.drain_timeout_s:g}", "Seconds that running calls get after SIGTERM."],
         ["health-interval", None, f"{DEFAULTS.health_interval_s:g}", "Seconds between two health checks; 0 for none."],
         ["health-timeout", None, f"{DEFAULTS.health_timeout_s:g}", "Seconds that a provider has to answer one."],
@@ -108,6 +109,7 @@ class Options(usage.Options):
             aiservices_file=self._aiservices_file(),
             listen=self._listen(),
             demo=bool(self["demo"]),
+            workers=self._workers(),
             drain_timeout_s=self._number("drain-timeout", 0),
             health_interval_s=self._number("health-interval", 0),
             health_timeout_s=self._number("health-timeout", 0.001),
@@ -152,6 +154,14 @@ class Options(usage.Options):
             raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
         return (f"tcp:{int(value)}" + (":interface=127.0.0.1" if self["demo"] else ""),)
 
+    def _workers(self) -> int:
+        if self["workers"] == "auto":
+            return usable_cores()
+        text = str(self["workers"])
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
+            raise usage.UsageError(f'--workers must be a number from 1 to 1024, or "auto", not {text!r}.')
+        return int(text)
+
     def _number(self, name: str, least: float) -> float:
         try:
             value = float(self[name])
@@ -182,6 +192,15 @@ class Options(usage.Options):
         if named not in FORMATS:
             raise usage.UsageError(f"--access-log-format must be {' or '.join(sorted(FORMATS))}, not {named!r}.")
         return named
+
+
+def usable_cores() -> int:
+    """
+    :return: how many cores this process may run on.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def loader(settings: Settings, environ: Mapping[str, str]) -> Callable[[], Configuration]:

@@ -32,6 +32,9 @@ class CannotStart(Exception):
 class GatewaySite(Protocol):
     """What is asked of whichever ``Site`` serves the gateway, besides being a protocol factory."""
 
+    def see_off(self) -> Deferred[None]:
+        """Answer what still comes, and close every connection behind the next answer on it; fires when none is left."""
+
     def hang_up(self) -> Deferred[None]:
         """Close every connection behind what was written to it."""
 
@@ -85,6 +88,9 @@ class GatewayService(Service):
 
     Stopping goes: no new calls (503 and ``/readyz`` 503, the sockets stay open so that callers are told); wait for the
     running ones up to the drain timeout, then end them with an error of their dialect; close the sockets; hang up.
+
+    After ``leave_sockets`` it goes otherwise: the sockets are somebody else's by then, who takes the new connections.
+    Calls that still come on old ones are answered, and each connection is closed behind the next answer on it.
     """
 
     def __init__(
@@ -114,6 +120,7 @@ class GatewayService(Service):
         self._ports: list[IListeningPort] = []
         self._urls: list[str] = []
         self._listening = False
+        self._sockets_left = False
         parts.store.on_change(parts.use)
 
     def privilegedStartService(self) -> None:
@@ -163,18 +170,28 @@ class GatewayService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
+    def leave_sockets(self) -> None:
+        """Stop listening, now and without a word: other processes have the same sockets, or nobody shall have them."""
+        self._sockets_left = True
+        for closed in self._stop_listening():
+            closed.addErrback(lambda failure: _log.failure("A listening socket did not close", failure))
+
     def reload(self) -> bool:
         """
         Read the configuration again and open the access log anew.
 
         :return: whether the new configuration is in use; if not, the log says why and the old one stays.
         """
+        self.reopen_access_log()
+        return self._parts.store.reload()
+
+    def reopen_access_log(self) -> None:
+        """Open it again by its name; if that fails, the log says so and lines go on to the old file."""
         if self._parts.access_log is not None:
             try:
                 self._parts.access_log.open()
             except OSError as error:
                 _log.error("The access log cannot be opened again: {error}", error=error)
-        return self._parts.store.reload()
 
     def hurry(self) -> None:
         """Stop waiting while the service stops: end the running calls; when there are none, close all connections."""
@@ -185,9 +202,12 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         parts = self._parts
+        deadline = self._clock.seconds() + self._drain_timeout_s
+        if self._sockets_left and self._site is not None:
+            await self._see_off(self._site.see_off())  # type: ignore[attr-defined]  # a GatewaySite too
         parts.live.draining = True
         if len(parts.live):
-            await self._drain()
+            await self._drain(max(0.0, deadline - self._clock.seconds()))
         for port in self._stop_listening():
             await port
         if self._site is not None:
@@ -201,17 +221,36 @@ class GatewayService(Service):
         if parts.access_log is not None:
             parts.access_log.close()
 
-    async def _drain(self) -> None:
+    async def _see_off(self, gone: Deferred[None]) -> None:
+        if self._parts.live:
+            self._tell_of_running_calls(self._drain_timeout_s)
+        waiting: Deferred[None] = Deferred()
+
+        def over() -> None:
+            if not waiting.called:
+                waiting.callback(None)
+
+        deadline = self._clock.callLater(self._drain_timeout_s, over)
+        gone.addCallback(lambda _result: over())
+        await waiting
+        if deadline.active():
+            deadline.cancel()
+
+    async def _drain(self, seconds: float) -> None:
         live = self._parts.live
-        _log.info(
-            "Stopping: {calls} calls are running and get up to {seconds:g} s. A second signal ends them now.",
-            calls=len(live),
-            seconds=self._drain_timeout_s,
-        )
-        deadline = self._clock.callLater(self._drain_timeout_s, live.stop_all)
+        if not self._sockets_left:
+            self._tell_of_running_calls(seconds)
+        deadline = self._clock.callLater(seconds, live.stop_all)
         await live.drained()
         if deadline.active():
             deadline.cancel()
+
+    def _tell_of_running_calls(self, seconds: float) -> None:
+        _log.info(
+            "Stopping: {calls} calls are running and get up to {seconds:g} s. A second signal ends them now.",
+            calls=len(self._parts.live),
+            seconds=seconds,
+        )
 
     def _listen(self) -> None:
         if self._listening or self._site is None:

@@ -18,6 +18,8 @@ class Settings:
     """Twisted endpoint strings."""
     demo: bool = False
     """Whether a built-in provider stands in for the real ones."""
+    workers: int = 1
+    """How many processes answer calls. From two up another one supervises them, which the program does."""
     drain_timeout_s: float = 600.0
     """How long running calls get after SIGTERM."""
     health_interval_s: float = 30.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,6 +19,7 @@ from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgent
@@ -25,6 +28,8 @@ from twisted.web.resource import IResource
 from llm_gateway import __version__
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
+from llm_gateway.fleet.service import FleetService
+from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.options import Options, loader
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
@@ -49,6 +54,8 @@ class Gateway:
     """Start it with a parent service; stop it and wait for the Deferred."""
     resource: IResource
     """What it serves, also for mounting in another site. Calls work while the service runs."""
+    parts: Parts
+    """What the service starts and stops."""
 
 
 def makeService(options: Options) -> IService:
@@ -61,15 +68,30 @@ def makeService(options: Options) -> IService:
         if options.settings.demo and pasteable:
             print(demo_announcement(pasteable[0]), file=sys.__stdout__, flush=True)
 
+    settings, signals = options.settings, ProcessSignals(reactor)
+    alone = settings.workers == 1
+    sockets = ListeningSockets(reactor, accepts=alone)
     gateway = make_gateway(
-        options.settings,
+        settings,
         reactor,
         environ=options.environ,
-        signals=ProcessSignals(reactor),
+        make_endpoint=sockets.endpoint,
+        signals=signals if alone else None,
         announce=announce,
         service_class=_CommandService,
     )
-    return gateway.service
+    if alone:
+        return gateway.service
+    return FleetService(
+        gateway.service,
+        gateway.parts,
+        sockets,
+        settings,
+        reactor=reactor,
+        environ=options.environ,
+        signals=signals,
+        on_hopeless=lambda: _end_with_failure(reactor),
+    )
 
 
 def make_gateway(
@@ -77,14 +99,18 @@ def make_gateway(
     reactor: Any,
     *,
     environ: Mapping[str, str] = os.environ,
+    load: Callable[[], Configuration] | None = None,
     make_agent: Callable[[float], IAgent] | None = None,
+    make_endpoint: Callable[[str], IStreamServerEndpoint] | None = None,
     signals: Signals | None = None,
     announce: Callable[[list[str]], None] | None = None,
     service_class: type[GatewayService] = GatewayService,
 ) -> Gateway:
     """
     :param reactor: runs everything; provides time, TCP and TLS.
+    :param load: gives the configuration, each time that it is called; reads the files by default.
     :param make_agent: from a connect timeout in seconds to an agent; Twisted's own with a pool by default.
+    :param make_endpoint: from an endpoint string to what listens there.
     :param signals: the process's, where the gateway may take them over.
     :raises ConfigurationError: the files cannot be used.
     """
@@ -95,12 +121,12 @@ def make_gateway(
     def make_client(connect_s: float) -> HTTPClient:
         return RelayClient(make_agent(connect_s))
 
-    load, companion = loader(settings, environ), None
+    read, companion = load or loader(settings, environ), None
+    load = read
     if settings.demo:
         from llm_gateway.demo.listener import DemoListener
 
         companion = DemoListener(reactor)
-        read = load
 
         def load() -> Configuration:
             return companion.stand_in(read())
@@ -119,30 +145,32 @@ def make_gateway(
             interval_s=settings.health_interval_s,
             timeout_s=settings.health_timeout_s,
         )
+    make_endpoint = make_endpoint or partial(serverFromString, reactor)
     app = GatewayApp(
         grants=grants, live=live, board=board, log=log, clock=reactor, max_body_bytes=settings.max_body_bytes
     )
     resource = app.resource()
+    parts = Parts(
+        store=store,
+        grants=grants,
+        board=board,
+        prober=prober,
+        live=live,
+        access_log=log,
+        close_pool=pool.closeCachedConnections,
+        companion=companion,
+    )
     service = service_class(
-        Parts(
-            store=store,
-            grants=grants,
-            board=board,
-            prober=prober,
-            live=live,
-            access_log=log,
-            close_pool=pool.closeCachedConnections,
-            companion=companion,
-        ),
+        parts,
         BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes, refusal=app.early_refusal()),
-        [serverFromString(reactor, endpoint) for endpoint in settings.listen],
+        [make_endpoint(endpoint) for endpoint in settings.listen],
         clock=reactor,
         drain_timeout_s=settings.drain_timeout_s,
         watch_files=settings.reload_interval_s > 0,
         signals=signals,
         announce=announce,
     )
-    return Gateway(service, resource)
+    return Gateway(service, resource, parts)
 
 
 class ProcessSignals:
@@ -224,6 +252,20 @@ def _one_line() -> Iterator[None]:
         yield
     except CannotStart as error:
         raise SystemExit(f"llmgateway: {error}") from error
+
+
+def _end_with_failure(reactor: Any) -> None:
+    """Stop in order, and have the status say that something was wrong: twistd's own is 0 whenever the reactor stops."""
+
+    def fail() -> None:
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
+        os._exit(1)
+
+    atexit.register(fail)
+    with suppress(ReactorNotRunning):
+        reactor.stop()
 
 
 def _stock_agents(reactor: Any, pool: HTTPConnectionPool) -> Callable[[float], IAgent]:

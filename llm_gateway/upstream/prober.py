@@ -45,6 +45,13 @@ class HealthBoard:
 
     def __init__(self) -> None:
         self._states: dict[str, ProviderHealth] = {}
+        self._callbacks: list[Callable[[ProviderHealth], None]] = []
+
+    def on_note(self, callback: Callable[[ProviderHealth], None]) -> None:
+        """
+        :param callback: called with every state that becomes known.
+        """
+        self._callbacks.append(callback)
 
     def use(self, providers: Collection[Provider]) -> None:
         """Keep what is known of providers that stay as they are, forget the others."""
@@ -70,6 +77,8 @@ class HealthBoard:
         if before is None or before.url != state.url:
             return None
         self._states[state.name] = state
+        for callback in self._callbacks:
+            callback(state)
         return before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.web.server import Request
 
@@ -38,9 +39,14 @@ def livez_page(request: Request) -> bytes:
 
 def readyz_page(request: Request, live: LiveCalls) -> bytes:
     """Whether new calls are taken: 503 from the moment that the gateway is told to stop."""
-    if live.draining:
-        return _page(request, {"status": "draining", "calls": len(live)}, 503)
-    return _page(request, {"status": "ok", "calls": len(live)})
+    workers = live.workers()
+    document: dict[str, Any] = {
+        "status": "draining" if live.draining else "ok",
+        "calls": sum(each.calls for each in workers) if workers else len(live),
+    }
+    if workers:
+        document["workers"] = [attrs.asdict(each) for each in workers]
+    return _page(request, document, 503 if live.draining else 200)
 
 
 def _shown(state: ProviderHealth) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from llm_gateway.errors import Draining, GatewayError
@@ -16,6 +18,20 @@ class Stoppable(Protocol):
         """End it with this error, in whatever way is still possible."""
 
 
+@attrs.frozen
+class WorkerState:
+    """One of several processes that answer calls, as the one that supervises them knows it."""
+
+    number: int
+    """From 1; a process that is started in place of another has the same."""
+    pid: int | None
+    """``None`` while there is none."""
+    state: str
+    """``starting``, ``ready``, ``draining``, or ``restarting`` between the end of one process and the next."""
+    calls: int
+    restarts: int
+
+
 class LiveCalls:
     """A call is in here from the moment a provider is asked until it is settled."""
 
@@ -24,6 +40,19 @@ class LiveCalls:
         self._waiting: list[Deferred[None]] = []
         self.draining = False
         """Whether new calls are refused."""
+        self.worker = 0
+        """The number of this process among several."""
+        self._workers: Sequence[WorkerState] = ()
+
+    def told(self, workers: Sequence[WorkerState]) -> None:
+        """How all the processes are."""
+        self._workers = workers
+
+    def workers(self) -> list[WorkerState]:
+        """
+        :return: every process, this one too; empty when it is the only one.
+        """
+        return [attrs.evolve(each, calls=len(self)) if each.number == self.worker else each for each in self._workers]
 
     def __len__(self) -> int:
         return len(self._calls)

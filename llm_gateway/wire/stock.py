@@ -43,6 +43,10 @@ KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 20, 3
 HANG_UP_S = 10.0
 """How long clients get at the end to read what was written to them."""
 
+SEE_OFF_S = 10.0
+"""How long a connection may stay idle that is to be closed behind its next answer. A client that is told so with an
+answer loses nothing; one that sends a call while its idle connection is being closed loses the call."""
+
 
 Refusal = Callable[[int, str], tuple[list[tuple[bytes, bytes]], bytes]]
 """From a status and a message to the headers and the body that refuse a request which no resource gets to see."""
@@ -71,6 +75,19 @@ class BoundedChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         self.site.channel_gone(self)
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        if self.site.seeing_off:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def last_answer(self) -> None:
+        """Close behind the answer that is being made, which says so if it still can."""
+        self.persistent = 0
+        for request in self.requests:
+            if not request.startedWriting:
+                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._line_too_long = True
@@ -192,6 +209,8 @@ class BoundedSite(Site):
         self.max_body_bytes = max_body_bytes
         self.refusal = refusal
         self.channels: set[BoundedChannel] = set()
+        self.seeing_off = False
+        """Whether every connection is closed behind the next answer on it."""
         self._all_gone: list[Deferred[None]] = []
 
     def hang_up(self) -> Deferred[None]:
@@ -213,6 +232,33 @@ class BoundedSite(Site):
                 deadline.cancel()
 
         return gone.addCallback(cancel_deadline)
+
+    def see_off(self) -> Deferred[None]:
+        """
+        Answer what still comes on the connections that are open, and close each behind the next answer on it.
+
+        :return: fires when all are closed; those that stay idle are after ``SEE_OFF_S``.
+        """
+        self.seeing_off = True
+        if not self.channels:
+            return succeed(None)
+        for channel in self.channels:
+            if channel.requests:
+                channel.last_answer()
+        gone: Deferred[None] = Deferred()
+        self._all_gone.append(gone)
+        deadline = self.reactor.callLater(SEE_OFF_S, self._close_idle)
+
+        def cancel_deadline(result: None) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return gone.addCallback(cancel_deadline)
+
+    def _close_idle(self) -> None:
+        for channel in list(self.channels):
+            if not channel.requests:
+                channel.loseConnection()
 
     def channel_gone(self, channel: BoundedChannel) -> None:
         self.channels.discard(channel)

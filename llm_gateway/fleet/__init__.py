@@ -1,0 +1,1 @@
+"""Several processes on the same listening sockets, and the change from an old program to a new one without a gap."""

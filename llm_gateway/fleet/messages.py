@@ -1,0 +1,163 @@
+"""What the supervising process and its workers tell each other: one JSON object per line, over a pipe each way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
+from llm_gateway.settings import Settings
+from llm_gateway.upstream.prober import ProviderHealth
+from llm_gateway.web.live import WorkerState
+
+
+class Content(msgspec.Struct, frozen=True):
+    """
+    A whole configuration.
+
+    Real keys are in here as they are: they leave one process for another that it has just started, through a pipe that
+    nobody else holds.
+    """
+
+    providers: list[Provider]
+    keys: list[VirtualKey]
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Content:
+        return cls(list(configuration.providers.values()), list(configuration.keys.values()))
+
+    def configuration(self) -> Configuration:
+        """Without warnings, which have been given, and without files, which somebody else watches."""
+        return Configuration(
+            providers={provider.name: provider for provider in self.providers},
+            keys={key.digest: key for key in self.keys},
+        )
+
+
+# To a worker
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """The first message: all that a worker has to know. It starts, and answers with ``Ready``."""
+
+    number: int
+    settings: Settings
+    sockets: list[tuple[str, int]]
+    """Endpoints and the descriptors of their sockets."""
+    generation: int
+    content: Content
+
+
+class Use(msgspec.Struct, frozen=True, tag="use"):
+    """Work with this configuration from now on; answered with ``Using``."""
+
+    generation: int
+    """Goes up with every configuration."""
+    content: Content
+
+
+class Health(msgspec.Struct, frozen=True, tag="health"):
+    """What the one prober has found."""
+
+    states: list[ProviderHealth]
+
+
+class Workers(msgspec.Struct, frozen=True, tag="workers"):
+    """How all the workers are."""
+
+    states: list[WorkerState]
+
+
+class Reopen(msgspec.Struct, frozen=True, tag="reopen"):
+    """Open the access log anew by its name."""
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain"):
+    """Finish the running calls, then end."""
+
+    leave_sockets: bool
+    """Whether new connections go to another program: they are left alone then, and not told that there is a restart."""
+
+
+class Hurry(msgspec.Struct, frozen=True, tag="hurry"):
+    """End the calls that still run."""
+
+
+# From a worker
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The worker takes calls."""
+
+
+class Using(msgspec.Struct, frozen=True, tag="using"):
+    """The worker works with the configuration of this generation."""
+
+    generation: int
+
+
+class Calls(msgspec.Struct, frozen=True, tag="calls"):
+    """How many calls are running."""
+
+    count: int
+
+
+ToWorker = Begin | Use | Health | Workers | Reopen | Drain | Hurry
+FromWorker = Ready | Using | Calls
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """
+    :return: one line.
+    """
+    return msgspec.json.encode(message, enc_hook=_revealed) + b"\n"
+
+
+class Lines:
+    """Cuts what comes through a pipe into lines, of any length: the peer is ours."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """
+        :return: the lines that have become whole, without their ends.
+        """
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = b"".join(self._pieces) + whole[0]
+            self._pieces.clear()
+        if rest:
+            self._pieces.append(rest)
+        return whole
+
+    def rest(self) -> bytes:
+        """
+        :return: what has come of a line without an end.
+        """
+        return b"".join(self._pieces)
+
+
+def to_worker(line: bytes) -> ToWorker:
+    return _TO_WORKER.decode(line)
+
+
+def from_worker(line: bytes) -> FromWorker:
+    return _FROM_WORKER.decode(line)
+
+
+def _revealed(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"no message holds a {type(value).__name__}")
+
+
+def _hidden(kind: type, value: Any) -> Any:
+    if kind is Secret:
+        return Secret(value)
+    raise NotImplementedError(f"no message holds a {kind.__name__}")
+
+
+_TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker, dec_hook=_hidden)
+_FROM_WORKER: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
