@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
@@ -251,6 +251,8 @@ class Attempt:
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
         """Whether an answer of which HTTP does not say so was whole when the connection ended."""
+        if not reason.check(ResponseFailed, PotentialDataLoss):
+            return False
         if self._streaming:
             # Cut off between its last event and the end of its framing, a stream has lost nothing; clients that have
             # seen it end would take an error behind that end for a failed call.

@@ -40,7 +40,7 @@ class Relay(Protocol):
         """
         :param mask: keeps the real key out of the body; ``None`` where the body cannot be read, as when compressed.
         :param on_data: called for every piece that comes.
-        :param on_end: called once, with the reason that Twisted gives for the end of the body.
+        :param on_end: called once, with the reason that Twisted gives for the end of the body, or with a fault of ours.
         """
         self._sink = sink
         self._status = status
@@ -54,8 +54,16 @@ class Relay(Protocol):
         self._latest = (b"", b"")
 
     def dataReceived(self, data: bytes) -> None:
-        if self._on_end is None:
+        on_end = self._on_end
+        if on_end is None:
             return
+        try:
+            self._pass_on(data)
+        except Exception:
+            # Twisted would take a fault of ours for one of the provider's.
+            on_end(Failure())
+
+    def _pass_on(self, data: bytes) -> None:
         self._on_data()
         before, latest = self._latest
         last = data if len(data) <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
