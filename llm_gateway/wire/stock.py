@@ -291,6 +291,9 @@ class AbortableConnection(HTTP11ClientProtocol):
 
     The transport that Twisted gives to a body's protocol can only close in an orderly way: over TLS that waits for the
     server's consent, which one that is busy writing, or whose peer has stopped reading, never gives.
+
+    It also leaves out the headers that the server says are about this connection only, since Twisted shows nobody the
+    ``connection`` header that says so.
     """
 
     def request(self, request: Any) -> Deferred[IResponse]:
@@ -304,7 +307,21 @@ class AbortableConnection(HTTP11ClientProtocol):
                     body_transport._producer.abortConnection()
 
             body_transport.abortConnection = abort
+            self._leave_out_headers_of_this_hop(self._parser)
         return answered
+
+    @staticmethod
+    def _leave_out_headers_of_this_hop(parser: Any) -> None:
+        go_on = parser.allHeadersReceived
+
+        def leave_out() -> None:
+            values = parser.connHeaders.getRawHeaders(b"connection", ())
+            named = {name.strip().lower() for value in values for name in value.split(b",")}
+            for name in [each for each, _ in parser.headers.getAllRawHeaders() if each.lower() in named]:
+                parser.headers.removeHeader(name)
+            go_on()
+
+        parser.allHeadersReceived = leave_out
 
     def _giveUp(self, reason: Failure) -> None:
         # A whole answer while the request is still being sent, or one that is none: what is left of the request need
