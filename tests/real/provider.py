@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tests.real.inbox import BOUND_S, Cut, Fields, Inbox, first
+from tests.real.inbox import BOUND_S, READ_BYTES, Cut, Fields, Inbox, first
 
 STILL_S = 0.5
 """A peer that takes nothing for so long is one that does not read."""
@@ -306,6 +306,30 @@ def deaf_listener() -> Iterator[int]:
             if not select.select([], [filler], [], STILL_S)[1]:
                 break
         yield listener.getsockname()[1]
+
+
+@contextmanager
+def plain_listener() -> Iterator[int]:
+    """The port of an HTTP server that cannot make sense of whatever comes, such as TLS."""
+
+    def refuse_all() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                with sock:
+                    sock.recv(READ_BYTES)
+                    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=refuse_all, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(BOUND_S)
 
 
 # What scripts are made of
