@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -88,6 +88,10 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self._sock.sendall(data)
+
+    def send_all(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.send(piece)
 
     def ask(self, method: str, target: str, fields: Mapping[str, str] | None = None, body: bytes | None = None) -> None:
         """Send a request without waiting for anything."""
