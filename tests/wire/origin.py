@@ -12,6 +12,7 @@ from twisted.internet.interfaces import (
     IHostResolution,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
+    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -27,6 +28,7 @@ URL = b"http://origin.test/v1"
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
+@implementer(ITCPTransport)
 class Wire(StringTransport):
     """
     The client's end of a connection.
@@ -41,6 +43,7 @@ class Wire(StringTransport):
         self._protocol = protocol
         self._unread: list[bytes | Failure] = []
         self.lost = False
+        self.no_delay = False
 
     def arrive(self, event: bytes | Failure) -> None:
         self._unread.append(event)
@@ -78,6 +81,18 @@ class Wire(StringTransport):
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
+
+    def getTcpNoDelay(self) -> bool:
+        return self.no_delay
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        raise NotImplementedError
+
+    def getTcpKeepAlive(self) -> bool:
+        raise NotImplementedError
+
+    def loseWriteConnection(self) -> None:
+        raise NotImplementedError
 
 
 class Accepted:
@@ -227,6 +242,11 @@ class Call:
 
     def _failed(self, failure: Failure) -> None:
         self.failure = failure
+
+    @property
+    def answered(self) -> bool:
+        """Whether status and headers have come."""
+        return self.response is not None
 
     @property
     def over(self) -> bool:
