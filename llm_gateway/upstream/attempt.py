@@ -18,12 +18,13 @@ from twisted.web.iweb import IBodyProducer, IResponse
 from llm_gateway.core import record
 from llm_gateway.core.clocks import CallClock, Timeouts
 from llm_gateway.core.dialects import Dialect
+from llm_gateway.core.faults import without_words
 from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
 from llm_gateway.core.masking import Mask
 from llm_gateway.errors import GatewayError, InternalError, UpstreamDisconnected, UpstreamTimeout
 from llm_gateway.upstream.failures import upstream_error
-from llm_gateway.upstream.relay import Relay
+from llm_gateway.upstream.relay import HangUp, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
 
@@ -122,6 +123,15 @@ class Attempt:
 
     def _answered(self, response: IResponse) -> None:
         self._sending = None
+        try:
+            relay = self._relay = self._relay_of(response)
+        except Exception:
+            # Unread and open, its connection would stay for good.
+            response.deliverBody(HangUp())
+            raise
+        response.deliverBody(relay)
+
+    def _relay_of(self, response: IResponse) -> Relay:
         call = self._call
         headers = answer_headers(response.headers, call.secret)
         if call.method != "HEAD":
@@ -140,8 +150,7 @@ class Attempt:
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
         mask = Mask(call.secret) if call.secret and not encoded else None
-        self._relay = Relay(self._sink, response.code, headers, framing, mask, self._byte_came, self._body_ended)
-        response.deliverBody(self._relay)
+        return Relay(self._sink, response.code, headers, framing, mask, self._byte_came, self._body_ended)
 
     def _not_answered(self, failure: Failure) -> None:
         self._sending = None
@@ -214,7 +223,10 @@ class Attempt:
         self._fail(error, record.TIMEOUT if isinstance(error, UpstreamTimeout) else record.UPSTREAM_ERROR)
 
     def _fault(self, failure: Failure) -> None:
-        _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=self._request_id)
+        trace = without_words(failure.value, failure.getTracebackObject())
+        _log.critical(
+            "A fault in the gateway broke call {request_id}\n{trace}", request_id=self._request_id, trace=trace
+        )
         self._fail(InternalError("The gateway failed to handle this call."), record.INTERNAL_ERROR)
 
     def _fail(self, error: GatewayError, ended: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -114,8 +114,7 @@ class Relay(Protocol):
         """Close the provider's connection; nothing more is passed on."""
         self._on_end = None
         if self.transport is not None:
-            # Twisted's own body transport has no abort; the connections of ours do.
-            getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+            _cut(self.transport)
 
     def pauseProducing(self) -> None:
         """The client reads more slowly than the provider writes."""
@@ -138,3 +137,16 @@ class Relay(Protocol):
         self.begun = True
         self._sink.begin(self._status, self._headers)
         self._sink.registerProducer(self, True)
+
+
+class HangUp(Protocol):
+    """Takes nothing of a response's body and closes its connection."""
+
+    def connectionMade(self) -> None:
+        if self.transport is not None:
+            _cut(self.transport)
+
+
+def _cut(transport: ITransport) -> None:
+    # Twisted's own body transport has no abort; the connections of ours do.
+    getattr(transport, "abortConnection", transport.loseConnection)()

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.core.dialects import OPENAI
+from llm_gateway.core.faults import without_words
 from llm_gateway.core.record import REFUSED, CallRecord
 from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge, InternalError
 from llm_gateway.web.access_log import AccessLog
@@ -110,8 +111,9 @@ def fault(request: Request, failure: Failure) -> InternalError:
 
     :return: what the caller gets to know of it.
     """
+    trace = without_words(failure.value, failure.getTracebackObject())
     request_id = context_of(request).request_id
-    _log.failure("A fault in the gateway broke call {request_id}", failure, request_id=request_id)
+    _log.critical("A fault in the gateway broke call {request_id}\n{trace}", request_id=request_id, trace=trace)
     return InternalError("The gateway failed to handle this call.")
 
 
