@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 # The adapter that Twisted's own channel uses; there is no public one.
 from twisted.internet._producer_helpers import _PullToPush
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
@@ -84,10 +85,12 @@ class Channel(Protocol):
 
     maxHeaders = MAX_HEADERS
     totalHeadersSize = MAX_HEADER_BYTES
+    pipelineBytes = PIPELINE_BYTES
 
     # Set by the site
     site: Site
     requestFactory: Any = Request
+    parserFactory = RequestParser
     timeOut: float | None
 
     persistent: bool = True
@@ -135,7 +138,7 @@ class Channel(Protocol):
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
         self.write = transport.write  # type: ignore[method-assign]
-        self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
+        self._parser = self.parserFactory(self.maxHeaders, self.totalHeadersSize)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)
         self.site.channels.add(self)
@@ -152,7 +155,7 @@ class Channel(Protocol):
             self._buffer = data
         if not self._busy:
             self._read()
-        if len(self._buffer) > PIPELINE_BYTES:
+        if len(self._buffer) > self.pipelineBytes and self._request is not None:
             self._set_hold(_Hold.PIPELINE, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -349,15 +352,19 @@ class Channel(Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer something that is no request, and close."""
-        request, self._request = self._request, None
-        if request is not None and request.content is not None:
-            request.content.close()
+        self._drop_request()
         headers, body = self.site.refusal(status, message)
         lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status]), *(b"%b: %b" % header for header in headers)]
         lines += [b"Content-Length: %d" % len(body), b"Connection: close", b"", body]
         self.write(b"\r\n".join(lines))
         self.loseConnection()
         self._expect_within(CLOSE_S)
+
+    def _drop_request(self) -> None:
+        """Let go of a request that no resource gets to see."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(Failure(ConnectionDone()))
 
     def _ignore_input(self) -> None:
         self._awaiting = _Awaiting.NOTHING
@@ -368,7 +375,7 @@ class Channel(Protocol):
 
     def requestDone(self, request: Any) -> None:
         """The answer to this request has been written."""
-        if request is not self._request:
+        if request is not self._request and request != self._request:
             raise TypeError("This request is not the one that is being answered.")
         self._answered = True
         stream, self._stream = self._stream, None

@@ -30,8 +30,8 @@ JOIN_BYTES = 16_384
 """A longer piece of an answer is handed over beside its head and chunk marks instead of being copied together."""
 
 _STATUS_LINES = {
-    (version, code): b"%b %d %b\r\n" % (version, code, phrase)
-    for version in (b"HTTP/1.1", b"HTTP/1.0")
+    (minor == b"1", code): b"HTTP/1.%b %d %b\r\n" % (minor, code, phrase)
+    for minor in (b"1", b"0")
     for code, phrase in RESPONSES.items()
 }
 
@@ -59,7 +59,7 @@ class Request(TwistedRequest):
     _bodiless = False
     _left: int | None = None
 
-    def __init__(self, channel: Any, queued: object = None, parsePOSTFormSubmission: bool | None = None) -> None:
+    def __init__(self, channel: Any, queued: object = False, parsePOSTFormSubmission: bool | None = None) -> None:
         # What the classes above set, without asking the transport for its addresses each time.
         self.notifications = []
         self.channel = channel
@@ -69,7 +69,7 @@ class Request(TwistedRequest):
         self.responseHeaders = Headers()
         self.cookies = []
         self.transport = channel.transport
-        self.queued = False
+        self.queued = queued
         own = parsePOSTFormSubmission
         self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission if own is None else own
         self._adapterCache: dict[str, Any] = {}
@@ -208,7 +208,8 @@ class Request(TwistedRequest):
         if site.logs:
             site.log(self)
         self.finished = 1
-        self._cleanup()
+        if not self.queued:
+            self._cleanup()
 
     def _write_on(self, data: bytes, head: bytes = b"") -> None:
         if self._bodiless:
@@ -278,7 +279,7 @@ class Request(TwistedRequest):
         elif channel.is_last() and version == b"HTTP/1.1" and code >= 200:
             headers[b"Connection"] = [b"close"]
         if self.code_message is RESPONSES.get(code):
-            lines = [_STATUS_LINES[version, code]]
+            lines = [_STATUS_LINES[version == b"HTTP/1.1", code]]
         else:
             # A reason phrase of the resource's own may come from anywhere.
             lines = [b"%b %d %b\r\n" % (version, code, b" ".join(self.code_message.splitlines()))]

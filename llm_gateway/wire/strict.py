@@ -113,8 +113,8 @@ class RequestParser:
             upgrade = True
         except HttpParserError as error:
             raise BadRequest(400) from error
-        # An empty line before the request line makes this one too strict by one.
-        if raw.count(b"\r\n") - 2 > self._max_headers:
+        count = raw.count(b"\r\n") - 2
+        if count > self._max_headers and count - raw.startswith(b"\r\n") > self._max_headers:
             raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
         length = _length(fields, minor)
         self._check_host(fields, minor)

@@ -97,9 +97,8 @@ def test_requests_are_seen_alike(raw: bytes, ours: list[int], theirs: list[int])
     assert not client.closed
 
 
-BREAKS = st.sampled_from(
-    [b"", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\x00", b"\x0b", b"\x7f", b"\xff"]
-    + [b":", b",", b";", b"0", b"+", b"-"]
+BREAKS = st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]) | st.sampled_from(b" \t\r\n\x00\x0b\x7f\xff:,;0+-").map(
+    lambda one: bytes([one])
 )
 
 
