@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 from twisted.internet.endpoints import serverFromString
@@ -14,7 +14,7 @@ from llm_gateway import __version__
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.values import Configuration
 from llm_gateway.errors import ConfigurationError
-from llm_gateway.settings import DEFAULT_PORT, Settings
+from llm_gateway.settings import DEFAULT_PORT, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
 
 DEFAULTS = Settings()
@@ -61,6 +61,7 @@ class Options(usage.Options):
         ["keys", "k", None, "File with the virtual keys. [default: keys.json]"],
         ["aiservices", "a", None, "File with the providers. [default: aiservices.json, or the shipped one]"],
         ["port", "p", None, "TCP port to listen on, on all interfaces. [default: 8080]"],
+        ["wire", None, DEFAULTS.wire, "Implementation of HTTP/1.1: llhttp, or twisted for Twisted's own."],
         ["workers", "w", DEFAULTS.workers, 'Processes that answer calls; "auto" for one per core.'],
         ["drain-timeout", None, f"{DEFAULTS.drain_timeout_s:g}", "Seconds that running calls get after SIGTERM."],
         ["health-interval", None, f"{DEFAULTS.health_interval_s:g}", "Seconds between two health checks; 0 for none."],
@@ -109,13 +110,14 @@ class Options(usage.Options):
             aiservices_file=self._aiservices_file(),
             listen=self._listen(),
             demo=bool(self["demo"]),
+            wire=self._one_of("wire", WIRES),
             workers=self._workers(),
             drain_timeout_s=self._number("drain-timeout", 0),
             health_interval_s=self._number("health-interval", 0),
             health_timeout_s=self._number("health-timeout", 0.001),
             reload_interval_s=self._number("reload-interval", 0),
             access_log=self._access_log(),
-            access_log_format=self._access_log_format(),
+            access_log_format=self._one_of("access-log-format", FORMATS),
             max_body_bytes=self._whole_number("max-body-size", 1),
             pool_size=self._whole_number("pool-size", 0),
             pool_idle_s=self._number("pool-idle", 0),
@@ -187,10 +189,10 @@ class Options(usage.Options):
             return None
         return named if named == "-" else os.path.abspath(named)
 
-    def _access_log_format(self) -> str:
-        named: str = self["access-log-format"]
-        if named not in FORMATS:
-            raise usage.UsageError(f"--access-log-format must be {' or '.join(sorted(FORMATS))}, not {named!r}.")
+    def _one_of(self, name: str, known: Collection[str]) -> str:
+        named: str = self[name]
+        if named not in known:
+            raise usage.UsageError(f"--{name} must be {' or '.join(sorted(known))}, not {named!r}.")
         return named
 
 

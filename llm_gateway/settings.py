@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 
 DEFAULT_PORT = 8080
+WIRES = ("llhttp", "twisted")
+"""The implementations of HTTP/1.1: ours on llhttp, and Twisted's own."""
 
 
 @attrs.frozen
@@ -18,6 +20,8 @@ class Settings:
     """Twisted endpoint strings."""
     demo: bool = False
     """Whether a built-in provider stands in for the real ones."""
+    wire: str = "llhttp"
+    """Which implementation of HTTP/1.1 is used: one of ``WIRES``."""
     workers: int = 1
     """How many processes answer calls. From two up another one supervises them, which the program does."""
     drain_timeout_s: float = 600.0

@@ -21,13 +21,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
 
 from llm_gateway import __version__
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
+from llm_gateway.engine import ENGINES
 from llm_gateway.fleet.service import FleetService
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.options import Options, loader
@@ -39,7 +39,6 @@ from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.wire.stock import BoundedSite, QuietPool
 
 __all__ = ["Gateway", "Options", "ProcessSignals", "demo_announcement", "makeService", "make_gateway"]
 
@@ -109,17 +108,16 @@ def make_gateway(
     """
     :param reactor: runs everything; provides time, TCP and TLS.
     :param load: gives the configuration, each time that it is called; reads the files by default.
-    :param make_agent: from a connect timeout in seconds to an agent; Twisted's own with a pool by default.
+    :param make_agent: from a connect timeout in seconds to an agent; by default that of the engine in the settings.
     :param make_endpoint: from an endpoint string to what listens there.
     :param signals: the process's, where the gateway may take them over.
     :raises ConfigurationError: the files cannot be used.
     """
-    pool = QuietPool(reactor, settings.pool_size, settings.pool_idle_s)
-    if make_agent is None:
-        make_agent = _stock_agents(reactor, pool)
+    engine = ENGINES[settings.wire]
+    outward = engine.make_outward(reactor, settings)
 
     def make_client(connect_s: float) -> HTTPClient:
-        return RelayClient(make_agent(connect_s))
+        return RelayClient((make_agent or outward.make_agent)(connect_s))
 
     read, companion = load or loader(settings, environ), None
     load = read
@@ -157,12 +155,12 @@ def make_gateway(
         prober=prober,
         live=live,
         access_log=log,
-        close_pool=pool.closeCachedConnections,
+        close_pool=outward.close_pool,
         companion=companion,
     )
     service = service_class(
         parts,
-        BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes, refusal=app.early_refusal()),
+        engine.make_site(resource, reactor, settings, app.early_refusal()),
         [make_endpoint(endpoint) for endpoint in settings.listen],
         clock=reactor,
         drain_timeout_s=settings.drain_timeout_s,
@@ -266,8 +264,3 @@ def _end_with_failure(reactor: Any) -> None:
     atexit.register(fail)
     with suppress(ReactorNotRunning):
         reactor.stop()
-
-
-def _stock_agents(reactor: Any, pool: HTTPConnectionPool) -> Callable[[float], IAgent]:
-    policy = BrowserLikePolicyForHTTPS()
-    return lambda connect_s: Agent(reactor, policy, connectTimeout=connect_s, pool=pool)
