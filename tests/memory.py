@@ -21,12 +21,14 @@ from zope.interface import implementer
 from llm_gateway.config.values import Configuration, HealthCheck, Provider, Secret, VirtualKey
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.record import CallRecord
+from llm_gateway.engine import ENGINES
+from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.wire.stock import BoundedSite
+from tests.wires import WIRE
 
 REAL_KEY = "sk-real-canary-0123456789"
 
@@ -180,7 +182,7 @@ class ClientTransport(StringTransport):
 class Client:
     """One connection of a client."""
 
-    def __init__(self, site: BoundedSite) -> None:
+    def __init__(self, site: Any) -> None:
         self.transport = ClientTransport()
         self._gone = False
         self._channel = site.buildProtocol(None)
@@ -278,7 +280,7 @@ class Records:
 class MemoryGateway:
     """The gateway's object graph with fakes at its edges."""
 
-    def __init__(self, configuration: Configuration = USUAL, max_body_bytes: int = 1_000_000) -> None:
+    def __init__(self, configuration: Configuration = USUAL, max_body_bytes: int = 1_000_000, wire: str = WIRE) -> None:
         self._clients: list[Client] = []
         self.clock = Clock()
         self.agent = FakeAgent()
@@ -296,9 +298,8 @@ class MemoryGateway:
             max_body_bytes=max_body_bytes,
         )
         self.resource = app.resource()
-        self.site = BoundedSite(
-            self.resource, reactor=self.clock, max_body_bytes=max_body_bytes, refusal=app.early_refusal()
-        )
+        settings = Settings(max_body_bytes=max_body_bytes)
+        self.site = ENGINES[wire].make_site(self.resource, self.clock, settings, app.early_refusal())
 
     def use(self, configuration: Configuration) -> None:
         self.grants.use(configuration)

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from llm_gateway.service import CannotStart, GatewayService
 from llm_gateway.settings import Settings
 from llm_gateway.tap import Gateway, make_gateway
-from llm_gateway.wire.stock import HANG_UP_S, BoundedSite
+from llm_gateway.wire.stock import HANG_UP_S
 from tests.memory import Client, FakeAgent
 
 KEYS = {
@@ -59,12 +59,11 @@ class FakeReactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()
         self.listening: list[IAddress] = []
-        self.site: BoundedSite | None = None
+        self.site: IProtocolFactory | None = None
 
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> FakePort:
         if port == 1:
             raise CannotListenError(interface, port, OSError(98, "Address already in use"))
-        assert isinstance(factory, BoundedSite)
         self.site = factory
         kind = IPv6Address if ":" in interface else IPv4Address
         return FakePort(self, kind("TCP", interface or "0.0.0.0", port))

@@ -555,8 +555,8 @@ PROVIDERS = [
     ),
     Broken(
         "forwarded-header-of-an-account",
-        'aiservices.json:2: openai.forward_headers[1]: "anthropic-workspace-id" may not be passed on: which account pays '
-        "is not for the client to say",
+        'aiservices.json:2: openai.forward_headers[1]: "anthropic-workspace-id" may not be passed on: which account '
+        "pays is not for the client to say",
         services=openai_with('"forward_headers": ["Anthropic-Workspace-Id"]'),
     ),
     Broken(

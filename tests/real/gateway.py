@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.wires import WIRE
+
 START_S = 20.0
 STOP_S = 20.0
 """Bounds on waiting for something that takes well under a second on an idle machine."""
@@ -113,6 +115,7 @@ def running_gateway(
     if providers is not None:
         (folder / "aiservices.json").write_text(json.dumps(providers, indent=2))
     command = [str(bin_dir / "twistd"), "-n", "--pidfile=", "llmgateway", "--listen", "tcp:0:interface=127.0.0.1"]
+    command += ["--wire", WIRE]
     with running_command([*command, *options], folder, environ) as gateway:
         yield gateway
 

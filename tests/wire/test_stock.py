@@ -27,7 +27,7 @@ LIMIT = 1000
 
 @pytest.fixture
 def gateway() -> Iterator[MemoryGateway]:
-    gateway = MemoryGateway(max_body_bytes=LIMIT)
+    gateway = MemoryGateway(max_body_bytes=LIMIT, wire="twisted")
     yield gateway
     gateway.close()
 
