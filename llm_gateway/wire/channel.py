@@ -228,7 +228,7 @@ class Channel(Protocol):
     def _begin(self, head: Head) -> None:
         """A request has come as far as its body."""
         self._head = head
-        self.persistent = head.keep_alive
+        self.persistent = head.keep_alive and not self.site.seeing_off
         request = self._request = self.requestFactory(self)
         self._rendered = self._answered = self._dropping = False
         # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
@@ -442,8 +442,12 @@ class Channel(Protocol):
     def loseConnection(self) -> None:
         """Close once everything has been written; nothing more is read."""
         self._ignore_input()
-        if self._network is not None:
-            self._network.unregisterProducer()
+        network, self._network = self._network, None
+        if network is not None:
+            network.unregisterProducer()
+            if self._holds:
+                # What comes is dropped now, and the end of it may be what the transport waits for.
+                network.resumeProducing()
         cast(ITransport, self.transport).loseConnection()
 
     def abortConnection(self) -> None:

@@ -13,7 +13,7 @@ from twisted.web.server import Site as TwistedSite
 
 from llm_gateway.wire.channel import Channel
 from llm_gateway.wire.request import Request
-from llm_gateway.wire.stock import HANG_UP_S, IDLE_S, Refusal, plain_refusal
+from llm_gateway.wire.stock import HANG_UP_S, IDLE_S, SEE_OFF_S, Refusal, plain_refusal
 
 MAX_BODY_BYTES = 104_857_600
 """Of a request, unless the site is told otherwise."""
@@ -64,6 +64,8 @@ class Site(TwistedSite):
         self.refusal = refusal
         self.wants_stream = wants_stream
         self.channels: set[Channel] = set()
+        self.seeing_off = False
+        """Whether every connection is closed behind the next answer on it."""
         self._all_gone: list[Deferred[None]] = []
 
     @property
@@ -85,13 +87,33 @@ class Site(TwistedSite):
 
         :return: fires when all are closed.
         """
-        if not self.channels:
-            return succeed(None)
         for channel in list(self.channels):
             channel.loseConnection()
+        return self._when_gone(HANG_UP_S, self.abort_all)
+
+    def see_off(self) -> Deferred[None]:
+        """
+        Answer what still comes on the connections that are open, and close each behind the next answer on it.
+
+        :return: fires when all are closed; those that stay idle are after ``SEE_OFF_S``.
+        """
+        self.seeing_off = True
+        for channel in self.channels:
+            if channel.requests:
+                channel.persistent = False
+        return self._when_gone(SEE_OFF_S, self._close_idle)
+
+    def abort_all(self) -> None:
+        """Close every connection now, whether or not what was written to it has been read."""
+        for channel in list(self.channels):
+            channel.abortConnection()
+
+    def _when_gone(self, seconds: float, at_last: Callable[[], None]) -> Deferred[None]:
+        if not self.channels:
+            return succeed(None)
         gone: Deferred[None] = Deferred()
         self._all_gone.append(gone)
-        deadline = self.reactor.callLater(HANG_UP_S, self.abort_all)
+        deadline = self.reactor.callLater(seconds, at_last)
 
         def cancel_deadline(result: None) -> None:
             if deadline.active():
@@ -99,10 +121,10 @@ class Site(TwistedSite):
 
         return gone.addCallback(cancel_deadline)
 
-    def abort_all(self) -> None:
-        """Close every connection now, whether or not what was written to it has been read."""
+    def _close_idle(self) -> None:
         for channel in list(self.channels):
-            channel.abortConnection()
+            if not channel.requests:
+                channel.loseConnection()
 
     def channel_gone(self, channel: Channel) -> None:
         """A connection is closed."""

@@ -24,7 +24,7 @@ from llm_gateway.wire.bodies import HELD_BYTES, BodyBroken, BodyDone, BodyStream
 from llm_gateway.wire.channel import PIPELINE_BYTES, Channel
 from llm_gateway.wire.request import JOIN_BYTES, Request
 from llm_gateway.wire.server import Site
-from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, SPOOL_BYTES
+from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, SEE_OFF_S, SPOOL_BYTES
 from llm_gateway.wire.strict import MAX_FRAMING_BYTES, MAX_TARGET_BYTES
 from tests.wire.serving import LIMIT, BodyReader, Doing, Echo, Server, Waiting, chunked, get, post
 
@@ -992,6 +992,31 @@ def test_hanging_up_waits_for_what_was_written(serve: Servers) -> None:
     slow.leave()
     assert gone.called
     assert server.site.hang_up().called
+
+
+def test_seeing_off_closes_behind_the_next_answer(serve: Servers) -> None:
+    """Clients that wait get theirs, clients that ask get one more, and the rest is closed after a while."""
+    server = serve(Waiting())
+    waiting, streaming, asking, idle = (server.visitor() for _ in range(4))
+    waiting.send(get(b"/1"))
+    streaming.send(get(b"/2"))
+    server.resource.requests[1].write(b"begun")
+    gone = server.site.see_off()
+    asking.send(get(b"/3"))
+    for request in server.resource.requests:
+        request.finish()
+    assert [client.closed for client in (waiting, streaming, asking, idle)] == [True, True, True, False]
+    assert [client.answers()[0][1].get(b"connection") for client in (waiting, streaming, asking)] == [
+        b"close",
+        None,
+        b"close",
+    ]
+    server.clock.advance(SEE_OFF_S)
+    assert idle.closed
+    for client in (waiting, streaming, asking, idle):
+        assert not gone.called
+        client.leave()
+    assert gone.called
 
 
 def test_site_logs_only_where_it_was_told_to(tmp_path: Any) -> None:

@@ -3,7 +3,7 @@ Twisted's own tests, from its wheel, on our channel, request and site.
 
 They are run as they are: ``twisted.web.http.HTTPChannel``, ``twisted.web.server.Site`` and ``Request`` are ours while
 one runs. What the classes below have and is not run is in ``LEFT_OUT``, with the reason. Left out as a whole are the
-tests of transfer decoders, HTTP/2, log formatters, clients and of ``_GenericHTTPChannelProtocol``: we have none of these.
+tests of transfer decoders, HTTP/2, log formatters, clients and ``_GenericHTTPChannelProtocol``: we have none of these.
 
 Three things are taken back for them, and tested elsewhere: their requests have no ``Host``, and they expect a bare 400
 and Twisted's own bounds on headers.
