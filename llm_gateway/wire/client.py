@@ -69,10 +69,11 @@ class Agent:
         :return: where to send the request, and its first line.
         """
         if not _METHOD.fullmatch(method):
-            raise ValueError(f"not an HTTP method: {method!r}")
+            raise ValueError(f"Invalid method {method!r}")
         parts = _URI.fullmatch(uri)
         if parts is None:
-            raise ValueError("not an absolute URI in printable ASCII")
+            # Without the URI itself: there may be a key in it.
+            raise ValueError("Invalid URI: not absolute, or not in printable ASCII")
         if parts["scheme"].lower() not in (b"http", b"https"):
             raise SchemeNotSupported(f"neither http nor https: {parts['scheme']!r}")
         target = parts["target"] or b"/"
@@ -94,7 +95,7 @@ def _whole_head(
                 hosts = len(values)
             lines += [b"%b: %b\r\n" % (name, value) for value in values]
     if not hosts:
-        lines.append(b"Host: %b\r\n" % home.origin.authority)
+        lines.append(home.host_line)
     elif hosts > 1:
         raise RequestGenerationFailed([Failure(BadHeaders("Exactly one Host header required"))])
     if body is None:

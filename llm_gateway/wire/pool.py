@@ -40,7 +40,7 @@ class Origin:
         secure = scheme.lower() == b"https"
         port = int(parts["port"] or (443 if secure else 80)) if parts is not None else 0
         if parts is None or not 0 < port < 65536:
-            raise ValueError("the URI's host or port cannot be used")
+            raise ValueError("Invalid URI: its host or port cannot be used")
         return cls(secure, (parts["ipv6"] or parts["name"]).lower(), port)
 
     @property
@@ -71,6 +71,7 @@ class OriginPool:
     def __init__(self, pool: ConnectionPool, origin: Origin, max_connections: int | None) -> None:
         self._pool = pool
         self.origin = origin
+        self.host_line = b"Host: %b\r\n" % origin.authority
         self._max = max_connections
         self.in_use = 0
         """Slots taken, by requests under way and by connections being opened for one."""

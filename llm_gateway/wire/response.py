@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IProtocol, IPushProducer
@@ -19,17 +20,36 @@ _log = Logger()
 
 _OF_THE_CONNECTION = frozenset(
     {
-        b"connection",
-        b"content-length",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailers",
-        b"transfer-encoding",
-        b"upgrade",
+        b"Connection",
+        b"Content-Length",
+        b"Keep-Alive",
+        b"Proxy-Connection",
+        b"TE",
+        b"Trailers",
+        b"Transfer-Encoding",
+        b"Upgrade",
     }
 )
 """What Twisted's own client does not show either: its reader has the body, not the connection."""
+
+
+@lru_cache(1024)
+def _canonical(name: bytes) -> bytes:
+    """A header's name as Twisted spells it."""
+    ((canonical, _),) = Headers({name: []}).getAllRawHeaders()
+    return canonical
+
+
+def _headers(raw: dict[bytes, list[bytes]]) -> Headers:
+    """
+    Headers of which a parser has seen to it that there is nothing in them to make safe.
+
+    :param raw: by canonical name.
+    """
+    headers = Headers()
+    # What is public does over again, header by header, what is known here.
+    headers._rawHeaders = raw
+    return headers
 
 
 @implementer(IResponse, IPushProducer)
@@ -57,25 +77,27 @@ class Response:
         self.version = version
         self.code = code
         self.phrase = phrase
-        self.headers = Headers()
         length = encoding = None
         self.closes = False
         """Whether the other side has said that it will close the connection."""
-        for name, value in fields:
-            lower = name.lower()
-            if lower not in _OF_THE_CONNECTION:
-                self.headers.addRawHeader(name, value.strip(b" \t"))
-            elif lower == b"content-length":
+        shown: dict[bytes, list[bytes]] = {}
+        for field, value in fields:
+            name = _canonical(field)
+            value = value.strip(b" \t")
+            if name not in _OF_THE_CONNECTION:
+                shown.setdefault(name, []).append(value)
+            elif name == b"Content-Length":
                 # The parser has seen to it that there is one, of digits only.
                 length = int(value)
                 if request.method == b"HEAD":
-                    self.headers.addRawHeader(name, value.strip(b" \t"))
-            elif lower == b"transfer-encoding":
-                if encoding is not None or value.strip(b" \t").lower() != b"chunked":
+                    shown[name] = [value]
+            elif name == b"Transfer-Encoding":
+                if encoding is not None or value.lower() != b"chunked":
                     raise ValueError("a transfer encoding other than just chunked")
                 encoding = value
-            elif lower in (b"connection", b"proxy-connection"):
+            elif name in (b"Connection", b"Proxy-Connection"):
                 self.closes = self.closes or b"close" in value.lower()
+        self.headers = _headers(shown)
         bodiless = request.method == b"HEAD" or code in NO_BODY_CODES
         self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
         self.ends_with_connection = not bodiless and length is None and encoding is None

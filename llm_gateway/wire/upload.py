@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import fail
 from twisted.internet.interfaces import IConsumer, IProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,8 +44,16 @@ class Upload:
 
     def start(self) -> None:
         """Write what there is."""
-        produced = maybeDeferred(self._body.startProducing, self)
-        produced.addCallbacks(self._produced, self._fail)
+        try:
+            produced = self._body.startProducing(self)
+            at_once = produced.called and produced.result is None
+        except Exception:
+            produced, at_once = fail(), False
+        if at_once:
+            # As with every body that is in memory: nothing is left to wait for.
+            self._produced(None)
+        else:
+            produced.addCallbacks(self._produced, self._fail)
         corked, self._corked = self._corked, None
         if self._over and not self.done:
             return
