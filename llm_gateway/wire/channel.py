@@ -167,6 +167,8 @@ class Channel(Protocol):
             timer.cancel()
         # It and what it calls back hold each other.
         self._parser = None
+        # The transport tells only those that it still knows: no longer after loseConnection.
+        self.stopProducing()
         stream, self._stream = self._stream, None
         request, self._request = self._request, None
         upgraded, self._upgraded = self._upgraded, None
@@ -520,8 +522,9 @@ class Channel(Protocol):
         self._set_hold(_Hold.ANSWERS, False)
 
     def stopProducing(self) -> None:
-        if self._producer is not None:
-            self._producer.stopProducing()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
 
     def _set_hold(self, why: _Hold, hold: bool) -> None:
         before = self._holds

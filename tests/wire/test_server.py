@@ -870,6 +870,21 @@ def test_slow_client_slows_who_answers_it(serve: Servers) -> None:
     request.finish()
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_producer_is_stopped_once_when_the_client_is_gone(serve: Servers, told: bool) -> None:
+    """By the transport, or by the channel if it has let go of the transport."""
+    server = serve(Waiting())
+    client = server.send(get())
+    producer = Pushing()
+    server.resource.requests[0].registerProducer(producer, True)
+    if told:
+        transport_producer(client).stopProducing()
+    else:
+        client.channel.loseConnection()
+    client.leave()
+    assert producer.told == ["stop"]
+
+
 def test_producer_that_comes_late_is_paused_at_once(serve: Servers) -> None:
     """The transport was full before it was there."""
     server = serve(Waiting())
