@@ -2,20 +2,20 @@
 Those of Twisted's own tests of its ``Agent`` that look at it from outside, run against ours.
 
 Taken from ``twisted.web.test.test_agent``: an agent for anybody (``AgentTestsMixin``); from connecting to the answer
-over IPv4, IPv6 and TLS (``IntegrationTestingMixin``, plain and as ``AgentHTTPSTests`` wraps it); methods and URIs that would
-inject something (``AgentMethodInjectionTests``, ``AgentURIInjectionTests``); and from ``AgentTests`` what needs no
-stand-in for Twisted's private protocol.
+over IPv4, IPv6 and TLS (``IntegrationTestingMixin``, plain and as ``AgentHTTPSTests`` wraps it); methods and URIs that
+would inject something (``AgentMethodInjectionTests``, ``AgentURIInjectionTests``); from ``AgentTests`` what needs
+no stand-in for Twisted's private protocol.
 
 Left out, because they look inside:
 
 - the rest of ``AgentTests`` and ``AgentHTTPSTests``, ``HTTPConnectionPoolTests``, ``HTTPConnectionPoolRetryTests``:
-  they replace ``_getEndpoint``, ``_HTTP11ClientFactory`` or private parts of the pool, or ask for constructor arguments that
-  ours has not (``bindAddress``, ``usingEndpointFactory``, ``contextFactory``);
+  they replace ``_getEndpoint``, ``_HTTP11ClientFactory`` or private parts of the pool, or ask for constructor arguments
+  that ours has not (``bindAddress``, ``usingEndpointFactory``, ``contextFactory``);
 - ``CookieAgentTests``, ``ContentDecoderAgentTests``, ``RedirectAgentTests``, ``ProxyAgentTests``: agents that wrap
   Twisted's, made with the same replacements. That they run on ours shows in ``test_client_real``, through treq;
 - all of ``test_newclient``: every test there makes a private ``HTTP11ClientProtocol``, ``HTTPClientParser``,
-  ``Request`` or ``Response`` and calls private methods. What those promise to callers is asked in ``test_client``, and beside the
-  originals in ``test_client_against_twisted``.
+  ``Request`` or ``Response`` and calls private methods. What those promise to callers is asked in ``test_client``,
+  and beside the originals in ``test_client_against_twisted``.
 """
 
 from __future__ import annotations
