@@ -150,6 +150,8 @@ class Exchange:
         """Status and headers have come."""
         answered, self.answered = self.answered, None
         self._connection = None
+        # The response keeps its request, and a stream may be long.
+        self.head, self.body = b"", None
         if answered is not None:
             answered.callback(response)
 

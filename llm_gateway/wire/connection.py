@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,7 +52,8 @@ class Connection(Protocol):
 
     def __init__(self, home: OriginPool) -> None:
         self._home = home
-        self._handle: socket.socket | None = None
+        self._readable: select.poll | None = None
+        """Asks the socket, if there is one, whether there is something to read."""
         self._tls: TLSMemoryBIOProtocol | None = None
         self._handshaken = False
         self._secured: Deferred[Connection] | None = None
@@ -81,7 +83,9 @@ class Connection(Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         handle = transport.getHandle() if hasattr(transport, "getHandle") else None
-        self._handle = handle if isinstance(handle, socket.socket) else None
+        if isinstance(handle, socket.socket):
+            self._readable = select.poll()
+            self._readable.register(handle, select.POLLIN)
         self._home.opened()
 
     def secured(self) -> Deferred[Connection]:
@@ -111,16 +115,8 @@ class Connection(Protocol):
         """
         if self._closing or self._lost is not None:
             return False
-        if self._handle is None:
-            return True
-        try:
-            # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
-            self._handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except (OSError, ValueError):
-            pass
-        return False
+        # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
+        return self._readable is None or not self._readable.poll(0)
 
     def abort(self) -> None:
         """Close it now, whatever is under way. Who waits for an answer is told when it is closed."""
@@ -178,6 +174,8 @@ class Connection(Protocol):
         response = self._response
         if response is not None:
             if exchange.answered is not None:
+                if self._upload is not None and self._upload.done:
+                    self._upload = None
                 exchange.answer(response)
             body = self._take_pieces()
             if body and exchange.method == b"HEAD":
@@ -196,7 +194,7 @@ class Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
-        self._handle = None
+        self._readable = None
         self._home.closed(self)
         secured, self._secured = self._secured, None
         if secured is not None and not secured.called:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from io import BytesIO
 
@@ -233,6 +235,26 @@ def test_file_is_sent_by_twisteds_own_producer(client: Client) -> None:
     assert origin.received.endswith(b"a" * 10 + b"b" * 5)
     origin.send(EMPTY)
     assert client.idle == 1
+
+
+def test_body_that_was_sent_is_not_kept(client: Client) -> None:
+    """A long prompt does not stay in memory for as long as its answer streams; nothing waits for the collector."""
+    body = AtOnce(b"x" * 1000)
+    kept = weakref.ref(body)
+    gc.disable()
+    try:
+        call, origin = client.ask_and_accept(b"POST", body=body)
+        del body
+        origin.send(CHUNKED)
+        assert call.answered
+        assert kept() is None
+        response = weakref.ref(call.response)
+        origin.send(b"0\r\n\r\n")
+        assert call.over
+        del call
+        assert response() is None
+    finally:
+        gc.enable()
 
 
 def test_slow_origin_pauses_the_producer(client: Client) -> None:

@@ -276,6 +276,33 @@ async def test_body_without_a_length_is_whole_only_with_a_farewell(
     assert (reader.body, reader.ended) == (b"hello", "PotentialDataLoss" if farewell else "ResponseFailed")
 
 
+@pytest_twisted.ensureDeferred
+async def test_idle_connection_is_closed_without_waiting_for_the_other_side(
+    world: World, certificate: PrivateCertificate
+) -> None:
+    """TLS has a farewell from both sides; one that never comes must not keep the connection open."""
+
+    def answer_and_stop_reading(peer: Peer) -> None:
+        if peer.received:
+            peer.transport.write(HELLO)  # type: ignore[union-attr]  # it is connected
+            peer.transport.pauseProducing()  # type: ignore[union-attr]
+
+    server = Server(answer_and_stop_reading)
+    port = world.listen(server.factory, certificate.options())
+    pool = ConnectionPool(
+        reactor,
+        max_idle_per_origin=1,
+        idle_s=60,
+        tls_policy=BrowserLikePolicyForHTTPS(trustRootFromCertificates([certificate])),
+    )
+    response = await bounded(Agent(pool, 5.0).request(b"GET", b"https://localhost:%d/" % port))
+    assert (await read(response)).body == b"hello"
+    await bounded(pool.closeCachedConnections())
+    (peer,) = server.peers
+    peer.transport.resumeProducing()  # type: ignore[union-attr]
+    await bounded(peer.lost)
+
+
 # Sockets
 
 

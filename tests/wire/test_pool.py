@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -311,7 +312,8 @@ def test_connection_that_changed_unnoticed_is_not_used(client: Client, gone: byt
     origin = client.kept()
     ours, theirs = socket.socketpair()
     protocol = origin.wire._protocol._wrappedProtocol  # type: ignore[attr-defined]  # the endpoint's wrapper
-    protocol._handle = ours
+    protocol._readable = select.poll()
+    protocol._readable.register(ours, select.POLLIN)
     with ours, theirs:
         call = client.ask()
         assert origin.take().startswith(b"GET")
