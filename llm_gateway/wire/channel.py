@@ -30,7 +30,7 @@ from zope.interface import implementer
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
 from llm_gateway.wire.request import Request
 from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, _notice_vanished_peer
-from llm_gateway.wire.strict import BadRequest, Head, RequestParser
+from llm_gateway.wire.strict import BadRequest, RequestParser
 
 if TYPE_CHECKING:
     from llm_gateway.wire.server import Site
@@ -90,7 +90,6 @@ class Channel(Protocol):
     # Set by the site
     site: Site
     requestFactory: Any = Request
-    parserFactory = RequestParser
     timeOut: float | None
 
     persistent: bool = True
@@ -104,7 +103,6 @@ class Channel(Protocol):
         self._busy = False
         # The request that is being received or answered
         self._request: Any = None
-        self._head: Head | None = None
         self._rendered = False
         self._answered = False
         self._body_bytes = 0
@@ -138,7 +136,7 @@ class Channel(Protocol):
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
         self.write = transport.write  # type: ignore[method-assign]
-        self._parser = self.parserFactory(self.maxHeaders, self.totalHeadersSize)
+        self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)
         self.site.channels.add(self)
@@ -215,7 +213,8 @@ class Channel(Protocol):
             raw, self._buffer = bytes(buffer), b""
         else:
             raw, self._buffer = bytes(buffer[:end]), bytes(buffer[end:])
-        self._begin(self._parser.head(raw))
+        self._parser.head(raw)
+        self._begin(self._parser)
         return True
 
     def _await_rest_of_head(self) -> None:
@@ -227,9 +226,8 @@ class Channel(Protocol):
         if begins and self._searched:
             self._expect_within(HEAD_S)
 
-    def _begin(self, head: Head) -> None:
+    def _begin(self, head: RequestParser) -> None:
         """A request has come as far as its body."""
-        self._head = head
         self.persistent = head.keep_alive and not self.site.seeing_off
         request = self._request = self.requestFactory(self)
         self._rendered = self._answered = self._dropping = False
@@ -252,7 +250,7 @@ class Channel(Protocol):
             return
         wants_stream = self.site.wants_stream
         if wants_stream is not None and isinstance(request, Request):
-            request.method, request.uri, request.clientproto = head[:3]
+            request.method, request.uri, request.clientproto = head.method, head.target, head.version
             request.path = head.target.partition(b"?")[0]
             if wants_stream(request):
                 self._stream = BodyStream(
@@ -270,7 +268,7 @@ class Channel(Protocol):
             self._go_on()
 
     def _render(self) -> None:
-        head = self._head
+        head = self._parser
         assert head is not None
         self._rendered = True
         self._request.requestReceived(head.method, head.target, head.version)
@@ -392,7 +390,7 @@ class Channel(Protocol):
         self._expect_within(LINGER_S)
 
     def _next(self) -> None:
-        self._request = self._head = None
+        self._request = None
         if not self.persistent or self._awaiting is _Awaiting.NOTHING:
             self.loseConnection()
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Site as TwistedSite
 
 from llm_gateway.wire.channel import Channel
@@ -80,6 +80,12 @@ class Site(TwistedSite):
         channel.requestFactory = self.requestFactory
         channel.timeOut = self.timeOut
         return channel
+
+    def getResourceFor(self, request: Any) -> IResource:
+        # Twisted's copies the list by way of the copy module.
+        request.site = self
+        request.sitepath = list(request.prepath)
+        return cast(IResource, getChildForRequest(self.resource, request))
 
     def hang_up(self) -> Deferred[None]:
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -19,7 +18,7 @@ _REQUEST_LINE = re.compile(rb"(?:\r\n)?([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
 """llhttp takes any number of empty lines, bare CR and LF among them, before this line and any number of spaces in it,
 and the versions 0.9 and 2.0. One empty line is RFC 9112, 2.2: old clients send one after a body."""
 
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_MAX_LENGTH_DIGITS = 18
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+\](?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r[^\n]|(?<!\r)\n")
@@ -51,22 +50,6 @@ class BadRequest(Exception):
         self.message = message
 
 
-class Head(NamedTuple):
-    """
-    A request's line and headers.
-
-    ``target`` is in origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``.
-    ``length`` of the body is ``None`` when it is chunked.
-    """
-
-    method: bytes
-    target: bytes
-    version: bytes
-    fields: dict[bytes, list[bytes]]
-    length: int | None
-    keep_alive: bool
-
-
 class RequestParser:
     """
     Reads the requests of one connection, and never beyond the one that it is in.
@@ -76,22 +59,32 @@ class RequestParser:
     is fed in pieces that end wherever a message could end, which is always just after CR LF CR LF.
     """
 
+    # Of the request whose head was read last:
+    method: bytes
+    target: bytes
+    """In origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``."""
+    version: bytes
+    fields: dict[bytes, list[bytes]]
+    length: int | None
+    """Of the body; ``None`` when it is chunked."""
+    keep_alive: bool
+    whole: bool
+    """Whether the end of the body was reached."""
+
     def __init__(self, max_headers: int, max_head_bytes: int) -> None:
         self._max_headers = max_headers
         self._max_head_bytes = max_head_bytes
         self.whole = False
-        self._keep_alive = False
         self._left = 0
         self._chunks = 0
         self._framing_bytes = 0
         self._tail = b""
-        self._fields: dict[bytes, list[bytes]] = {}
         self._pieces: list[bytes] = []
         # Called without a Python frame in between.
         self.on_body = self._pieces.append
         self._llhttp = HttpRequestParser(self)
 
-    def head(self, raw: bytes) -> Head:
+    def head(self, raw: bytes) -> None:
         """
         Parse a head.
 
@@ -101,11 +94,10 @@ class RequestParser:
         line = _REQUEST_LINE.match(raw)
         if line is None or len(raw) > self._max_head_bytes:
             raise self.complaint(raw)
-        method, target, minor = line.groups()
+        self.method, target, minor = line.groups()
         if len(target) > MAX_TARGET_BYTES:
             raise self.complaint(raw)
         self.whole = False
-        fields = self._fields = {}
         upgrade = False
         try:
             self._llhttp.feed_data(raw)
@@ -113,33 +105,53 @@ class RequestParser:
             upgrade = True
         except HttpParserError as error:
             raise BadRequest(400) from error
-        count = raw.count(b"\r\n") - 2
-        if count > self._max_headers and count - raw.startswith(b"\r\n") > self._max_headers:
-            raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
-        length = _length(fields, minor)
-        self._check_host(fields, minor)
+        fields = self.fields = self._read_fields(raw[line.end() : -4])
+        self.version = b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0"
+        length = self.length = _length(fields, minor)
+        self.keep_alive = minor == b"1" and (
+            (b"Connection" not in fields and b"Proxy-Connection" not in fields) or _keeps_alive(fields)
+        )
+        hosts = fields.get(b"Host")
+        if hosts is None or len(hosts) > 1 or hosts[0] not in _hosts:
+            _check_host(hosts, minor)
         if target[0] != 0x2F or b"#" in target:
             target = _origin_form(target, fields)
-        if upgrade and method == b"CONNECT":
-            raise BadRequest(400, "This is no proxy.")
-        if upgrade and length != 0:
-            self._read_body_after_all(length)
+        self.target = target
+        if upgrade:
+            if self.method == b"CONNECT":
+                raise BadRequest(400, "This is no proxy.")
+            if length != 0:
+                self._read_body_after_all(length)
         elif self.whole is not (length == 0):
             raise BadRequest(400)
         self._left = length or 0
-        self._chunks = self._framing_bytes = 0
-        self._tail = b""
         if length is None:
-            # Trailers have their own place, and nobody looks there.
-            self._fields = {}
-        return Head(
-            method,
-            target,
-            b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0",
-            fields,
-            length,
-            self._keep_alive and minor == b"1",
-        )
+            self._chunks = self._framing_bytes = 0
+            self._tail = b""
+
+    def _read_fields(self, raw: bytes) -> dict[bytes, list[bytes]]:
+        """
+        Take apart what llhttp has found to be nothing but tokens, colons and values between CRLFs.
+
+        It could hand them over one by one; that takes twice the time.
+        """
+        fields: dict[bytes, list[bytes]] = {}
+        if not raw:
+            return fields
+        lines = raw.split(b"\r\n")
+        if len(lines) > self._max_headers:
+            raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
+        for line in lines:
+            name, _, value = line.partition(b":")
+            try:
+                name = _names[name]
+            except KeyError:
+                name = _canonical(name)
+            if name in fields:
+                fields[name].append(value.strip(b" \t"))
+            else:
+                fields[name] = [value.strip(b" \t")]
+        return fields
 
     def complaint(self, raw: bytes | bytearray) -> BadRequest:
         """
@@ -235,38 +247,10 @@ class RequestParser:
         now: it gets another head, with nothing in it but how long the body is.
         """
         framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
-        keep_alive = self._keep_alive
-        self._fields = {}
         self.whole = False
         self._feed(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
-        self._keep_alive = keep_alive
-
-    def _check_host(self, fields: dict[bytes, list[bytes]], minor: bytes) -> None:
-        # RFC 9112, 3.2: none (in 1.1), several or a bad one are to be refused.
-        hosts = fields.get(b"Host")
-        if hosts is None:
-            if minor == b"1":
-                raise BadRequest(400, "The request has no Host header.")
-        elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
-            raise BadRequest(400, "The request's Host header is not one host.")
 
     # What httptools calls
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        try:
-            canonical = _names[name]
-        except KeyError:
-            canonical = _canonical(name)
-        value = value.rstrip(b" \t")
-        values = self._fields.get(canonical)
-        if values is None:
-            self._fields[canonical] = [value]
-        else:
-            values.append(value)
-
-    def on_headers_complete(self) -> None:
-        # Later it would not know any more. It heeds Proxy-Connection, too.
-        self._keep_alive = self._llhttp.should_keep_alive()
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
@@ -283,6 +267,28 @@ def _canonical(name: bytes) -> bytes:
     return canonical
 
 
+_MAX_HOSTS = 200
+_hosts: set[bytes] = set()
+"""Values of ``Host`` that were found to be good."""
+
+
+def _check_host(hosts: list[bytes] | None, minor: bytes) -> None:
+    # RFC 9112, 3.2: none (in 1.1), several or a bad one are to be refused.
+    if hosts is None:
+        if minor == b"1":
+            raise BadRequest(400, "The request has no Host header.")
+    elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
+        raise BadRequest(400, "The request's Host header is not one host.")
+    elif len(hosts[0]) <= _MAX_NAME_BYTES and len(_hosts) < _MAX_HOSTS:
+        _hosts.add(hosts[0])
+
+
+def _keeps_alive(fields: dict[bytes, list[bytes]]) -> bool:
+    """As llhttp has it, which refuses to read on after ``close``, also in ``Proxy-Connection``."""
+    values = fields.get(b"Connection", []) + fields.get(b"Proxy-Connection", [])
+    return all(token.strip(b" \t").lower() != b"close" for value in values for token in value.split(b","))
+
+
 def _length(fields: dict[bytes, list[bytes]], minor: bytes) -> int | None:
     lengths = fields.get(b"Content-Length")
     encodings = fields.get(b"Transfer-Encoding")
@@ -293,9 +299,10 @@ def _length(fields: dict[bytes, list[bytes]], minor: bytes) -> int | None:
         return None
     if lengths is None:
         return 0
-    if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
+    length = lengths[0]
+    if len(lengths) > 1 or not length.isdigit() or len(length) > _MAX_LENGTH_DIGITS:
         raise BadRequest(400)
-    return int(lengths[0])
+    return int(length)
 
 
 def _origin_form(target: bytes, fields: dict[bytes, list[bytes]]) -> bytes:

@@ -23,9 +23,9 @@ from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from llm_gateway.wire import server as ours
+from llm_gateway.wire import strict
 from llm_gateway.wire.channel import Channel
 from llm_gateway.wire.request import Request
-from llm_gateway.wire.strict import RequestParser
 
 # One of their tests, of HTTP/2, needs it; none of those here does.
 sys.modules.setdefault("hamcrest", types.ModuleType("hamcrest"))
@@ -101,11 +101,6 @@ LEFT_OUT = {
 }
 
 
-class HostlessParser(RequestParser):
-    def _check_host(self, fields: dict[bytes, list[bytes]], minor: bytes) -> None:
-        """Their requests have none."""
-
-
 class BareChannel(Channel):
     """A channel that nobody has given a site to, with Twisted's bounds."""
 
@@ -145,7 +140,7 @@ TESTS = {
 @pytest.fixture
 def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours in place of Twisted's, for a while."""
-    monkeypatch.setattr(Channel, "parserFactory", HostlessParser)
+    monkeypatch.setattr(strict, "_check_host", lambda hosts, minor: None)
     monkeypatch.setattr(http, "HTTPChannel", BareChannel)
     monkeypatch.setattr(server, "Site", ours.Site)
     monkeypatch.setattr(test_web, "Site", ours.Site)
