@@ -32,6 +32,9 @@ _OF_THE_CONNECTION = frozenset(
 )
 """What Twisted's own client does not show either: its reader has the body, not the connection."""
 
+_OPTIONS = frozenset({b"close", b"keep-alive"})
+"""What a ``Connection`` header says that does not name another header."""
+
 
 @lru_cache(1024)
 def _canonical(name: bytes) -> bytes:
@@ -78,8 +81,7 @@ class Response:
         self.code = code
         self.phrase = phrase
         length = encoding = None
-        self.closes = False
-        """Whether the other side has said that it will close the connection."""
+        named: set[bytes] = set()
         shown: dict[bytes, list[bytes]] = {}
         for field, value in fields:
             name = _canonical(field)
@@ -96,7 +98,12 @@ class Response:
                     raise ValueError("a transfer encoding other than just chunked")
                 encoding = value
             elif name in (b"Connection", b"Proxy-Connection"):
-                self.closes = self.closes or b"close" in value.lower()
+                named.update(option.strip().lower() for option in value.split(b","))
+        self.closes = b"close" in named
+        """Whether the other side has said that it will close the connection."""
+        for name in [name for name in shown if name.lower() in named] if named - _OPTIONS else ():
+            # About this connection only, as its sender says. Source: RFC 9110, section 7.6.1.
+            del shown[name]
         self.headers = _headers(shown)
         bodiless = request.method == b"HEAD" or code in NO_BODY_CODES
         self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
