@@ -108,6 +108,7 @@ class Member(Protocol):
                 if self._service is not None:
                     self._service.reopen_access_log()
             case Drain(leave_sockets):
+                self._say(Calls(0 if self._parts is None else len(self._parts.live)))
                 if leave_sockets and self._service is not None:
                     self._service.leave_sockets()
                 self._stop()

@@ -98,7 +98,7 @@ class Using(msgspec.Struct, frozen=True, tag="using"):
 
 
 class Calls(msgspec.Struct, frozen=True, tag="calls"):
-    """How many calls are running."""
+    """How many calls are running. Told when it has changed, and in any case before draining."""
 
     count: int
 

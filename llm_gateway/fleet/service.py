@@ -11,7 +11,6 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 
 from llm_gateway.config.values import Configuration
 from llm_gateway.fleet.messages import Begin, Content, Health, Reopen, ToWorker, Use
@@ -20,8 +19,6 @@ from llm_gateway.fleet.supervisor import FIRST_SOCKET, FROM_WORKER, STDERR, TO_W
 from llm_gateway.service import GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
-
-_log = Logger()
 
 _WORKER = "llm_gateway.fleet.worker"
 
@@ -140,13 +137,6 @@ class FleetService(Service):
             self._supervisor.start()
 
     async def _stop(self) -> None:
-        calls = self._supervisor.calls()
-        if calls:
-            _log.info(
-                "Stopping: {calls} calls are running and get up to {seconds:g} s. A second signal ends them now.",
-                calls=calls,
-                seconds=self._settings.drain_timeout_s,
-            )
         await self._supervisor.drain(leave_sockets=self._sockets_left)
         await self._gateway.stopService()
 

@@ -155,7 +155,7 @@ class ListeningSockets:
         descriptor = self._take(description)
         if descriptor is None:
             return self._start(description, SharedPort(port, factory, backlog, interface, self._reactor))
-        return self.adopt(description, descriptor, _family(descriptor), factory)
+        return self._adopt_inherited(description, descriptor, factory)
 
     def listen_unix(
         self, description: str, factory: IProtocolFactory, want_lock: bool, make: Callable[[], SharedUnixPort]
@@ -163,14 +163,14 @@ class ListeningSockets:
         descriptor = self._take(description)
         if descriptor is None:
             return self._start(description, make())
-        port = self.adopt(description, descriptor, socket.AF_UNIX, factory)
+        port = self._adopt_inherited(description, descriptor, factory)
         if want_lock:
             self._unlocked.append(cast(SharedUnixPort, port))
         return port
 
     def adopt(self, description: str, descriptor: int, family: int, factory: IProtocolFactory) -> IListeningPort:
         """
-        :param descriptor: is copied, and closed where it was inherited.
+        :param descriptor: is copied; the caller closes it.
         """
         port: SharedPort | SharedUnixPort
         if family == socket.AF_UNIX:
@@ -178,6 +178,12 @@ class ListeningSockets:
         else:
             port = SharedPort._fromListeningDescriptor(self._reactor, descriptor, family, factory)
         return self._start(description, port)
+
+    def _adopt_inherited(self, description: str, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
+        try:
+            return self.adopt(description, descriptor, _family(descriptor), factory)
+        finally:
+            os.close(descriptor)
 
     def _start(self, description: str, port: SharedPort | SharedUnixPort) -> IListeningPort:
         port.accepts = self._accepts

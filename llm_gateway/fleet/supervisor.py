@@ -44,7 +44,7 @@ GRACE_S = 20.0
 """How long after the drain timeout a worker may still be there; connections are closed within ten seconds."""
 
 REPORT_S = 0.25
-"""Shortest time between two rounds of telling the workers how all of them are."""
+"""How long a change in the number of running calls waits for others before the workers are told of it."""
 
 
 class Spawn(Protocol):
@@ -114,6 +114,7 @@ class Supervisor:
         self._kill: IDelayedCall | None = None
         self._report: IDelayedCall | None = None
         self._agreed = 0
+        self._uncounted: set[int] = set()
 
     def start(self) -> None:
         for place in self._places:
@@ -121,9 +122,6 @@ class Supervisor:
 
     def states(self) -> list[WorkerState]:
         return [place.shown() for place in self._places]
-
-    def calls(self) -> int:
-        return sum(place.calls for place in self._places)
 
     def tell(self, message: ToWorker) -> None:
         """Say this to every worker that has begun; those that begin later learn it from the situation."""
@@ -149,6 +147,7 @@ class Supervisor:
             self._forget_report()
             return succeed(None)
         self._report_now()
+        self._uncounted = {place.number for place in self._places if place.worker is not None}
         self.tell(Drain(leave_sockets))
         self._gone = Deferred()
         self._kill = self._clock.callLater(self._drain_timeout_s + GRACE_S, self._kill_all)
@@ -170,6 +169,7 @@ class Supervisor:
             case Calls(count):
                 place.calls = count
                 self._report_soon()
+                self._counted(place)
             case Using(generation):
                 place.generation = generation
                 self._agree()
@@ -179,6 +179,7 @@ class Supervisor:
         was_ready, cut = place.state != "starting", place.calls
         place.worker, place.calls = None, 0
         if self._stopping:
+            self._counted(place)
             if not clean:
                 _log.error("Worker {number} (pid {pid}) {reason}", number=place.number, pid=worker.pid, reason=reason)
             self._one_is_gone()
@@ -203,7 +204,7 @@ class Supervisor:
             return
         place.worker = worker
         worker.tell(encode(begin))
-        self._report_soon()
+        self._report_now()
 
     def _start_again(self, place: _Place, lived_s: float, what: str, *, false_start: bool) -> None:
         place.state = "restarting"
@@ -216,7 +217,7 @@ class Supervisor:
         _log.error("{what}. It is started again in {wait:g} s.", what=what, wait=wait_s)
         place.restarts += 1
         place.waiting = self._clock.callLater(wait_s, self._start, place)
-        self._report_soon()
+        self._report_now()
 
     def _ready(self, place: _Place) -> None:
         if self._stopping or place.worker is None:
@@ -225,7 +226,7 @@ class Supervisor:
         _log.info("Worker {number} (pid {pid}) is ready", number=place.number, pid=place.worker.pid)
         for message in self._situation.news():
             place.worker.tell(encode(message))
-        self._report_soon()
+        self._report_now()
         self._agree()
         if not self._complete and self._all_ready():
             self._complete = True
@@ -260,9 +261,22 @@ class Supervisor:
 
     # Ending
 
+    def _counted(self, place: _Place) -> None:
+        """Say how many calls are waited for, once every worker has said how many it has."""
+        if place.number not in self._uncounted:
+            return
+        self._uncounted.remove(place.number)
+        calls = sum(each.calls for each in self._places)
+        if calls and not self._uncounted:
+            _log.info(
+                "Stopping: {calls} calls are running and get up to {seconds:g} s. A second signal ends them now.",
+                calls=calls,
+                seconds=self._drain_timeout_s,
+            )
+
     def _one_is_gone(self) -> None:
         if any(place.worker for place in self._places):
-            self._report_soon()
+            self._report_now()
             return
         self._forget_report()
         if self._kill is not None and self._kill.active():
