@@ -43,8 +43,3 @@ class Mask:
                 return len(data) - at
             at += 1
         return 0
-
-
-def mask(secret: bytes, text: bytes) -> bytes:
-    """``text`` without the secret, in one go."""
-    return text.replace(secret, b"*" * len(secret))

@@ -22,8 +22,8 @@ from llm_gateway.core.faults import without_words
 from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
 from llm_gateway.core.masking import Mask
-from llm_gateway.errors import GatewayError, InternalError, UpstreamDisconnected, UpstreamTimeout
-from llm_gateway.upstream.failures import upstream_error
+from llm_gateway.errors import GatewayError, InternalError, UpstreamTimeout
+from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
@@ -117,7 +117,7 @@ class Attempt:
 
     def stop(self, error: GatewayError) -> None:
         """End the call on the gateway's own account, as at the end of a drain."""
-        self._fail(error, record.DRAINED)
+        self._fail(error)
 
     # What happens
 
@@ -178,7 +178,7 @@ class Attempt:
             relay.finish()
             self._settle(Outcome(self._ended_well))
         elif reason.check(PotentialDataLoss):
-            self._fail(self._disconnected(), record.UPSTREAM_ERROR)
+            self._fail(disconnected(self._call.provider))
         else:
             self._fail_with(reason)
 
@@ -205,8 +205,7 @@ class Attempt:
                 UpstreamTimeout(
                     f"Provider {self._call.provider!r} took longer than {limit:g} s "
                     f"({which.replace('_', ' ')} timeout)."
-                ),
-                record.TIMEOUT,
+                )
             )
 
     # Ways out
@@ -215,21 +214,21 @@ class Attempt:
         try:
             error = upstream_error(failure, self._call.provider)
         except CancelledError:
-            error = self._disconnected()
+            error = disconnected(self._call.provider)
         except Exception:
             self._fault(failure)
             return
         error.__cause__ = failure.value
-        self._fail(error, record.TIMEOUT if isinstance(error, UpstreamTimeout) else record.UPSTREAM_ERROR)
+        self._fail(error)
 
     def _fault(self, failure: Failure) -> None:
         trace = without_words(failure.value, failure.getTracebackObject())
         _log.critical(
             "A fault in the gateway broke call {request_id}\n{trace}", request_id=self._request_id, trace=trace
         )
-        self._fail(InternalError("The gateway failed to handle this call."), record.INTERNAL_ERROR)
+        self._fail(InternalError("The gateway failed to handle this call."))
 
-    def _fail(self, error: GatewayError, ended: str) -> None:
+    def _fail(self, error: GatewayError) -> None:
         if self._over:
             return
         self._over = True
@@ -240,7 +239,7 @@ class Attempt:
             self._done.errback(error)
             return
         relay.break_off(self._dialect.error_frame(error, self._request_id) if self._streaming else None)
-        self._settle(Outcome(ended, error))
+        self._settle(Outcome(error.ended, error))
 
     def _hang_up(self) -> None:
         """Close the provider's connection, whatever state it is in."""
@@ -255,11 +254,6 @@ class Attempt:
         self._over = True
         self._stop_timer()
         self._done.callback(outcome)
-
-    def _disconnected(self) -> GatewayError:
-        return UpstreamDisconnected(
-            f"Provider {self._call.provider!r} closed the connection before its answer was whole."
-        )
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
         """Whether an answer of which HTTP does not say so was whole when the connection ended."""

@@ -49,9 +49,14 @@ def upstream_error(failure: Failure, provider: str) -> GatewayError:
     if any(isinstance(cause, CancelledError) for cause in causes):
         failure.raiseException()
     if failure.check(ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, error.ConnectionClosed):
-        return UpstreamDisconnected(f"Provider {provider!r} closed the connection before its answer was whole.")
+        return disconnected(provider)
     failure.raiseException()
     raise AssertionError("unreachable")  # pragma: no cover
+
+
+def disconnected(provider: str) -> UpstreamDisconnected:
+    """The provider's connection ended before its answer was whole."""
+    return UpstreamDisconnected(f"Provider {provider!r} closed the connection before its answer was whole.")
 
 
 def _causes(failure: Failure) -> list[BaseException]:

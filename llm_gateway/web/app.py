@@ -124,7 +124,7 @@ class GatewayApp:
     def readyz(self, request: Request) -> bytes:
         return readyz_page(request, self._live)
 
-    # Errors become answers here, except those of a call that has been remembered or that a provider has
+    # Errors of routing and of the pages become answers here; those of calls, in the relay
 
     @app.handle_errors(GatewayError)
     def refused(self, request: IRequest, failure: Failure) -> bytes:

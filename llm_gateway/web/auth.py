@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from llm_gateway.core.dialects import GEMINI
-from llm_gateway.errors import MissingKey, UnknownKey
+from llm_gateway.errors import GatewayError, MissingKey, UnknownKey
+from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
@@ -31,8 +33,16 @@ class AuthResource(Resource):
         self._then = then
 
     def render(self, request: Request) -> bytes | int:
+        try:
+            return self._let_through(request)
+        except GatewayError as error:
+            return refuse(request, error)
+        except Exception:
+            return refuse(request, fault(request, Failure()))
+
+    def _let_through(self, request: Request) -> bytes | int:
         """
-        :raises GatewayError: no key, an unknown one, or the gateway is stopping.
+        :raises GatewayError: no key, an unknown one, or the gateway is stopping; or a provider cannot be asked.
         """
         context = context_of(request)
         self._live.refuse_while_draining()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+from io import BytesIO
 from typing import Any, BinaryIO, cast
-from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -15,8 +15,8 @@ from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.paths import checked_query, checked_suffix, without_parameter
-from llm_gateway.core.peek import peek
+from llm_gateway.core.paths import checked_query, checked_suffix
+from llm_gateway.core.peek import model_of
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
     GatewayError,
@@ -98,8 +98,6 @@ class ForwardingResource(Resource):
     def _provider_call(self, request: Request, context: CallContext, grant: Grant, target: Target) -> ProviderCall:
         context.record.dialect = target.dialect.name
         query = checked_query(context.query)
-        if b"key" in query or b"%" in query:
-            query = self._without_virtual_keys(query)
         if context.operation is Operation.NATIVE:
             url = target.native_url(query)
         else:
@@ -115,14 +113,6 @@ class ForwardingResource(Resource):
             timeouts=provider.timeouts,
         )
 
-    def _without_virtual_keys(self, query: bytes) -> bytes:
-        """A key that somebody put into ``?key=`` where it was not looked for must not travel on either."""
-        stripped = without_parameter(query, b"key")
-        if stripped == query:
-            return query
-        values = [unquote_to_bytes(pair.partition(b"=")[2]) for pair in query.split(b"&")]
-        return stripped if any(self._grants.find(value) for value in values) else query
-
     def _body(self, request: Request, context: CallContext) -> IBodyProducer | None:
         content = cast(BinaryIO, request.content)
         size = content.seek(0, os.SEEK_END)
@@ -135,16 +125,18 @@ class ForwardingResource(Resource):
             )
         if not size:
             return None
-        is_json = b"json" in (request.getHeader(b"content-type") or b"").lower()
+        # By its look rather than by its content type: curl calls JSON a form unless it is told.
+        start = content.read(1)
+        content.seek(0)
         if size <= IN_MEMORY_BYTES:
             body = content.read()
-            if is_json:
-                context.record.model, _ = peek(body)
+            if start == b"{":
+                context.record.model = model_of(body)
             return BytesBody(body)
-        if is_json:
-            # Mapped, not read: the two fields are wanted, not a copy of the rest.
+        if start == b"{" and not isinstance(content, BytesIO):
+            # Mapped, not read: one field is wanted, not a copy of the rest.
             with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-                context.record.model, _ = peek(view)
+                context.record.model = model_of(view)
         return spooled_body(content)
 
     def _run(self, request: Request, context: CallContext, attempt: Attempt) -> None:

@@ -7,7 +7,6 @@ from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
@@ -15,9 +14,9 @@ from werkzeug.exceptions import HTTPException
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameter
 from llm_gateway.core.record import CallRecord, printable
-from llm_gateway.errors import BadRequest, GatewayError, NotFound
+from llm_gateway.errors import BadRequest, NotFound
 from llm_gateway.web.access_log import AccessLog
-from llm_gateway.web.answer import fault, refuse
+from llm_gateway.web.answer import refuse
 from llm_gateway.web.context import CallContext, ICallContext, Operation, context_of, new_request_id
 from llm_gateway.web.grants import GrantBook
 
@@ -62,7 +61,8 @@ class FrontResource(Resource):
         request.responseHeaders.removeHeader(b"server")
         operation = self._remembered.get((request.method, context.path))
         if operation is not None:
-            return self._render_again(request, context, operation)
+            context.operation = operation
+            return cast(bytes | int, self._relay.render(request))
         if not _decodable(request):
             # Klein would answer this one itself, and not in JSON.
             return refuse(request, BadRequest("The path and the Host header must be UTF-8."))
@@ -86,15 +86,6 @@ class FrontResource(Resource):
             self._remembered.clear()
         self._remembered[request.method, context.path] = operation
 
-    def _render_again(self, request: Request, context: CallContext, operation: Operation) -> bytes | int:
-        context.operation = operation
-        try:
-            return cast(bytes | int, self._relay.render(request))
-        except GatewayError as error:
-            return refuse(request, error)
-        except Exception:
-            return refuse(request, fault(request, Failure()))
-
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")
         # Mounted below somebody else's root, the segments that led here are not ours.
@@ -104,8 +95,8 @@ class FrontResource(Resource):
         headers = request.requestHeaders
         dialect = self._dialect(request.method, path, headers.hasHeader(b"anthropic-version"))
         query_key = None
-        if dialect is GEMINI and query:
-            query_key, query = _take_key(request, query)
+        if b"key" in query or b"%" in query:
+            query_key, query = self._take_key(request, query, dialect)
         client_id = request.getHeader(b"x-request-id")
         record = CallRecord(
             request_id=new_request_id(),
@@ -126,21 +117,31 @@ class FrontResource(Resource):
             log=self._log,
         )
 
+    def _take_key(self, request: Request, query: bytes, dialect: Dialect) -> tuple[bytes | None, bytes]:
+        """
+        Take a virtual key out of the query, and out of the request too: others may log its URI.
+
+        Gemini's SDKs send it as ``key``. On other paths that is somebody else's parameter, unless it holds a key of
+        ours: then it is not looked for there, but must not travel on either.
+
+        :return: the key, where it counts, and the rest of the query.
+        """
+        stripped = without_parameter(query, b"key")
+        if stripped == query:
+            return None, query
+        values = (request.args or {}).get(b"key", [])
+        if dialect is not GEMINI and not any(self._grants.find(value) for value in values):
+            return None, query
+        if request.args is not None:
+            request.args.pop(b"key", None)
+        request.uri = request.uri.partition(b"?")[0] + (b"?" + stripped if stripped else b"")
+        return (values[0] if values and dialect is GEMINI else None), stripped
+
     def _dialect(self, method: bytes, path: bytes, anthropic_version: bool) -> Dialect:
         if path.startswith(b"/p/"):
             target = self._grants.targets.get(path.split(b"/", 3)[2].decode("utf-8", "replace"))
             return DIALECTS["openai"] if target is None else target.dialect
         return dialect_of(method, path, anthropic_version=anthropic_version)
-
-
-def _take_key(request: Request, query: bytes) -> tuple[bytes | None, bytes]:
-    """Take ``key`` out of the query, and out of the request too: others may log its URI."""
-    stripped = without_parameter(query, b"key")
-    if stripped == query:
-        return None, query
-    keys = (request.args or {}).pop(b"key", None)
-    request.uri = request.path + (b"?" + stripped if stripped else b"")
-    return (keys[0] if keys else None), stripped
 
 
 def _decodable(request: Request) -> bool:
