@@ -11,10 +11,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from llm_gateway import __version__
-from llm_gateway.config.load import load_configuration
+from llm_gateway.config.load import choose_files, load_configuration
 from llm_gateway.config.values import Configuration
 from llm_gateway.errors import ConfigurationError
-from llm_gateway.settings import DEFAULT_PORT, WIRES, Settings
+from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
 
 DEFAULTS = Settings()
@@ -103,11 +103,13 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """
-        :raises usage.UsageError: an option, an environment variable or a configuration file is wrong.
+        :raises usage.UsageError: an option or an environment variable is wrong.
+        :raises SystemExit: a configuration file is.
         """
+        keys_file, aiservices_file = self._files()
         self.settings = Settings(
-            keys_file=self._keys_file(),
-            aiservices_file=self._aiservices_file(),
+            keys_file=keys_file,
+            aiservices_file=aiservices_file,
             listen=self._listen(),
             demo=bool(self["demo"]),
             wire=self._one_of("wire", WIRES),
@@ -125,22 +127,21 @@ class Options(usage.Options):
         try:
             loader(self.settings, self.environ)()
         except ConfigurationError as error:
-            raise usage.UsageError(f"the configuration cannot be used.\n{error}") from error
+            # Not a UsageError, before which twistd would print the whole help.
+            raise SystemExit(f"llmgateway: the configuration cannot be used.\n{error}") from error
 
-    def _keys_file(self) -> str:
-        named = self["keys"] or self.environ.get("KEYS_FILE")
-        if self["demo"] and not named:
+    def _files(self) -> tuple[str, str | None]:
+        keys_file, aiservices_file = choose_files(self["keys"], self["aiservices"], self.environ)
+        if self["demo"]:
             from llm_gateway.demo.listener import demo_keys_file
 
-            return demo_keys_file()
-        return os.path.abspath(named or DEFAULTS.keys_file)
-
-    def _aiservices_file(self) -> str | None:
-        named = self["aiservices"] or self.environ.get("AISERVICES_FILE")
-        if named:
-            return os.path.abspath(named)
-        usual = os.path.abspath(DEFAULTS.aiservices_file or "")
-        return usual if os.path.exists(usual) and not self["demo"] else None
+            # What lies about in the current directory is for real calls; what was named is meant.
+            if not (self["keys"] or self.environ.get("KEYS_FILE")):
+                keys_file = demo_keys_file()
+            if not (self["aiservices"] or self.environ.get("AISERVICES_FILE")):
+                aiservices_file = None
+        # Absolute, since --rundir changes what a relative path means.
+        return os.path.abspath(keys_file), aiservices_file and os.path.abspath(aiservices_file)
 
     def _listen(self) -> tuple[str, ...]:
         if self.listen and self["port"] is not None:
@@ -154,7 +155,7 @@ class Options(usage.Options):
             source, value = "GATEWAY_PORT", self.environ.get("GATEWAY_PORT") or str(DEFAULT_PORT)
         if not (value.isascii() and value.isdigit() and int(value) <= 65535):
             raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
-        return (f"tcp:{int(value)}" + (":interface=127.0.0.1" if self["demo"] else ""),)
+        return (f"tcp:{int(value)}:backlog={BACKLOG}" + (":interface=127.0.0.1" if self["demo"] else ""),)
 
     def _workers(self) -> int:
         if self["workers"] == "auto":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import attrs
 
 DEFAULT_PORT = 8080
+BACKLOG = 1024
+"""Connections that may wait to be accepted. Twisted's 50 are too few for a fleet of programs that starts at once: the
+others would try again after a second, then after three."""
 WIRES = ("llhttp", "twisted")
 """The implementations of HTTP/1.1: ours on llhttp, and Twisted's own."""
 
@@ -16,7 +19,7 @@ class Settings:
     keys_file: str = "keys.json"
     aiservices_file: str | None = "aiservices.json"
     """``None``: the one that ships with the package."""
-    listen: tuple[str, ...] = (f"tcp:{DEFAULT_PORT}",)
+    listen: tuple[str, ...] = (f"tcp:{DEFAULT_PORT}:backlog={BACKLOG}",)
     """Twisted endpoint strings."""
     demo: bool = False
     """Whether a built-in provider stands in for the real ones."""

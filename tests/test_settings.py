@@ -12,7 +12,7 @@ def test_defaults_are_the_documented_ones() -> None:
     """Files in the working directory, port 8080, ten minutes to drain."""
     settings = Settings()
     assert (settings.keys_file, settings.aiservices_file) == ("keys.json", "aiservices.json")
-    assert settings.listen == ("tcp:8080",)
+    assert settings.listen == ("tcp:8080:backlog=1024",)
     assert (settings.drain_timeout_s, settings.health_interval_s) == (600.0, 30.0)
 
 

@@ -15,7 +15,7 @@ class Timeouts:
     """
 
     connect_s: float = 10.0
-    """Until a connection stands, TLS included."""
+    """Until a connection stands; TLS included, except where Twisted's own HTTP is used."""
     first_byte_s: float = 600.0
     """From sending the call until the first byte of the answer's body."""
     idle_s: float = 300.0

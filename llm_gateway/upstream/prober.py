@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -105,7 +105,7 @@ class Prober:
         :param targets: the current configuration's.
         :param wall_clock: seconds since the epoch.
         :param chance: from 0 up to 1, for the jitter.
-        :param timeout_s: for one probe, from connecting to the status line.
+        :param timeout_s: for one probe, from connecting to the end of its answer.
         """
         self._targets = targets
         self._board = board
@@ -153,10 +153,13 @@ class Prober:
         self._running.add(asked)
         timer = self._clock.callLater(self._timeout_s, asked.cancel)
 
-        def answered(response: IResponse) -> None:
+        def answered(response: IResponse) -> Deferred[None]:
             error = f"HTTP status {response.code}" if response.code >= 500 else None
             self._note(provider, self._clock.seconds() - began, error)
-            response.deliverBody(_Discard())
+            rest = _Discard()
+            response.deliverBody(rest)
+            # The probe is over when its connection is free again, or closed: one that stalls meets the same clock.
+            return rest.over
 
         def failed(failure: Failure) -> None:
             if not timer.active():
@@ -194,8 +197,19 @@ class _Discard(Protocol):
 
     def __init__(self) -> None:
         self._left = self.MAX_BYTES
+        self.over: Deferred[None] = Deferred(self._give_up)
+        """Fires when nothing more will come; cancel it to close the connection."""
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
-        if self._left < 0 and self.transport is not None:
+        if self._left < 0:
+            self.over.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.over.called:
+            self.over.callback(None)
+
+    def _give_up(self, over: Deferred[None]) -> None:
+        if self.transport is not None:
             self.transport.loseConnection()
+        over.callback(None)

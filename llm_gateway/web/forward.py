@@ -132,6 +132,8 @@ class ForwardingResource(Resource):
             body = content.read()
             if start == b"{":
                 context.record.model = model_of(body)
+            # An answer may take an hour; the body has to be held once and only until it is sent.
+            content.close()
             return BytesBody(body)
         if start == b"{" and not isinstance(content, BytesIO):
             # Mapped, not read: one field is wanted, not a copy of the rest.

@@ -40,8 +40,14 @@ a reset, and with it loses the refusal that it has not read yet."""
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 60, 20, 3
 """A client that vanished without a word is noticed after two minutes, even while nothing is written to it."""
 
+LAST_READ_S = 30.0
+"""How long a client gets to read what was written before its connection was to close."""
+
+MAX_NAME_BYTES = 256
+"""Of a header. The longest in use have about 50."""
+
 HANG_UP_S = 10.0
-"""How long clients get at the end to read what was written to them."""
+"""How long clients get when the site hangs up on all of them."""
 
 SEE_OFF_S = 10.0
 """How long a connection may stay idle that is to be closed behind its next answer. A client that is told so with an
@@ -88,6 +94,30 @@ class BoundedChannel(HTTPChannel):
         for request in self.requests:
             if not request.startedWriting:
                 request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        # What was written may never be read.
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(LAST_READ_S, self.forceAbortClient)
+
+    def headerReceived(self, line: bytes) -> bool:
+        # Twisted remembers names for good, however long they are.
+        if line.find(b":", 0, MAX_NAME_BYTES + 1) < 0 and len(line) > MAX_NAME_BYTES:
+            self._line_too_long = True
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize:
+            # Twisted would stop reading here, and with it stop noticing that the client leaves.
+            self.abortConnection()
+
+    def abortConnection(self) -> None:
+        """Close the connection without waiting for anything."""
+        cast(ITCPTransport, self.transport).abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._line_too_long = True
@@ -331,6 +361,16 @@ class AbortableConnection(HTTP11ClientProtocol):
         super()._giveUp(reason)
 
 
+def _may_serve_again(parser: Any) -> bool:
+    """Whether the answer says that another request may follow; Twisted reads ``close`` only where it stands alone."""
+    tokens = {
+        token.strip().lower()
+        for value in parser.connHeaders.getRawHeaders(b"connection", ())
+        for token in value.split(b",")
+    }
+    return b"close" not in tokens and (parser.response.version >= (b"HTTP", 1, 1) or b"keep-alive" in tokens)
+
+
 class QuietPool(HTTPConnectionPool):
     """Twisted's pool of abortable connections, which says nothing of each one that it opens and closes."""
 
@@ -338,7 +378,15 @@ class QuietPool(HTTPConnectionPool):
         noisy = False
 
         def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
-            return AbortableConnection(self._quiescentCallback)
+            keep = self._quiescentCallback
+
+            def quiescent(connection: Any) -> None:
+                if _may_serve_again(connection._parser):
+                    keep(connection)
+                else:
+                    connection.transport.loseConnection()
+
+            return AbortableConnection(quiescent)
 
     def __init__(self, reactor: Any, max_idle_per_host: int, idle_s: float) -> None:
         """

@@ -38,6 +38,8 @@ _MAX_NAME_BYTES = 64
 _names: dict[bytes, bytes] = {}
 """Names as they came to their usual spelling. Bounded in number and in length: whoever connects chooses them."""
 
+_NONE: dict[bytes, list[bytes]] = {}
+
 BAD_REQUEST = "The request is not valid HTTP/1.1."
 
 
@@ -58,6 +60,25 @@ class RequestParser:
     is cut off the stream at its empty line before it is parsed, a body of known length is counted, and a chunked body
     is fed in pieces that end wherever a message could end, which is always just after CR LF CR LF.
     """
+
+    __slots__ = (
+        "_chunks",
+        "_framing_bytes",
+        "_left",
+        "_llhttp",
+        "_max_head_bytes",
+        "_max_headers",
+        "_pieces",
+        "_tail",
+        "fields",
+        "keep_alive",
+        "length",
+        "method",
+        "on_body",
+        "target",
+        "version",
+        "whole",
+    )
 
     # Of the request whose head was read last:
     method: bytes
@@ -128,6 +149,10 @@ class RequestParser:
         if length is None:
             self._chunks = self._framing_bytes = 0
             self._tail = b""
+
+    def forget(self) -> None:
+        """Let go of the last request's headers; the next may be far."""
+        self.fields = _NONE
 
     def _read_fields(self, raw: bytes) -> dict[bytes, list[bytes]]:
         """

@@ -52,7 +52,7 @@ import llm_gateway.core.peek as peeking
 def break_down(name, known):
     raise RuntimeError(f"{name} broke at {known!r}") from ValueError(known)
 
-feed, keep, peek = masking.Mask.feed, headers.HeaderFilter.keep, peeking.peek
+feed, keep, model_of = masking.Mask.feed, headers.HeaderFilter.keep, peeking.model_of
 
 def breaking_feed(self, piece):
     return break_down("relay", (piece, self._secret)) if b"break-relay" in piece else feed(self, piece)
@@ -63,9 +63,9 @@ def breaking_keep(self, fields):
     return break_down("headers", fields) if b"x-break" in names else keep(self, fields)
 
 def breaking_peek(body):
-    return break_down("peek", bytes(body)) if b"break-peek" in bytes(body) else peek(body)
+    return break_down("peek", bytes(body)) if b"break-peek" in bytes(body) else model_of(body)
 
-masking.Mask.feed, headers.HeaderFilter.keep, peeking.peek = breaking_feed, breaking_keep, breaking_peek
+masking.Mask.feed, headers.HeaderFilter.keep, peeking.model_of = breaking_feed, breaking_keep, breaking_peek
 '''
 
 
@@ -131,6 +131,7 @@ def stage(request: pytest.FixtureRequest, bin_dir: Path, tmp_path_factory: pytes
             environ=environ,
         ) as gateway,
     ):
+        assert "sitecustomize" not in gateway.output, "the faults could not be put in"
         stage = Stage(gateway, provider, [])
         yield stage
         # Whatever a test has looked at itself: at the end, and after the end, there is no trace.

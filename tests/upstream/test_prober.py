@@ -103,6 +103,23 @@ def test_long_answer_is_not_read_to_its_end() -> None:
     assert response.transport.closed
 
 
+def test_answer_that_stalls_meets_the_same_clock() -> None:
+    """Headers show that somebody is there; a body that never ends must not keep a connection for each round."""
+    probing = Probing()
+    response = probing.agent.sent[0].answer(200)
+    response.write(b"{")
+    probing.clock.advance(5)
+    assert response.transport.closed
+    assert probing.board.states()[0].online
+    late = probing.agent.sent[1]
+    assert late.cancelled
+    stopped = Probing()
+    response = stopped.agent.sent[0].answer(200)
+    stopped.prober.stop()
+    assert response.transport.closed
+    assert stopped.clock.getDelayedCalls() == []
+
+
 def test_disabled_probe_is_not_sent() -> None:
     """For providers that do bill, or have no such page."""
     probing = Probing()
