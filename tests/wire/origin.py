@@ -49,6 +49,10 @@ class Wire(StringTransport):
         self._unread.append(event)
         self._read()
 
+    def pushed(self, data: bytes) -> None:
+        """Data although it was paused or closed."""
+        self._protocol.dataReceived(data)
+
     def _read(self) -> None:
         while self._unread and self.producerState == "producing" and not self.disconnecting and not self.lost:
             event = self._unread.pop(0)

@@ -626,11 +626,23 @@ def test_reader_that_leaves_in_the_middle_gets_no_more(client: Client) -> None:
 
     call, origin = client.ask_and_accept(read=False)
     origin.send(CHUNKED + b"1\r\na\r\n")
+    # TLS may have more at hand than what it was paused for.
+    origin.wire.pushed(b"1\r\nb\r\n")
     reader = Leaving()
     call.response.deliverBody(reader)
     client.reactor.turn()
     assert (reader.body, reader.ended) == (b"a", "ResponseFailed")
     assert origin.aborted
+
+
+def test_transport_that_goes_on_after_the_reader_left_is_not_heard(client: Client) -> None:
+    call, origin = client.ask_and_accept()
+    origin.send(CHUNKED + b"1\r\na\r\n")
+    call.response.abortConnection()
+    origin.wire.pushed(b"1\r\nb\r\n0\r\n\r\n")
+    client.reactor.turn()
+    assert call.reader is not None
+    assert (call.reader.body, call.reader.ended) == (b"a", "ResponseFailed")
 
 
 def test_old_answer_has_no_hold_on_its_connection(client: Client) -> None:
@@ -731,6 +743,21 @@ def test_it_is_sent_again_only_once_and_over_a_new_connection(client: Client) ->
     assert client.reactor.attempts() == 1
     client.reactor.accept().close()
     assert call.failed_with == ["ResponseNeverReceived", "ConnectionDone"]
+
+
+def test_it_is_sent_again_only_once_even_over_a_used_connection() -> None:
+    """In the queue it may get one that has served another call."""
+    client = Client(max_per_origin=1)
+    origin = client.kept()
+    call, other = client.ask(), client.ask(b"POST")
+    origin.close()
+    again = client.reactor.accept()
+    again.send(EMPTY)
+    assert other.over
+    assert again.received.count(b"GET") == 1
+    again.close()
+    assert call.failed_with == ["ResponseNeverReceived", "ConnectionDone"]
+    client.assert_at_rest()
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH"])
