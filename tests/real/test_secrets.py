@@ -118,7 +118,8 @@ def stage(request: pytest.FixtureRequest, bin_dir: Path, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("secrets")
     (folder / "faults").mkdir()
     (folder / "faults" / "sitecustomize.py").write_text(FAULTS)
-    environ = {"GEMINI_CANARY": REAL["gemini"], "PYTHONPATH": str(folder / "faults")}
+    path = os.pathsep.join([str(folder / "faults"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environ = {"GEMINI_CANARY": REAL["gemini"], "PYTHONPATH": path}
     options = ("--access-log-format", request.param, "--reload-interval", "0", "--health-interval", "0")
     with (
         running_provider() as provider,
