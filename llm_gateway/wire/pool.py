@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, NoReturn
 
 import attrs
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -269,12 +270,21 @@ class ConnectionPool:
     def _endpoint(self, origin: Origin, connect_s: float) -> IStreamClientEndpoint:
         endpoint = self._endpoints.get((origin, connect_s))
         if endpoint is None:
-            endpoint = HostnameEndpoint(self._reactor, origin.host, origin.port, timeout=connect_s)
+            endpoint = self._plain_endpoint(origin.host.decode("ascii"), origin.port, connect_s)
             if origin.secure:
                 # Reading the authorities that are trusted takes long: once for each origin.
                 endpoint = wrapClientTLS(self._policy.creatorForNetloc(origin.host, origin.port), endpoint)
             self._endpoints[origin, connect_s] = endpoint
         return endpoint
+
+    def _plain_endpoint(self, host: str, port: int, connect_s: float) -> IStreamClientEndpoint:
+        # With an address there is nothing to look up and no other one to try, for which the endpoint of names would
+        # wait a third of a second before it says that the first one refused.
+        if isIPAddress(host):
+            return TCP4ClientEndpoint(self._reactor, host, port, timeout=connect_s)
+        if isIPv6Address(host):
+            return TCP6ClientEndpoint(self._reactor, host, port, timeout=connect_s)
+        return HostnameEndpoint(self._reactor, host, port, timeout=connect_s)
 
     def _sweep(self) -> None:
         self._sweeping = None

@@ -183,12 +183,17 @@ class Memory(MemoryReactorClock):
         protocol.makeConnection(wire)
         return accepted
 
-    def refuse(self) -> None:
-        """Refuse the oldest attempt."""
+    def refuse(self, *, by_name: bool = True) -> None:
+        """
+        Refuse the oldest attempt.
+
+        :param by_name: whether the origin was called by a name, not by an address.
+        """
         factory = self.tcpClients.pop(0)[2]
         factory.clientConnectionFailed(self.connectors.pop(0), Failure(ConnectionRefusedError()))
-        # Twisted's endpoint finds out that there is no other address at the time when it would try it.
-        self.advance(0.3)
+        if by_name:
+            # Twisted's endpoint finds out that there is no other address at the time when it would try it.
+            self.advance(0.3)
 
     def turn(self) -> None:
         """Let happen what was put off to the next turns of the reactor."""

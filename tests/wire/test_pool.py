@@ -222,6 +222,15 @@ def test_refused_connection_wakes_the_next(capped: Client) -> None:
     assert all(call.failed_with == ["ConnectionRefusedError"] for call in calls)
 
 
+@pytest.mark.parametrize("host", [b"192.0.2.7", b"[2001:db8::7]"])
+def test_address_that_refuses_is_known_at_once(client: Client, host: bytes) -> None:
+    """There is no other address to wait for: whoever has another provider to ask can ask it now."""
+    call = client.ask(url=b"http://%b/v1" % host)
+    assert client.reactor.tcpClients[0][0] == host.strip(b"[]").decode()
+    client.reactor.refuse(by_name=False)
+    assert call.failed_with == ["ConnectionRefusedError"]
+
+
 def test_thousands_may_fail_at_once(capped: Client) -> None:
     """An origin without an address fails every call in the queue in one go, and the stack does not grow with them."""
     client = Client(Memory(nowhere_test=[]), max_per_origin=1)
