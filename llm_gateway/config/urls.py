@@ -12,7 +12,10 @@ _SCHEME = re.compile(r"https?://")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?P<port>:.*)?")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _KEY_PARAMETERS = frozenset(
-    {"key", "api_key", "api-key", "apikey", "token", "access_token", "auth", "password", "secret"}
+    {
+        *("key", "api_key", "api-key", "apikey", "x-api-key", "subscription-key", "code", "sig", "client_secret"),
+        *("token", "access_token", "auth", "password", "secret"),
+    }
 )
 
 

@@ -47,28 +47,42 @@ TO_PROVIDER = frozenset(
 
 TO_PROVIDER_PREFIXES = (b"anthropic-", b"x-stainless-")
 
-NOT_TO_PROVIDER = frozenset({b"anthropic-organization-id", b"anthropic-workspace-id"})
-"""Exceptions from the prefixes: which account pays is the operator's choice, not the client's."""
+NOT_TO_PROVIDER = frozenset(
+    {
+        b"anthropic-api-key",
+        b"anthropic-auth-token",
+        b"anthropic-organization-id",
+        b"anthropic-workspace-id",
+        b"x-stainless-api-key",
+    }
+)
+"""Exceptions from the prefixes: which account pays is the operator's choice, and a key is the gateway's to send."""
 
-NOT_TO_CLIENT = HOP_BY_HOP | {
-    b"alt-svc",
-    b"anthropic-organization-id",
-    b"anthropic-workspace-id",
-    b"date",
-    b"nel",
-    b"openai-organization",
-    b"openai-project",
-    b"report-to",
-    b"reporting-endpoints",
-    b"server",
-    b"set-cookie",
-    b"set-cookie2",
-    b"strict-transport-security",
-    b"via",
-    b"x-goog-user-project",
-    b"x-powered-by",
-    b"x-served-by",
-}
+NOT_TO_CLIENT = (
+    HOP_BY_HOP
+    | CREDENTIAL_HEADERS
+    | {
+        b"alt-svc",
+        b"anthropic-organization-id",
+        b"anthropic-workspace-id",
+        b"clear-site-data",
+        b"date",
+        b"forwarded",
+        b"nel",
+        b"openai-organization",
+        b"openai-project",
+        b"report-to",
+        b"reporting-endpoints",
+        b"server",
+        b"set-cookie",
+        b"set-cookie2",
+        b"strict-transport-security",
+        b"via",
+        b"x-goog-user-project",
+        b"x-powered-by",
+        b"x-served-by",
+    }
+)
 """What of a provider's headers stays here: one connection's matters, cookies, accounts, its edge. ``date`` is ours."""
 
 NOT_TO_CLIENT_PREFIXES = (b"cf-", b"x-amz-cf-", b"x-envoy-", b"x-gw-")

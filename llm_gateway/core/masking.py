@@ -1,6 +1,29 @@
-"""Keeping one secret out of what a provider sends back."""
+"""Keeping secrets out of what a provider sends back."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Masking(Protocol):
+    """Takes secrets out of a stream of bytes."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """
+        :return: what is safe to pass on now.
+        """
+
+    def rest(self) -> bytes:
+        """What was held back in case it went on, once no more will come."""
+
+
+def masking(secrets: Sequence[bytes]) -> Masking | None:
+    """
+    :return: what keeps these secrets back; ``None`` where there are none.
+    """
+    masks = [Mask(secret) for secret in secrets]
+    return None if not masks else masks[0] if len(masks) == 1 else _Masks(masks)
 
 
 class Mask:
@@ -43,3 +66,23 @@ class Mask:
                 return len(data) - at
             at += 1
         return 0
+
+
+class _Masks:
+    """Several masks, one behind the other."""
+
+    __slots__ = ("_masks",)
+
+    def __init__(self, masks: Sequence[Mask]) -> None:
+        self._masks = masks
+
+    def feed(self, piece: bytes) -> bytes:
+        for mask in self._masks:
+            piece = mask.feed(piece)
+        return piece
+
+    def rest(self) -> bytes:
+        held = b""
+        for mask in self._masks:
+            held = mask.feed(held) + mask.rest()
+        return held

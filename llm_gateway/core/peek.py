@@ -22,6 +22,6 @@ def model_of(body: bytes | memoryview) -> str | None:
     """
     try:
         model = _decoder.decode(body).model
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if model is None else printable(model)

@@ -21,12 +21,15 @@ from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
-from llm_gateway.core.masking import Mask
-from llm_gateway.errors import GatewayError, InternalError, UpstreamTimeout
+from llm_gateway.core.masking import masking
+from llm_gateway.errors import GatewayError, InternalError, UpstreamMalformed, UpstreamTimeout
 from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
+
+CODINGS = frozenset({b"gzip", b"x-gzip", b"br", b"deflate", b"zstd", b"compress", b"x-compress"})
+"""Content codings that hide what is in an answer. Source: the registry of RFC 9110, section 8.4.1."""
 
 _log = Logger()
 
@@ -40,8 +43,8 @@ class ProviderCall:
     url: bytes
     headers: Headers
     body: IBodyProducer | None
-    secret: bytes
-    """The real key that ``headers`` carry, to keep it out of the answer; empty for none."""
+    secrets: tuple[bytes, ...]
+    """What ``headers`` carry that no client may get to see, to keep it out of the answer."""
     timeouts: Timeouts
 
 
@@ -123,6 +126,10 @@ class Attempt:
 
     def _answered(self, response: IResponse) -> None:
         self._sending = None
+        if not 200 <= response.code <= 599:
+            response.deliverBody(HangUp())
+            self._fail(UpstreamMalformed(f"Provider {self._call.provider!r} answered with no status that HTTP has."))
+            return
         try:
             relay = self._relay = self._relay_of(response)
         except Exception:
@@ -133,11 +140,12 @@ class Attempt:
 
     def _relay_of(self, response: IResponse) -> Relay:
         call = self._call
-        headers = answer_headers(response.headers, call.secret)
+        headers = answer_headers(response.headers, call.secrets)
         if call.method != "HEAD":
             headers = [each for each in headers if each[0] != b"content-length"]
         self._content_type = _first(response.headers, b"content-type").lower()
-        encoded = _first(response.headers, b"content-encoding").lower() not in (b"", b"identity")
+        # Only what really is encoded cannot be read: some servers say "none" or "utf-8" to mean just that.
+        encoded = _first(response.headers, b"content-encoding").lower().strip() in CODINGS
         self._streaming = self._content_type.startswith(b"text/event-stream") and not encoded
         framing: Framing = WholeEvents() if self._streaming else Unframed()
         if self._content_type.startswith(b"text/event-stream"):
@@ -149,7 +157,7 @@ class Attempt:
             headers.append((b"content-length", [b"%d" % response.length]))
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
-        mask = Mask(call.secret) if call.secret and not encoded else None
+        mask = None if encoded else masking(call.secrets)
         return Relay(self._sink, response.code, headers, framing, mask, self._byte_came, self._body_ended)
 
     def _not_answered(self, failure: Failure) -> None:

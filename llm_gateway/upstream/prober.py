@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
@@ -22,7 +22,7 @@ from llm_gateway.upstream.targets import Target
 _log = Logger()
 
 JITTER = 0.2
-"""Each interval is up to this share shorter or longer, so that many gateways do not ask at the same moment."""
+"""Each round but the first is late by up to this share of the interval, so that many gateways do not ask at once."""
 
 
 @attrs.frozen
@@ -114,8 +114,10 @@ class Prober:
         self._chance = chance
         self._interval_s = interval_s
         self._timeout_s = timeout_s
-        self._loop = LoopingCall(self.probe_all)
+        self._loop = LoopingCall(self._round)
         self._loop.clock = clock
+        self._rounds = 0
+        self._waiting: Deferred[None] | None = None
         self._running: set[Deferred[Any]] = set()
 
     def start(self) -> None:
@@ -128,14 +130,24 @@ class Prober:
         """Stop, and give up the probes that run."""
         if self._loop.running:
             self._loop.stop()
+        if self._waiting is not None:
+            self._waiting.cancel()
         for probe in list(self._running):
             probe.cancel()
+
+    def _round(self) -> Deferred[None]:
+        self._rounds += 1
+        if self._rounds == 1:
+            return self.probe_all()
+        # The loop keeps its beat; to change its interval would move all the beats that follow.
+        waiting: Deferred[None] = deferLater(self._clock, self._interval_s * JITTER * self._chance())
+        self._waiting = waiting.addCallback(lambda _: self.probe_all())
+        return self._waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     def probe_all(self) -> Deferred[None]:
         """
         :return: fires when every probe of this round has ended.
         """
-        self._loop.interval = self._interval_s * (1 + JITTER * (2 * self._chance() - 1))
         probes = [self._probe(target) for target in self._targets() if target.provider.health.enabled]
         return DeferredList(probes).addCallback(lambda _results: None)
 

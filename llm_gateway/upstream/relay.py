@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llm_gateway.core.framing import Framing
-from llm_gateway.core.masking import Mask
+from llm_gateway.core.masking import Masking
 from llm_gateway.upstream.sink import HeaderList, Sink
 
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
@@ -33,7 +33,7 @@ class Relay(Protocol):
         status: int,
         headers: HeaderList,
         framing: Framing,
-        mask: Mask | None,
+        mask: Masking | None,
         on_data: Callable[[], None],
         on_end: Callable[[Failure], None],
     ) -> None:

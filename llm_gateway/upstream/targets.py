@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
@@ -14,6 +15,9 @@ from llm_gateway.core.paths import joined
 
 SHORTEST_SECRET = 8
 """Real keys have 20 characters and more."""
+
+SECRET_WORDS = (b"auth", b"key", b"token", b"secret", b"password", b"credential")
+"""A header whose name has one of these in it holds a secret."""
 
 _to_client = to_client_filter()
 
@@ -52,6 +56,17 @@ class Target:
             return self.url
         return self.url + (b"&" if b"?" in self.url else b"?") + query
 
+    def secrets_with(self, api_key: Secret) -> tuple[bytes, ...]:
+        """
+        :return: what calls with this key carry and no client may get to see: the key, and what the operator has set in
+            headers that are for secrets. Without those so short, placeholders, that they turn up anywhere.
+        """
+        values = [api_key.reveal().encode("latin-1")]
+        for name, (value,) in self._extra:
+            if any(word in name for word in SECRET_WORDS):
+                values.append(value.removeprefix(b"Bearer ").strip())
+        return tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST_SECRET))
+
     def headers_for(self, client_headers: RawHeaders, api_key: Secret) -> Headers:
         """
         :param client_headers: what the client sent; only the allowed ones are passed on.
@@ -69,14 +84,6 @@ class Target:
         return Headers(headers)
 
 
-def maskable(api_key: Secret) -> bytes:
-    """
-    :return: the key as it may turn up in an answer; empty for one so short, a placeholder, that it turns up anywhere.
-    """
-    value = api_key.reveal().encode("latin-1")
-    return value if len(value) >= SHORTEST_SECRET else b""
-
-
 def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
     """
     :param style: ``bearer`` or the name of the header that carries the bare key.
@@ -85,10 +92,10 @@ def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
     return (b"authorization", b"Bearer " + value) if style == "bearer" else (style.encode("ascii"), value)
 
 
-def answer_headers(headers: Headers, secret: bytes) -> list[tuple[bytes, list[bytes]]]:
+def answer_headers(headers: Headers, secrets: Sequence[bytes]) -> list[tuple[bytes, list[bytes]]]:
     """
     :param headers: a provider's.
-    :param secret: the key it was called with; a header that repeats it is left out. Empty for none.
+    :param secrets: what it was called with; a header that repeats one of them is left out.
     :return: what of them the client may see.
     """
     raw = list(headers.getAllRawHeaders())
@@ -96,5 +103,6 @@ def answer_headers(headers: Headers, secret: bytes) -> list[tuple[bytes, list[by
     return [
         (name, values)
         for name, values in _to_client.keep(raw)
-        if name not in named and not (secret and any(secret in value for value in values))
+        if name not in named
+        and not any(secret.lower() in name or any(secret in value for value in values) for secret in secrets)
     ]

@@ -29,7 +29,7 @@ from llm_gateway.errors import (
 )
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.bodies import BytesBody, spooled_body
-from llm_gateway.upstream.targets import Target, maskable
+from llm_gateway.upstream.targets import Target
 from llm_gateway.web.answer import Answer, fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
@@ -109,7 +109,7 @@ class ForwardingResource(Resource):
             url=url,
             headers=target.headers_for(list(request.requestHeaders.getAllRawHeaders()), grant.key.api_key),
             body=self._body(request, context),
-            secret=maskable(grant.key.api_key),
+            secrets=grant.secrets,
             timeouts=provider.timeouts,
         )
 

@@ -18,6 +18,8 @@ class Grant:
     key: VirtualKey
     target: Target | None
     """The provider that it leads to; ``None`` while ``aiservices.json`` has none of that name."""
+    secrets: tuple[bytes, ...]
+    """What its calls carry and no client may get to see."""
 
 
 class GrantBook:
@@ -42,7 +44,7 @@ class GrantBook:
             name: Target(provider, self._make_client(provider.timeouts.connect_s))
             for name, provider in configuration.providers.items()
         }
-        grants = {digest: Grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
+        grants = {digest: _grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
         self._configuration, self.targets, self._grants = configuration, targets, grants
 
     def find(self, presented: bytes) -> Grant | None:
@@ -51,3 +53,7 @@ class GrantBook:
         """
         key = self._configuration.key_for(presented)
         return None if key is None else self._grants[key.digest]
+
+
+def _grant(key: VirtualKey, target: Target | None) -> Grant:
+    return Grant(key, target, () if target is None else target.secrets_with(key.api_key))

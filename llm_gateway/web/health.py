@@ -53,7 +53,8 @@ def _shown(state: ProviderHealth) -> dict[str, Any]:
     checked = None if state.checked_at is None else datetime.fromtimestamp(state.checked_at, UTC)
     return {
         "name": state.name,
-        "url": state.url,
+        # Anybody may ask: what stands in a query is for the provider only.
+        "url": state.url.partition("?")[0],
         "online": state.online,
         "checked_at": None if checked is None else checked.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "latency_ms": None if state.latency_s is None else round(state.latency_s * 1000, 1),

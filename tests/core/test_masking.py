@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.core.masking import Mask
+from llm_gateway.core.masking import Mask, masking
 
 SECRET = b"sk-sk-key"
 
@@ -19,6 +19,21 @@ def test_any_cutting_masks_the_same(pieces: list[bytes]) -> None:
     joined = b"".join(pieces)
     assert out == joined.replace(SECRET, b"*" * len(SECRET))
     assert len(out) == len(joined)
+
+
+@given(st.lists(st.sampled_from([b"s", b"k-", b"abc", b"bcd", b"bc", b"d", b"x"]), max_size=12))
+@settings(deadline=None)
+def test_several_secrets_are_all_masked(pieces: list[bytes]) -> None:
+    """Whichever of them turns up, in whatever pieces."""
+    masks = masking([b"k-abc", b"bcd"])
+    assert masks is not None
+    out = b"".join(map(masks.feed, pieces)) + masks.rest()
+    assert out == b"".join(pieces).replace(b"k-abc", b"*****").replace(b"bcd", b"***")
+
+
+def test_nothing_to_hide_needs_no_mask() -> None:
+    """A provider that is called without a key."""
+    assert masking([]) is None
 
 
 def test_only_a_possible_beginning_is_held_back() -> None:

@@ -19,6 +19,7 @@ from llm_gateway.core.peek import model_of
         (b"", None),
         (b'{"model":"gp', None),
         (b'{"model":"\xff"}', None),
+        (b'{"deep":' + b"[" * 200_000, None),
     ],
 )
 def test_model_is_seen_and_nothing_is_judged(body: bytes, seen: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import attrs
@@ -87,10 +88,23 @@ def test_next_round_comes_after_the_interval() -> None:
     probing = Probing(chance=lambda: 1.0)
     for sent in probing.agent.sent:
         sent.answer(200).end()
-    probing.clock.advance(35.9)
+    probing.clock.advance(30)
+    probing.clock.advance(5.9)
     assert len(probing.agent.sent) == 2
     probing.clock.advance(0.2)
     assert len(probing.agent.sent) == 4
+
+
+def test_rounds_keep_their_beat() -> None:
+    """However late each of them is, there are as many as the interval says."""
+    late = itertools.cycle([0.9, 0.0, 0.5, 0.99, 0.1])
+    probing = Probing(chance=lambda: next(late))
+    for second in range(3000):
+        for sent in probing.agent.sent:
+            if not sent.answered.called:
+                sent.answer(200).end()
+        probing.clock.advance(1 if second else 0)
+    assert len(probing.agent.sent) == 2 * 100
 
 
 def test_long_answer_is_not_read_to_its_end() -> None:

@@ -7,7 +7,7 @@ from twisted.web.http_headers import Headers
 
 from llm_gateway.config.values import Secret
 from llm_gateway.upstream.client import RelayClient
-from llm_gateway.upstream.targets import Target, answer_headers, maskable
+from llm_gateway.upstream.targets import Target, answer_headers
 from tests.memory import FakeAgent, provider
 
 URL = "https://api.test/v1/chat/completions"
@@ -67,13 +67,20 @@ def test_base_url_without_a_path_works() -> None:
     assert target.url_for(b"/", b"a=b") == b"https://api.test/?a=b"
 
 
-def test_header_that_repeats_the_key_is_left_out() -> None:
-    """Wherever in it the key stands."""
-    headers = Headers({"x-debug": ["key=sk-real-key;"], "x-request-id": ["r"]})
-    assert answer_headers(headers, b"sk-real-key") == [(b"x-request-id", [b"r"])]
+def test_header_that_repeats_a_secret_is_left_out() -> None:
+    """Wherever in it the secret stands, its name included."""
+    headers = Headers({"x-debug": ["key=sk-real-key;"], "x-request-id": ["r"], "x-sk-real-key": ["1"]})
+    assert answer_headers(headers, [b"other-secret", b"sk-real-key"]) == [(b"x-request-id", [b"r"])]
+
+
+def test_secrets_are_the_key_and_what_headers_for_secrets_hold() -> None:
+    """Some providers take their key in a header of their own; a team's name is no secret."""
+    headers = (("Authorization", Secret("Bearer sk-in-header")), ("x-team", Secret("research-team")))
+    target = Target(provider("p", URL, headers=headers), RelayClient(FakeAgent()))
+    assert target.secrets_with(Secret("sk-real-key")) == (b"sk-real-key", b"sk-in-header")
 
 
 def test_placeholder_key_is_not_looked_for() -> None:
     """A local server's key may be ``x``; masking every x would help nobody."""
-    assert maskable(Secret("x")) == b""
-    assert answer_headers(Headers({"x-request-id": ["xx"]}), maskable(Secret("x"))) == [(b"x-request-id", [b"xx"])]
+    target = Target(provider("p", URL), RelayClient(FakeAgent()))
+    assert target.secrets_with(Secret("x")) == ()

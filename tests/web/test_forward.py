@@ -228,6 +228,16 @@ def test_failure_before_the_first_byte(
     assert len(gateway.live) == 0
 
 
+@pytest.mark.parametrize("status", [0, 99, 600, 1000])
+def test_status_that_http_does_not_have_is_a_502(gateway: MemoryGateway, status: int) -> None:
+    """Nothing that no client could make sense of is passed on."""
+    client = gateway.client()
+    client.chat()
+    response = gateway.sent.answer(status)
+    assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (502, "upstream_malformed")
+    assert response.transport.closed
+
+
 def test_headers_without_a_body_byte_can_still_fail_cleanly(gateway: MemoryGateway) -> None:
     """A 200 whose stream breaks before its first event is a 502, not an empty success."""
     client = gateway.client()
@@ -389,6 +399,18 @@ def test_provider_that_repeats_the_key_is_masked(gateway: MemoryGateway) -> None
     assert REAL_KEY.encode() not in client.received
     assert "x-debug" not in headers
     assert body == text.replace(REAL_KEY.encode(), b"*" * len(REAL_KEY))
+
+
+@pytest.mark.parametrize("coding", ["none", "utf-8", "identity", " "])
+def test_coding_that_is_none_hides_nothing(gateway: MemoryGateway, coding: str) -> None:
+    """Such a stream is masked and ended as any other."""
+    client = gateway.client()
+    client.chat()
+    response = gateway.sent.answer(content_type=SSE, content_encoding=coding)
+    response.write(b"data: " + REAL_KEY.encode() + b"\n\nhalf")
+    response.end(ResponseFailed([Failure(ConnectionLost())]))
+    assert REAL_KEY.encode() not in client.received
+    assert b"upstream_disconnected" in client.answer()[2]
 
 
 def test_access_log_has_the_facts(gateway: MemoryGateway) -> None:
