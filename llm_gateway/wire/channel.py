@@ -28,8 +28,16 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
+from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.request import Request
-from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, _notice_vanished_peer
+from llm_gateway.wire.stock import (
+    LAST_READ_S,
+    LINGER_BYTES,
+    LINGER_S,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    _notice_vanished_peer,
+)
 from llm_gateway.wire.strict import BadRequest, RequestParser
 
 if TYPE_CHECKING:
@@ -51,7 +59,7 @@ TICK_S = 10.0
 deadline is at least this far away when it is set. Moving a delayed call closer costs time linear in their number."""
 
 PIPELINE_BYTES = 65_536
-"""Read ahead of the answer that a client waits for. Beyond it nothing is read, and so nobody notices it leaving."""
+"""Read ahead of the answer that a client waits for. Beyond it nothing is read, and its leaving is noticed by a tick."""
 
 _PHRASES = {**RESPONSES, 431: b"Request Header Fields Too Large"}
 
@@ -187,6 +195,8 @@ class Channel(Protocol):
             self._read()
         if len(self._buffer) > self.pipelineBytes and self._request is not None:
             self._set_hold(_Hold.PIPELINE, True)
+            # Nobody reads, so somebody has to look whether the client is still there.
+            self._expect_within(TICK_S)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._awaiting = _Awaiting.NOTHING
@@ -486,6 +496,8 @@ class Channel(Protocol):
                 # What comes is dropped now, and the end of it may be what the transport waits for.
                 network.resumeProducing()
         cast(ITransport, self.transport).loseConnection()
+        # What was written may never be read.
+        self._expect_within(LAST_READ_S)
 
     def abortConnection(self) -> None:
         """Close now."""
@@ -583,12 +595,11 @@ class Channel(Protocol):
         self._awaiting = _Awaiting.HEAD
         if self._answers_wait:
             self._set_hold(_Hold.ANSWERS, True)
-        if self.timeOut is not None:
-            self._expect_within(self.timeOut)
+        self._expect_within(inf if self.timeOut is None else self.timeOut)
 
     def _expect_within(self, seconds: float) -> None:
         self._deadline = self.site.reactor.seconds() + seconds
-        if self._timer is None:
+        if self._timer is None and seconds < inf:
             self._timer = self.site.reactor.callLater(min(seconds, self._tick_s), self._tick)
 
     def _tick(self) -> None:
@@ -601,13 +612,16 @@ class Channel(Protocol):
             self._timer = self.site.reactor.callLater(min(left, self._tick_s), self._tick)
 
     def _late(self) -> None:
-        if self._awaiting is _Awaiting.NOTHING:
+        unread = self._holds and self._rendered
+        if self._awaiting is _Awaiting.NOTHING or (unread and has_left(self.transport)):
             self.abortConnection()
         elif self._answered:
             self.loseConnection()
             self._expect_within(CLOSE_S)
         elif self._awaiting is _Awaiting.BODY:
             self._check_pace()
+        elif self._holds & _Hold.PIPELINE.value and self._request is not None:
+            self._expect_within(TICK_S)
         elif self._buffer and self._searched:
             self._refuse(408, f"The request's headers did not come within {HEAD_S:.0f} seconds.")
         else:

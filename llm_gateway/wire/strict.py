@@ -6,6 +6,8 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from llm_gateway.wire.stock import MAX_NAME_BYTES
+
 MAX_TARGET_BYTES = 16_384
 """Of a request target. The longest in use are queries with cursors and lists of ids, about a tenth of this."""
 
@@ -34,7 +36,7 @@ _SPECIAL_NAMES = {
     b"X-Xss-Protection": b"X-XSS-Protection",
 }
 _MAX_NAMES = 2_000
-_MAX_NAME_BYTES = 64
+_SHORT_BYTES = 64
 _names: dict[bytes, bytes] = {}
 """Names as they came to their usual spelling. Bounded in number and in length: whoever connects chooses them."""
 
@@ -285,9 +287,12 @@ class RequestParser:
 
 
 def _canonical(name: bytes) -> bytes:
+    if len(name) > MAX_NAME_BYTES:
+        # Twisted's Headers remember names for good, however long they are; some end up in there.
+        raise BadRequest(431, f"The request has a header whose name is longer than {MAX_NAME_BYTES} bytes.")
     canonical = b"-".join([word.capitalize() for word in name.split(b"-")])
     canonical = _SPECIAL_NAMES.get(canonical, canonical)
-    if len(name) <= _MAX_NAME_BYTES and len(_names) < _MAX_NAMES:
+    if len(name) <= _SHORT_BYTES and len(_names) < _MAX_NAMES:
         _names[name] = canonical
     return canonical
 
@@ -304,7 +309,7 @@ def _check_host(hosts: list[bytes] | None, minor: bytes) -> None:
             raise BadRequest(400, "The request has no Host header.")
     elif len(hosts) > 1 or _HOST.fullmatch(hosts[0]) is None:
         raise BadRequest(400, "The request's Host header is not one host.")
-    elif len(hosts[0]) <= _MAX_NAME_BYTES and len(_hosts) < _MAX_HOSTS:
+    elif len(hosts[0]) <= _SHORT_BYTES and len(_hosts) < _MAX_HOSTS:
         _hosts.add(hosts[0])
 
 

@@ -24,7 +24,15 @@ from llm_gateway.wire.bodies import HELD_BYTES, BodyBroken, BodyDone, BodyStream
 from llm_gateway.wire.channel import PIPELINE_BYTES, Channel
 from llm_gateway.wire.request import JOIN_BYTES, Request
 from llm_gateway.wire.server import Site
-from llm_gateway.wire.stock import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, SEE_OFF_S, SPOOL_BYTES
+from llm_gateway.wire.stock import (
+    LINGER_BYTES,
+    LINGER_S,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_NAME_BYTES,
+    SEE_OFF_S,
+    SPOOL_BYTES,
+)
 from llm_gateway.wire.strict import MAX_FRAMING_BYTES, MAX_TARGET_BYTES
 from tests.wire.serving import LIMIT, BodyReader, Doing, Echo, Server, Waiting, chunked, get, post
 
@@ -960,6 +968,7 @@ def test_pulled_producer_writes_the_answer(serve: Servers, monkeypatch: pytest.M
         (get(b"/", b"a: " + b"b" * MAX_HEADER_BYTES), 431),
         (get(b"/", b"a: " + b"b" * MAX_HEADER_BYTES)[:-2], 431),
         (get(b"/", *[b"a: " + b"b" * 10_000] * 7), 431),
+        (get(b"/", b"a" * (MAX_NAME_BYTES + 1) + b": b"), 431),
         (chunked(end=b"1;" + b"x" * (MAX_FRAMING_BYTES + 100) + b"\r\nx\r\n"), 400),
         (chunked(end=b"0\r\n" + b"x: y\r\n" * MAX_FRAMING_BYTES), 400),
     ],

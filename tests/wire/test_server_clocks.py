@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from llm_gateway.wire import channel
 from llm_gateway.wire.bodies import HELD_BYTES, BodyBroken
-from llm_gateway.wire.channel import CLOSE_S, HEAD_S, PACE_BYTES, PACE_S, TICK_S
-from llm_gateway.wire.stock import IDLE_S, LINGER_S
+from llm_gateway.wire.channel import CLOSE_S, HEAD_S, PACE_BYTES, PACE_S, PIPELINE_BYTES, TICK_S
+from llm_gateway.wire.stock import IDLE_S, LAST_READ_S, LINGER_S
 from tests.wire.serving import BodyReader, Doing, Echo, Server, Waiting, chunked, get, post
 
 
@@ -71,8 +72,11 @@ def test_connection_may_be_idle_for_ever() -> None:
     """If the site says so; a head still has to come in time."""
     server = Server(Echo(), timeout=None)
     idle, half = server.visitor(), server.send(get()[:-1])
+    busy = server.send(post(length=10**5))
+    busy.send(b"x" * 10**5 + get())
     pass_time(server, 10 * IDLE_S)
     assert (idle.closed, half.statuses) == (False, [408])
+    assert (busy.closed, busy.statuses) == (False, [200, 200])
     server.close()
 
 
@@ -188,6 +192,32 @@ def test_refused_client_that_does_not_go_is_cut_off(server: Server) -> None:
     pass_time(server, CLOSE_S - 0.5)
     assert not client.transport.aborted
     pass_time(server, 0.5)
+    assert client.transport.aborted
+
+
+def test_client_that_does_not_read_its_last_answer_is_cut_off(server: Server) -> None:
+    """What was written to it waits for so long, not for ever."""
+    client = server.send(get(b"/", b"Connection: close"))
+    pass_time(server, LAST_READ_S - 0.5)
+    assert client.closed
+    assert not client.transport.aborted
+    pass_time(server, 0.5)
+    assert client.transport.aborted
+
+
+@pytest.mark.parametrize(
+    "raw", [get(b"/1") + post(b"x" * PIPELINE_BYTES), post(b"x" * HELD_BYTES, target=b"/streamed", length=10**5)]
+)
+def test_client_that_leaves_unread_is_noticed(waiting: Server, monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    """Nothing is read from it any more, so its socket is asked now and then."""
+    left = False
+    monkeypatch.setattr(channel, "has_left", lambda transport: left)
+    client = waiting.send(raw)
+    assert not client.reading
+    pass_time(waiting, 10 * PACE_S)
+    assert not client.transport.aborted
+    left = True
+    pass_time(waiting, PACE_S)
     assert client.transport.aborted
 
 

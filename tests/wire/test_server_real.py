@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 
 from llm_gateway.wire.bodies import BodyDone
+from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.server import Site
 from tests.real.certificates import make_certificate
 from tests.wire.serving import BodyReader, Doing
@@ -119,6 +120,22 @@ async def test_it_serves_over_a_unix_socket(place: Place, tmp_path: Path) -> Non
         return ask(connection, 5)
 
     assert await in_thread(call) == [(200, "False", b"POST " + b"x" * number * 50_000) for number in range(5)]
+
+
+def test_socket_knows_whether_its_peer_has_left() -> None:
+    """Past what has come and was not read."""
+    ours, theirs = socket.socketpair()
+
+    class Below:
+        def getHandle(self) -> socket.socket:
+            return ours
+
+    theirs.sendall(b"unread")
+    assert not has_left(Below())
+    theirs.close()
+    assert has_left(Below())
+    ours.close()
+    assert not has_left(object())
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
