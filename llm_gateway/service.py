@@ -136,6 +136,8 @@ class GatewayService(Service):
         """
         :raises CannotStart: an address is taken, or the access log cannot be opened. Nothing stays open.
         """
+        if self.running:
+            return
         # Both can fail, and what follows cannot.
         self._listen()
         self._open_access_log()

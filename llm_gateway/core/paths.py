@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from llm_gateway.core.dialects import ANTHROPIC, GEMINI, OPENAI, Dialect
@@ -52,15 +53,18 @@ def joined(base_path: bytes, suffix: bytes) -> bytes:
     return base_path + b"/" + suffix if suffix else base_path or b"/"
 
 
-def without_parameter(query: bytes, name: bytes) -> bytes:
+def without_parameters(query: bytes, unwanted: Callable[[bytes, bytes], bool]) -> bytes:
     """
-    :return: a query string without the parameter ``name``; all others as they were, byte for byte.
+    :param unwanted: told name and value of each parameter, both decoded.
+    :return: a query string without the unwanted ones; all others as they were, byte for byte.
     """
-    if name not in query and b"%" not in query:
-        return query
-    return b"&".join(
-        pair for pair in query.split(b"&") if unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")) != name
-    )
+    kept = [
+        pair
+        for pair in re.split(rb"[&;]", query)
+        if not unwanted(*(unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"=")[::2]))
+    ]
+    # Put together anew only where something is missing: separators are of two kinds.
+    return b"&".join(kept) if len(kept) <= query.count(b"&") + query.count(b";") else query
 
 
 def dialect_of(method: bytes, path: bytes, *, anthropic_version: bool) -> Dialect:

@@ -7,16 +7,17 @@ from typing import cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
-from llm_gateway.core.paths import dialect_of, without_parameter
+from llm_gateway.core.paths import dialect_of, without_parameters
 from llm_gateway.core.record import CallRecord, printable
-from llm_gateway.errors import BadRequest, NotFound
+from llm_gateway.errors import BadRequest, GatewayError, NotFound
 from llm_gateway.web.access_log import AccessLog
-from llm_gateway.web.answer import refuse
+from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import CallContext, ICallContext, Operation, context_of, new_request_id
 from llm_gateway.web.grants import GrantBook
 
@@ -63,17 +64,29 @@ class FrontResource(Resource):
         if operation is not None:
             context.operation = operation
             return cast(bytes | int, self._relay.render(request))
-        if not _decodable(request):
-            # Klein would answer this one itself, and not in JSON.
-            return refuse(request, BadRequest("The path and the Host header must be UTF-8."))
-        if context.path.startswith(b"//"):
-            # The router would take it for a path with one slash less, the provider might not.
-            return refuse(request, NotFound("There is nothing at a path that begins with two slashes."))
         try:
-            return cast(bytes | int, self._router.render(request))
+            return self._route(request, context)
+        except GatewayError as error:
+            return refuse(request, error)
         except HTTPException:
             # Raised before there is a route, and so before the app's error handlers are there to catch it.
             return refuse(request, BadRequest("The Host header is not a host name."))
+        except Exception:
+            return refuse(request, fault(request, Failure()))
+
+    def _route(self, request: Request, context: CallContext) -> bytes | int:
+        """
+        :raises GatewayError: the router would answer this one itself, and not in JSON, or read it otherwise than we do.
+        """
+        if not request.requestHeaders.hasHeader(b"host"):
+            # The router wants one, and a Unix socket has no name to fall back on.
+            request.requestHeaders.setRawHeaders(b"host", [b"localhost"])
+        if not _decodable(request):
+            raise BadRequest("The path and the Host header must be UTF-8.")
+        path = context.path
+        if not path.startswith(b"/") or path.startswith(b"//") or b"%" in path.split(b"/", 2)[1]:
+            raise NotFound("There is nothing at such a path: the gateway's begin with one slash and nothing encoded.")
+        return cast(bytes | int, self._router.render(request))
 
     def remember(self, request: Request, operation: Operation) -> None:
         """The router has sent this request to the relay, as this operation."""
@@ -95,13 +108,14 @@ class FrontResource(Resource):
         headers = request.requestHeaders
         dialect = self._dialect(request.method, path, headers.hasHeader(b"anthropic-version"))
         query_key = None
-        if b"key" in query or b"%" in query:
+        if query:
             query_key, query = self._take_key(request, query, dialect)
         client_id = request.getHeader(b"x-request-id")
         record = CallRecord(
             request_id=new_request_id(),
             method=printable(request.method.decode("latin-1"), 16),
-            path=printable(path.decode("latin-1"), 512),
+            # Whatever else it is may hold a key, as in http://user:key@host/.
+            path=printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
             started_at=time.time(),
             started=self._clock.seconds(),
             client_request_id=None if client_id is None else printable(client_id.decode("latin-1")),
@@ -121,21 +135,26 @@ class FrontResource(Resource):
         """
         Take a virtual key out of the query, and out of the request too: others may log its URI.
 
-        Gemini's SDKs send it as ``key``. On other paths that is somebody else's parameter, unless it holds a key of
-        ours: then it is not looked for there, but must not travel on either.
+        Gemini's SDKs send it as ``key``. Elsewhere it is not looked for, but a parameter that holds a key of ours,
+        whatever its name, must not travel on either.
 
         :return: the key, where it counts, and the rest of the query.
         """
-        stripped = without_parameter(query, b"key")
+        gemini = dialect is GEMINI
+        keys: list[bytes] = []
+
+        def holds_key(name: bytes, value: bytes) -> bool:
+            if gemini and name == b"key":
+                keys.append(value)
+                return True
+            return self._grants.find(value) is not None
+
+        stripped = without_parameters(query, holds_key)
         if stripped == query:
             return None, query
-        values = (request.args or {}).get(b"key", [])
-        if dialect is not GEMINI and not any(self._grants.find(value) for value in values):
-            return None, query
-        if request.args is not None:
-            request.args.pop(b"key", None)
+        request.args = {}
         request.uri = request.uri.partition(b"?")[0] + (b"?" + stripped if stripped else b"")
-        return (values[0] if values and dialect is GEMINI else None), stripped
+        return (keys[0] if keys else None), stripped
 
     def _dialect(self, method: bytes, path: bytes, anthropic_version: bool) -> Dialect:
         if path.startswith(b"/p/"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.core.paths import checked_query, checked_suffix, dialect_of, joined, without_parameter
+from llm_gateway.core.paths import checked_query, checked_suffix, dialect_of, joined, without_parameters
 from llm_gateway.errors import BadRequest
 
 
@@ -73,11 +73,14 @@ def test_version_that_both_name_is_named_once(base: bytes, suffix: bytes, path: 
         (b"k%65y=a&b=1", b"b=1"),
         (b"monkey=a&keys=1&b", b"monkey=a&keys=1&b"),
         (b"key&key=&x", b"x"),
+        (b"a=1;key=b;c=%20", b"a=1&c=%20"),
+        (b"a=1;c=%20", b"a=1;c=%20"),
+        (b"other=vk+1&x=vk%201&y=vk1", b"y=vk1"),
     ],
 )
 def test_parameter_is_taken_out_and_the_rest_stays(query: bytes, rest: bytes) -> None:
     """Byte for byte, however the name is encoded."""
-    assert without_parameter(query, b"key") == rest
+    assert without_parameters(query, lambda name, value: name == b"key" or value == b"vk 1") == rest
 
 
 @pytest.mark.parametrize(

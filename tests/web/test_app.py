@@ -107,6 +107,23 @@ def test_odd_host_header_never_brings_html(gateway: MemoryGateway, host: str) ->
     assert gateway.agent.sent or client.answer()[1]["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("target", ["/p%2Fopenai", "/v1%2Fchat/completions", "/p%2F", "http://u:vk_openai@g/v1/models"])
+def test_path_that_could_be_read_two_ways_is_404(gateway: MemoryGateway, target: str) -> None:
+    """What is routed and what is sent on is the same path; what is none is not logged either."""
+    client = gateway.client()
+    client.ask("POST", target, b"{}", authorization="Bearer vk_openai")
+    assert client.answer()[0] in (400, 404)
+    assert gateway.agent.sent == []
+    assert "vk_openai" not in str(gateway.records)
+
+
+def test_request_without_a_host_is_served(gateway: MemoryGateway) -> None:
+    """HTTP/1.0 does not have one."""
+    client = gateway.client()
+    client.send(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert client.answer()[0] == 200
+
+
 def test_fault_of_ours_is_500_without_details(gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client gets an id to name, the log gets the rest."""
 
