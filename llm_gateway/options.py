@@ -14,6 +14,8 @@ from llm_gateway import __version__
 from llm_gateway.config.load import choose_files, load_configuration
 from llm_gateway.config.values import Configuration
 from llm_gateway.errors import ConfigurationError
+from llm_gateway.fleet.pid_file import PidFile
+from llm_gateway.fleet.succession import Succession, succession
 from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
 
@@ -43,6 +45,8 @@ Signals:
   SIGHUP             read both files again and open the access log anew
   SIGTERM, SIGINT    refuse new calls and let running ones finish; a second one
                      ends those too
+  SIGUSR2            start the program anew, leave the addresses to it once it
+                     answers, finish the running calls, and end
 """
 
 
@@ -86,6 +90,8 @@ class Options(usage.Options):
         super().__init__()
         self.listen: list[str] = []
         self.settings = DEFAULTS
+        self.pid_file = PidFile(None)
+        self.succession: Succession | None = None
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted endpoint to listen on instead of --port; may be given several times."""
@@ -107,6 +113,8 @@ class Options(usage.Options):
         :raises SystemExit: a configuration file is.
         """
         keys_file, aiservices_file = self._files()
+        self.pid_file = PidFile(getattr(self, "parent", None))
+        self.succession = succession(self.environ, self.pid_file)
         self.settings = Settings(
             keys_file=keys_file,
             aiservices_file=aiservices_file,
@@ -148,7 +156,8 @@ class Options(usage.Options):
             raise usage.UsageError("--port and --listen exclude each other; put the port into --listen.")
         if self.listen:
             for endpoint in self.listen:
-                _check_endpoint(endpoint)
+                if not self._inherits(endpoint):
+                    _check_endpoint(endpoint)
             return tuple(self.listen)
         source, value = "--port", self["port"]
         if value is None:
@@ -156,6 +165,11 @@ class Options(usage.Options):
         if not (value.isascii() and value.isdigit() and int(value) <= 65535):
             raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
         return (f"tcp:{int(value)}:backlog={BACKLOG}" + (":interface=127.0.0.1" if self["demo"] else ""),)
+
+    def _inherits(self, endpoint: str) -> bool:
+        """Whether it is one that only the first program on it can make anything of: systemd tells of it once."""
+        inherited = () if self.succession is None else self.succession.sockets
+        return endpoint.startswith("systemd:") and any(endpoint == description for description, _ in inherited)
 
     def _workers(self) -> int:
         if self["workers"] == "auto":

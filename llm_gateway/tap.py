@@ -28,8 +28,10 @@ from llm_gateway import __version__
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.engine import ENGINES
+from llm_gateway.fleet.handover import Command, HandOver
 from llm_gateway.fleet.service import FleetService
 from llm_gateway.fleet.sockets import ListeningSockets
+from llm_gateway.fleet.succession import Succession
 from llm_gateway.options import Options, loader
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
@@ -67,9 +69,24 @@ def makeService(options: Options) -> IService:
         if options.settings.demo and pasteable:
             print(demo_announcement(pasteable[0]), file=sys.__stdout__, flush=True)
 
-    settings, signals = options.settings, ProcessSignals(reactor)
+    def leave() -> None:
+        service.leave_sockets()
+        reactor.stop()
+
+    settings, succession = options.settings, options.succession
     alone = settings.workers == 1
-    sockets = ListeningSockets(reactor, accepts=alone)
+    sockets = ListeningSockets(reactor, [] if succession is None else succession.sockets, accepts=alone)
+    twistd_options = getattr(options, "parent", None) or {}
+    hand_over = HandOver(
+        reactor,
+        Command.of_this_process(),
+        options.environ,
+        sockets,
+        options.pid_file,
+        leave=leave,
+        daemon=not twistd_options.get("nodaemon", True),
+    )
+    signals = ProcessSignals(reactor, hand_over.begin)
     gateway = make_gateway(
         settings,
         reactor,
@@ -79,18 +96,39 @@ def makeService(options: Options) -> IService:
         announce=announce,
         service_class=_CommandService,
     )
-    if alone:
-        return gateway.service
-    return FleetService(
-        gateway.service,
-        gateway.parts,
-        sockets,
-        settings,
-        reactor=reactor,
-        environ=options.environ,
-        signals=signals,
-        on_hopeless=lambda: _end_with_failure(reactor),
-    )
+    service: GatewayService | FleetService = gateway.service
+    if not alone:
+        service = FleetService(
+            gateway.service,
+            gateway.parts,
+            sockets,
+            settings,
+            reactor=reactor,
+            environ=options.environ,
+            signals=signals,
+            on_complete=_nothing if succession is None else succession.serving,
+            on_hopeless=lambda: _end_with_failure(reactor),
+        )
+    if succession is not None:
+        _succeed(succession, reactor, sockets, alone)
+    return service
+
+
+def _succeed(succession: Succession, reactor: Any, sockets: ListeningSockets, alone: bool) -> None:
+    """Have the program before told as soon as this one serves."""
+
+    def running() -> None:
+        sockets.close_unused()
+        succession.connect(reactor, take=sockets.take_locks, give_up=lambda: _end_with_failure(reactor))
+        if alone:
+            succession.serving()
+
+    # After the service has started: what cannot start never comes here.
+    reactor.callWhenRunning(running)
+
+
+def _nothing() -> None:
+    pass
 
 
 def make_gateway(
@@ -174,8 +212,12 @@ def make_gateway(
 class ProcessSignals:
     """The signals of a process that is the gateway's alone, as under twistd."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, hand_over: Callable[[], object] | None = None) -> None:
+        """
+        :param hand_over: called on SIGUSR2.
+        """
         self._reactor = reactor
+        self._hand_over = hand_over
 
     def install(self, reload: Callable[[], object], hurry: Callable[[], object]) -> None:
         """
@@ -194,6 +236,8 @@ class ProcessSignals:
         def take_over() -> None:
             for name, call in (("SIGHUP", reload), ("SIGTERM", stop), ("SIGINT", stop)):
                 self._handle(name, call)
+            if self._hand_over is not None:
+                self._handle("SIGUSR2", self._hand_over)
 
         take_over()
         # The reactor installs its own when it starts.
