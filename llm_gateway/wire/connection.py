@@ -164,7 +164,7 @@ class Connection(Protocol):
             return
         problem: BaseException | None = None
         try:
-            if not self._read_since and data[0] != 72:
+            if not self._read_since and data[:1] != b"H":
                 # The parser would skip empty lines, and take the protocols that begin with R and I.
                 raise ValueError("not an HTTP answer")
             self._read_since += len(data)
