@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 # The adapter that Twisted's own channel uses; there is no public one.
-from twisted.internet._producer_helpers import _PullToPush
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IAddress,
     IConsumer,
-    IDelayedCall,
     IProtocol,
     IPushProducer,
-    ISSLTransport,
     ITCPTransport,
     ITransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
-from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
 from llm_gateway.wire.leaving import has_left
+from llm_gateway.wire.outlet import TICK_S, Outlet
 from llm_gateway.wire.request import Request
 from llm_gateway.wire.stock import (
     LAST_READ_S,
@@ -41,7 +36,7 @@ from llm_gateway.wire.stock import (
 from llm_gateway.wire.strict import BadRequest, RequestParser
 
 if TYPE_CHECKING:
-    from llm_gateway.wire.server import Site
+    pass
 
 HEAD_S = 30.0
 """From the first byte of a request to the end of its headers. They fit into a few packets."""
@@ -53,10 +48,6 @@ that is not read because somebody behind this connection is slow has all the tim
 
 CLOSE_S = 15.0
 """How long a client that is told to go gets to read why."""
-
-TICK_S = 10.0
-"""The one timer looks at least so often whether a deadline has passed, so that none has to be moved closer: every
-deadline is at least this far away when it is set. Moving a delayed call closer costs time linear in their number."""
 
 PIPELINE_BYTES = 65_536
 """Read ahead of the answer that a client waits for. Beyond it nothing is read, and its leaving is noticed by a tick."""
@@ -83,7 +74,7 @@ class _Hold(Enum):
 
 
 @implementer(ITransport, IPushProducer, IConsumer)
-class Channel(Protocol):
+class Channel(Outlet):
     """
     Reads requests off a connection and has them rendered one at a time.
 
@@ -96,46 +87,28 @@ class Channel(Protocol):
     pipelineBytes = PIPELINE_BYTES
 
     # Set by the site
-    site: Site
     requestFactory: Any = Request
-    timeOut: float | None
 
-    # Ten thousand idle clients are kept cheaply: their attributes would fill a dictionary of 1.5 KB each.
     __slots__ = (
         "_answered",
-        "_answers_wait",
         "_awaiting",
         "_body_bytes",
         "_buffer",
         "_busy",
-        "_deadline",
         "_dropping",
         "_expects",
         "_holds",
-        "_host",
-        "_network",
         "_pace_from",
         "_parser",
-        "_peer",
-        "_producer",
-        "_producer_streams",
         "_rendered",
         "_request",
         "_searched",
         "_stream",
-        "_tick_s",
-        "_timer",
         "_upgraded",
-        "persistent",
-        "site",
-        "timeOut",
     )
 
-    persistent: bool
-    """Whether another request may follow. What answers this one says ``Connection: close`` if not."""
-
     def __init__(self) -> None:
-        self.persistent = True
+        super().__init__()
         self._parser: RequestParser | None = None
         self._buffer: bytes | bytearray = b""
         self._searched = 0
@@ -150,19 +123,8 @@ class Channel(Protocol):
         self._dropping = False
         self._stream: BodyStream | None = None
         self._upgraded: IProtocol | None = None
-        # Clocks
-        self._deadline = inf
-        self._tick_s = TICK_S
-        self._timer: IDelayedCall | None = None
         self._pace_from = 0
-        # Producers
         self._holds = 0
-        self._producer: Any = None
-        self._producer_streams = True
-        self._answers_wait = False
-        self._network: Any = None
-        self._peer: IAddress | None = None
-        self._host: IAddress | None = None
 
     # From the transport: bytes
 
@@ -201,10 +163,7 @@ class Channel(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._awaiting = _Awaiting.NOTHING
         self._buffer = b""
-        self._deadline = inf
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._stop_clock()
         # It and what it calls back hold each other.
         self._parser = None
         # The transport tells only those that it still knows: no longer after loseConnection.
@@ -454,38 +413,6 @@ class Channel(Protocol):
             self.persistent = False
         return not self.persistent
 
-    def write(self, data: bytes) -> None:
-        """Replaced by the transport's own once there is one."""
-        raise RuntimeError("There is no connection.")
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        cast(ITransport, self.transport).writeSequence(iovec)
-
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
-        """For requests other than ours, which write theirs themselves."""
-        if not isinstance(headers, Headers):
-            pairs, headers = headers, Headers()
-            for name, value in pairs:
-                headers.addRawHeader(name, value)
-        if not self.persistent and version == b"HTTP/1.1":
-            headers.setRawHeaders(b"Connection", [b"close"])
-        lines = [b"%b %b %b\r\n" % (version, code, reason)]
-        lines += [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
-        self.write(b"".join([*lines, b"\r\n"]))
-
-    def getPeer(self) -> IAddress:
-        if self._peer is None:
-            self._peer = cast(ITransport, self.transport).getPeer()
-        return self._peer
-
-    def getHost(self) -> IAddress:
-        if self._host is None:
-            self._host = cast(ITransport, self.transport).getHost()
-        return self._host
-
-    def isSecure(self) -> bool:
-        return ISSLTransport(self.transport, None) is not None
-
     def loseConnection(self) -> None:
         """Close once everything has been written; nothing more is read."""
         self._ignore_input()
@@ -532,46 +459,17 @@ class Channel(Protocol):
         """The request that is being received or answered, as Twisted's channel lists it."""
         return [] if self._request is None else [self._request]
 
-    # Producers, between the transport and whoever answers
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(
-                f"Cannot register producer {producer}, because producer {self._producer} was never unregistered."
-            )
-        if not streaming:
-            producer = _PullToPush(producer, self)
-        self._producer = producer
-        self._producer_streams = streaming
-        if not streaming:
-            producer.startStreaming()
-        if self._answers_wait:
-            # The transport has said so already, before there was anybody to tell.
-            producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None and not self._producer_streams:
-            producer.stopStreaming()
+    # From the transport: its buffer
 
     def pauseProducing(self) -> None:
-        self._answers_wait = True
-        if self._producer is not None:
-            self._producer.pauseProducing()
+        super().pauseProducing()
         # Requests whose answers nobody reads are not read either. While one is being answered nothing is read into
         # an answer, and reading on is the only way to notice that the client has left.
         self._set_hold(_Hold.ANSWERS, self._request is None)
 
     def resumeProducing(self) -> None:
-        self._answers_wait = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
+        super().resumeProducing()
         self._set_hold(_Hold.ANSWERS, False)
-
-    def stopProducing(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
 
     def _set_hold(self, why: _Hold, hold: bool) -> None:
         before = self._holds
@@ -596,20 +494,6 @@ class Channel(Protocol):
         if self._answers_wait:
             self._set_hold(_Hold.ANSWERS, True)
         self._expect_within(inf if self.timeOut is None else self.timeOut)
-
-    def _expect_within(self, seconds: float) -> None:
-        self._deadline = self.site.reactor.seconds() + seconds
-        if self._timer is None and seconds < inf:
-            self._timer = self.site.reactor.callLater(min(seconds, self._tick_s), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        left = self._deadline - self.site.reactor.seconds()
-        if left <= 0:
-            self._deadline = inf
-            self._late()
-        elif left < inf:
-            self._timer = self.site.reactor.callLater(min(left, self._tick_s), self._tick)
 
     def _late(self) -> None:
         unread = self._holds and self._rendered
