@@ -14,6 +14,7 @@ to the key's provider as it is, so that Claude answers too, in Anthropic's own s
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -47,8 +48,12 @@ class Result:
 
 def main() -> int:
     options = read_options()
-    with open(options.keys, encoding="utf-8") as file:
-        keys: dict[str, Any] = json.load(file)["virtual_keys"]
+    try:
+        with open(options.keys, encoding="utf-8") as file:
+            keys: dict[str, Any] = json.load(file)["virtual_keys"]
+    except (OSError, ValueError, LookupError) as error:
+        print(f"{options.keys} cannot be used ({error}); name another with --keys or KEYS_FILE.", file=sys.stderr)
+        return 2
     models = {**MODELS, **dict(options.model)}
     results = [ask(options.url, key, entry["provider"], models) for key, entry in keys.items()]
     print_table(results)
@@ -98,9 +103,11 @@ def ask(url: str, key: str, provider: str, models: dict[str, str]) -> Result:
         verdict = "PASS" if names_itself(provider, words, answered_by) else "FAIL"
     except openai.APIStatusError as error:
         verdict, words = "FAIL", f"{error.status_code}: {error.message}"
+    except openai.APIConnectionError:
+        verdict, words = "FAIL", f"nothing answers at {url}: is the gateway running there?"
     except (openai.OpenAIError, ValueError, LookupError, TypeError) as error:
         verdict, words = "FAIL", f"{type(error).__name__}: {error}"
-    return Result(masked(key), provider, model, verdict, round(1000 * (time.monotonic() - started)), words)
+    return Result(fingerprint(key), provider, model, verdict, round(1000 * (time.monotonic() - started)), words)
 
 
 def read_answer(document: dict[str, Any]) -> tuple[str, str]:
@@ -118,9 +125,9 @@ def names_itself(provider: str, words: str, model: str) -> bool:
     return provider in companies if companies else FAMILIES[provider] in f"{words} {model}".lower()
 
 
-def masked(key: str) -> str:
-    """Enough of a key to know it again, not enough to use it."""
-    return key[:6] + "*" * 6 if len(key) > 10 else "*" * 6
+def fingerprint(key: str) -> str:
+    """What the gateway's own log and `llmgateway check` call a key without a name."""
+    return "key:" + hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 def print_table(results: list[Result]) -> None:

@@ -249,8 +249,8 @@ class GatewayService(Service):
 
     def _tell_of_running_calls(self, seconds: float) -> None:
         _log.info(
-            "Stopping: {calls} calls are running and get up to {seconds:g} s. A second signal ends them now.",
-            calls=len(self._parts.live),
+            "Stopping: {calls} running, with up to {seconds:g} s to end. A second signal ends them now.",
+            calls="1 call" if len(self._parts.live) == 1 else f"{len(self._parts.live)} calls",
             seconds=seconds,
         )
 
@@ -287,11 +287,9 @@ class GatewayService(Service):
 
 def _url(address: IAddress, scheme: str) -> str:
     if isinstance(address, IPv4Address):
-        host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
-        return f"{scheme}://{host}:{address.port}"
+        return f"{scheme}://{address.host}:{address.port}"
     if isinstance(address, IPv6Address):
-        host = "::1" if address.host == "::" else address.host
-        return f"{scheme}://[{host}]:{address.port}"
+        return f"{scheme}://[{address.host}]:{address.port}"
     if isinstance(address, UNIXAddress) and address.name is not None:
         return f"unix:{os.fsdecode(address.name)}"
     return str(address)

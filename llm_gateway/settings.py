@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import Any
+
 import attrs
 
 DEFAULT_PORT = 8080
+ACCESS_LOG_FORMATS = ("text", "json")
 BACKLOG = 1024
 """Connections that may wait to be accepted. Twisted's 50 are too few for a fleet of programs that starts at once: the
 others would try again after a second, then after three."""
@@ -12,9 +16,29 @@ WIRES = ("llhttp", "twisted")
 """The implementations of HTTP/1.1: ours on llhttp, and Twisted's own."""
 
 
+def _at_least(least: float) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(_settings: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= 1e12:
+            raise ValueError(f"{field.name} must be a number of at least {least:g}, not {value!r}")
+
+    return check
+
+
+def _one_of(known: Collection[str]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(_settings: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if value not in known:
+            raise ValueError(f"{field.name} must be {' or '.join(known)}, not {value!r}")
+
+    return check
+
+
 @attrs.frozen
 class Settings:
-    """Everything that options and environment decide. Durations in seconds, sizes in bytes."""
+    """
+    Everything that options and environment decide. Durations in seconds, sizes in bytes.
+
+    :raises ValueError: a value cannot be used; the message names it.
+    """
 
     keys_file: str = "keys.json"
     aiservices_file: str | None = "aiservices.json"
@@ -23,24 +47,24 @@ class Settings:
     """Twisted endpoint strings."""
     demo: bool = False
     """Whether a built-in provider stands in for the real ones."""
-    wire: str = "llhttp"
+    wire: str = attrs.field(default="llhttp", validator=_one_of(WIRES))
     """Which implementation of HTTP/1.1 is used: one of ``WIRES``."""
-    workers: int = 1
+    workers: int = attrs.field(default=1, validator=_at_least(1))
     """How many processes answer calls. From two up another one supervises them, which the program does."""
-    drain_timeout_s: float = 600.0
+    drain_timeout_s: float = attrs.field(default=600.0, validator=_at_least(0))
     """How long running calls get after SIGTERM."""
-    health_interval_s: float = 30.0
+    health_interval_s: float = attrs.field(default=30.0, validator=_at_least(0))
     """Between two probes of a provider; 0 for none."""
-    health_timeout_s: float = 5.0
-    reload_interval_s: float = 2.0
+    health_timeout_s: float = attrs.field(default=5.0, validator=_at_least(0.001))
+    reload_interval_s: float = attrs.field(default=2.0, validator=_at_least(0))
     """Between two looks at the configuration files; 0 for none (SIGHUP still reloads)."""
     access_log: str | None = "-"
     """A path, ``-`` for standard output, ``None`` for no log."""
-    access_log_format: str = "text"
-    max_body_bytes: int = 104_857_600
+    access_log_format: str = attrs.field(default="text", validator=_one_of(ACCESS_LOG_FORMATS))
+    max_body_bytes: int = attrs.field(default=104_857_600, validator=_at_least(1))
     """Of a request. Anthropic takes 32 MB per message, OpenAI 25 MB of audio; larger uploads need a larger limit."""
-    pool_size: int = 512
+    pool_size: int = attrs.field(default=512, validator=_at_least(0))
     """Idle connections kept open per provider; there is no limit on those in use."""
-    pool_idle_s: float = 55.0
+    pool_idle_s: float = attrs.field(default=55.0, validator=_at_least(0))
     """How long an idle connection is kept: less than the 60 s after which many servers and balancers close it, since a
     call sent on a connection that is being closed fails."""

@@ -201,7 +201,7 @@ def test_addresses_are_announced_as_urls(scene: Scene) -> None:
         listen=("tcp:2", "tcp:3:interface=127.0.0.1", r"tcp:4:interface=\:\:", "unix:/run/gateway.sock")
     )
     gateway.service.startService()
-    urls = ["http://127.0.0.1:2", "http://127.0.0.1:3", "http://[::1]:4", "unix:/run/gateway.sock"]
+    urls = ["http://0.0.0.0:2", "http://127.0.0.1:3", "http://[::]:4", "unix:/run/gateway.sock"]
     assert scene.announced == [urls]
 
 
@@ -217,7 +217,7 @@ def test_tls_address_is_announced_as_https(scene: Scene) -> None:
     )
     scene.services.append(service)
     service.startService()
-    assert scene.announced == [["https://10.0.0.1:5", "http://127.0.0.1:6"]]
+    assert scene.announced == [["https://10.0.0.1:5", "http://0.0.0.0:6"]]
 
 
 def test_stopped_gateway_can_be_started_again(scene: Scene) -> None:

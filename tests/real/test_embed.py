@@ -100,7 +100,7 @@ def test_both_stop_cleanly_and_running_calls_finish(bin_dir: Path, tmp_path: Pat
         pieces = running.pieces(head)
         begun = running.read_until(pieces, b'"content":"1"')
         program.process.send_signal(signal.SIGTERM)
-        program.wait_for("Stopping: 1 calls are running")
+        program.wait_for("Stopping: 1 call running")
         assert late.call("GET", "/llm/readyz").status == 503
         refused = late.call("POST", "/llm/v1/chat/completions", asking(OPENAI), streamed("Hello"))
         assert (refused.status, refused.value("retry-after")) == (503, "5")

@@ -85,7 +85,7 @@ def test_stop_lets_running_streams_finish_and_refuses_new_calls(bin_dir: Path, t
         with stage.client() as probe:
             assert probe.call("GET", "/readyz").status == 200
         stage.gateway.process.send_signal(signal.SIGTERM)
-        stage.gateway.wait_for("Stopping: 2 calls are running and get up to 600 s")
+        stage.gateway.wait_for("Stopping: 2 calls running, with up to 600 s")
         with stage.client() as probe:
             assert [probe.call("GET", path).status for path in ("/readyz", "/livez", "/health")] == [503, 200, 200]
         for dialect in ("openai", "anthropic"):
@@ -133,7 +133,7 @@ def test_second_signal_ends_at_once(bin_dir: Path, tmp_path: Path, first: int, s
     """Who cannot wait sends the signal again: streams end with an error event and the process ends, status 0."""
     with scene(bin_dir, tmp_path) as stage, held_streams(stage, "openai") as (_, [(_, _, pieces)]):
         stage.gateway.process.send_signal(first)
-        stage.gateway.wait_for("Stopping: 1 calls")
+        stage.gateway.wait_for("Stopping: 1 call running")
         stage.gateway.process.send_signal(second)
         assert b"gateway_draining" in b"".join(pieces)
         assert stage.gateway.ended() == 0
@@ -153,7 +153,7 @@ def test_client_that_does_not_read_cannot_keep_the_process_alive(bin_dir: Path, 
         stage.provider.script = endless
         client.ask("POST", PATHS["openai"], asking(), BODY)
         stage.provider.wait_for(lambda: any(each.stuck for each in stage.provider.connections), "a paused provider")
-        for expected in ("Stopping: 1 calls", '"ended":"drained"'):
+        for expected in ("Stopping: 1 call running", '"ended":"drained"'):
             stage.gateway.process.send_signal(signal.SIGTERM)
             stage.gateway.wait_for(expected)
         assert stage.gateway.process.poll() is None
