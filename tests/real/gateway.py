@@ -122,12 +122,17 @@ def running_gateway(
 
 @contextmanager
 def running_command(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[RunningGateway]:
     """
     Start the program by this command in ``folder``; it is killed at the end if it still runs.
 
     :param command: has it listen on 127.0.0.1 and stay in the foreground.
+    :param pass_fds: descriptors that it inherits under the same numbers.
     """
     process = subprocess.Popen(
         command,
@@ -136,6 +141,7 @@ def running_command(
         stderr=subprocess.STDOUT,
         text=True,
         env=clean_environ(environ),
+        pass_fds=pass_fds,
     )
     try:
         yield RunningGateway(process, folder)
