@@ -60,11 +60,6 @@ class BodyStream:
         self._reason: Failure | None = None
         self._over = False
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody has asked for the body."""
-        return self._protocol is not None
-
     # From the channel
 
     def feed(self, data: bytes) -> None:
