@@ -345,6 +345,10 @@ class _Worker(ProcessProtocol):
 def _ending(error: BaseException | None) -> str:
     if not isinstance(error, ProcessTerminated):
         return "ended"
-    if error.signal is not None:
+    if error.signal is None:
+        return f"ended with status {error.exitCode}"
+    try:
         return f"was ended by signal {error.signal} ({signal.Signals(error.signal).name})"
-    return f"ended with status {error.exitCode}"
+    except ValueError:
+        # A real-time signal between the first and the last has no name.
+        return f"was ended by signal {error.signal}"
