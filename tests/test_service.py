@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from llm_gateway.service import CannotStart, GatewayService
 from llm_gateway.settings import Settings
 from llm_gateway.tap import Gateway, make_gateway
-from llm_gateway.wire.stock import HANG_UP_S
+from llm_gateway.wire.stock import HANG_UP_S, SEE_OFF_S
 from tests.memory import Client, FakeAgent
 
 KEYS = {
@@ -401,6 +401,96 @@ def test_no_drain_time_ends_calls_at_once(scene: Scene) -> None:
     service.stopService()
     scene.reactor.advance(0)
     assert b"gateway_draining" in client.answer()[2]
+
+
+# Leaving the sockets to another program
+
+
+def test_left_sockets_are_closed_at_once_and_nobody_is_refused(scene: Scene) -> None:
+    """
+    Who takes over has the same sockets. Calls on connections that this program still has are answered until then, each
+    with ``connection: close``, and a running stream reaches its end; then the stop is over.
+    """
+    service = scene.started()
+    streaming, provider = scene.streaming()
+    kept = scene.client()
+    kept.ask("GET", "/readyz")
+    service.leave_sockets()
+    assert scene.reactor.listening == []
+    stopped = service.stopService()
+    assert not kept.closed
+    kept.transport.clear()
+    kept.chat()
+    scene.agent.sent[-1].answer().end()
+    assert (kept.answer()[0], kept.answer()[1]["connection"]) == (200, "close")
+    assert kept.closed
+    kept.leave()
+    assert not stopped.called
+    provider.write(b"data: [DONE]\n\n")
+    provider.end()
+    assert streaming.whole
+    assert streaming.closed
+    streaming.leave()
+    assert stopped.called
+    assert [line["ended"] for line in scene.logged()] == ["ok", "ok"]
+
+
+def test_answer_that_had_not_begun_says_that_it_is_the_last(scene: Scene) -> None:
+    """A client that waits for its answer while the sockets are left learns from it to open another connection."""
+    service = scene.started()
+    client = scene.client()
+    client.chat()
+    service.leave_sockets()
+    service.stopService()
+    scene.agent.sent[0].answer().end()
+    assert (client.answer()[0], client.answer()[1]["connection"]) == (200, "close")
+    assert client.closed
+
+
+def test_idle_connection_is_closed_after_a_while(scene: Scene) -> None:
+    """A client that asks for nothing more does not keep the old program."""
+    service = scene.started()
+    idle = scene.client()
+    idle.ask("GET", "/livez")
+    service.leave_sockets()
+    stopped = service.stopService()
+    scene.reactor.advance(SEE_OFF_S - 0.1)
+    assert not idle.closed
+    scene.reactor.advance(0.2)
+    assert idle.closed
+    idle.leave()
+    assert stopped.called
+
+
+def test_drain_time_counts_after_the_sockets_were_left_too(scene: Scene) -> None:
+    """A stream without an end is ended with an error of its dialect, once, when the time is up."""
+    service = scene.started()
+    client, _ = scene.streaming()
+    service.leave_sockets()
+    stopped = service.stopService()
+    scene.reactor.advance(DRAIN_S - 1)
+    assert not client.closed
+    scene.reactor.advance(2)
+    assert b"gateway_draining" in client.answer()[2]
+    client.leave()
+    assert stopped.called
+
+
+def test_hurry_ends_the_wait_for_those_that_were_left(scene: Scene) -> None:
+    """A signal ends the running calls, another one the connections."""
+    service = scene.started()
+    client, _ = scene.streaming()
+    idle = scene.client()
+    service.leave_sockets()
+    stopped = service.stopService()
+    service.hurry()
+    assert b"gateway_draining" in client.answer()[2]
+    client.leave()
+    assert not stopped.called
+    service.hurry()
+    assert idle.transport.aborted
+    idle.leave()
+    assert stopped.called
 
 
 # Reloading

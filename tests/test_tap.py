@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 from collections.abc import Callable, Mapping
@@ -76,6 +77,8 @@ def test_without_options_the_defaults_hold(folder: Path) -> None:
         pytest.param(["--drain-timeout", "1.5"], {}, {"drain_timeout_s": 1.5}, id="--drain-timeout"),
         pytest.param(["--drain-timeout", "0"], {}, {"drain_timeout_s": 0.0}, id="no drain"),
         pytest.param(["--health-interval", "0"], {}, {"health_interval_s": 0.0}, id="no health checks"),
+        pytest.param(["--workers", "4"], {}, {"workers": 4}, id="workers"),
+        pytest.param(["-w", "auto"], {}, {"workers": len(os.sched_getaffinity(0))}, id="a worker per core"),
         pytest.param(["--health-timeout", "2"], {}, {"health_timeout_s": 2.0}, id="--health-timeout"),
         pytest.param(["--reload-interval", "0"], {}, {"reload_interval_s": 0.0}, id="no looks at the files"),
         pytest.param(["--access-log", "none"], {}, {"access_log": None}, id="no access log"),
@@ -158,6 +161,9 @@ WHOLE = "must be a whole number of at least"
         (["--drain-timeout", "nan"], {}, f"--drain-timeout {NUMBER} 0, not 'nan'"),
         (["--drain-timeout", "inf"], {}, f"--drain-timeout {NUMBER} 0, not 'inf'"),
         (["--drain-timeout", "-1"], {}, f"--drain-timeout {NUMBER} 0, not '-1'"),
+        (["--workers", "0"], {}, "--workers must be a number from 1 to 1024, or \"auto\", not '0'"),
+        (["--workers", "1025"], {}, "--workers must be a number from 1 to 1024, or \"auto\", not '1025'"),
+        (["--workers", "many"], {}, "--workers must be a number from 1 to 1024, or \"auto\", not 'many'"),
         (["--health-interval", "-0.1"], {}, f"--health-interval {NUMBER} 0, not '-0.1'"),
         (["--health-timeout", "0"], {}, f"--health-timeout {NUMBER} 0.001, not '0'"),
         (["--reload-interval", ""], {}, f"--reload-interval {NUMBER} 0, not ''"),
@@ -197,7 +203,17 @@ def test_everything_wrong_with_the_files_is_told_at_once(folder: Path) -> None:
 def test_help_tells_every_option_variable_and_signal() -> None:
     """``twistd llmgateway --help`` is the whole story, within the width of a terminal."""
     shown = Options().getUsage(80)
-    for name in ("KEYS_FILE", "AISERVICES_FILE", "GATEWAY_PORT", "SIGHUP", "SIGTERM", "SIGINT", "--demo", "--listen"):
+    for name in (
+        "KEYS_FILE",
+        "AISERVICES_FILE",
+        "GATEWAY_PORT",
+        "SIGHUP",
+        "SIGTERM",
+        "SIGINT",
+        "SIGUSR2",
+        "--demo",
+        "--listen",
+    ):
         assert name in shown
     for option in Options().longOpt:
         assert f"--{option}" in shown
@@ -289,6 +305,14 @@ def test_hangup_reloads(handlers: dict[int, Callable[[int, FrameType | None], No
     ProcessSignals(reactor).install(lambda: told.append("reload"), lambda: told.append("hurry"))
     handlers[signal.SIGHUP](signal.SIGHUP, None)
     assert (reactor.stopped, told) == (0, ["reload"])
+
+
+def test_second_user_signal_hands_over(handlers: dict[int, Callable[[int, FrameType | None], None]]) -> None:
+    """SIGUSR2 starts a new program where there is something to start it with; it stops nothing by itself."""
+    reactor, told = FakeReactor(), []
+    ProcessSignals(reactor, lambda: told.append("hand over")).install(lambda: None, lambda: None)
+    handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+    assert (reactor.stopped, told) == (0, ["hand over"])
 
 
 def test_handlers_outlive_the_start_of_the_reactor(

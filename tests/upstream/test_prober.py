@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from llm_gateway.config.values import HealthCheck
 from llm_gateway.upstream.client import RelayClient
-from llm_gateway.upstream.prober import HealthBoard, Prober
+from llm_gateway.upstream.prober import HealthBoard, Prober, ProviderHealth
 from llm_gateway.upstream.targets import Target
 from tests.memory import FakeAgent, provider
 
@@ -165,3 +165,15 @@ def test_reload_keeps_what_is_known_of_those_that_stay() -> None:
     ]
     probing.board.use([PROVIDERS[0]])
     assert [state.name for state in probing.board.states()] == ["openai"]
+
+
+def test_whoever_wants_to_know_is_told_of_every_state() -> None:
+    """Other processes get to know from here; a provider that nobody has any more is nobody's news."""
+    board = HealthBoard()
+    told: list[ProviderHealth] = []
+    board.use(PROVIDERS[:1])
+    board.on_note(told.append)
+    known = attrs.evolve(board.states()[0], online=True, error=None, checked_at=1.0)
+    board.note(known)
+    board.note(attrs.evolve(known, name="anthropic"))
+    assert told == [known]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llm_gateway.upstream.prober import ProviderHealth
+from llm_gateway.web.live import WorkerState
 from tests.memory import MemoryGateway
 
 
@@ -73,6 +74,19 @@ def test_readiness_ends_with_the_drain_and_liveness_does_not(gateway: MemoryGate
     gateway.live.draining = True
     assert asked(gateway, "/readyz") == (503, {"status": "draining", "calls": 1})
     assert asked(gateway, "/livez") == (200, {"status": "ok"})
+
+
+def test_readiness_of_several_processes_tells_of_each(gateway: MemoryGateway) -> None:
+    """The calls are those of all; of its own the answering process knows best, of the others what it was told."""
+    gateway.live.worker = 2
+    gateway.live.told([WorkerState(1, 701, "ready", 5, 0), WorkerState(2, 702, "ready", 9, 1)])
+    gateway.client().chat()
+    status, page = asked(gateway, "/readyz")
+    assert (status, page["status"], page["calls"]) == (200, "ok", 6)
+    assert page["workers"] == [
+        {"number": 1, "pid": 701, "state": "ready", "calls": 5, "restarts": 0},
+        {"number": 2, "pid": 702, "state": "ready", "calls": 1, "restarts": 1},
+    ]
 
 
 def test_head_of_a_page_has_no_body(gateway: MemoryGateway) -> None:
