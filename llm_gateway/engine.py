@@ -14,6 +14,7 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
 
 from llm_gateway.settings import Settings
+from llm_gateway.web.uploads import wants_stream
 from llm_gateway.wire.client import Agent
 from llm_gateway.wire.pool import ConnectionPool
 from llm_gateway.wire.server import Site
@@ -57,6 +58,7 @@ def _own_site(resource: IResource, reactor: Any, settings: Settings, refusal: Re
         reactor=reactor,
         max_body_bytes=settings.max_body_bytes,
         refusal=refusal,
+        wants_stream=wants_stream,
         parsePOSTFormSubmission=False,
     )
 

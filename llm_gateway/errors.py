@@ -143,6 +143,13 @@ class RequestTooLarge(CallerError):
     kind = "request_too_large"
     anthropic_type = "request_too_large"
 
+    @classmethod
+    def over(cls, limit: int) -> RequestTooLarge:
+        """
+        :param limit: in bytes.
+        """
+        return cls(f"The request's body is larger than {limit} bytes, all that this gateway takes.")
+
 
 class HeadersTooLarge(CallerError):
     """The request's line or headers are over the limit. The connection closes after the answer."""

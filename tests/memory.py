@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web.client import RequestGenerationFailed, ResponseDone
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -127,9 +127,17 @@ class Sent:
     method: bytes
     url: bytes
     headers: Headers
-    body: bytes
+    written: StringTransport
+    """Where its body is written."""
+    producer: IBodyProducer | None
     answered: Deferred[IResponse]
     cancelled: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """What of the body has come so far."""
+        value: bytes = self.written.value()
+        return value
 
     def header(self, name: str) -> str | None:
         values = self.headers.getRawHeaders(name)
@@ -160,12 +168,15 @@ class FakeAgent:
         def cancel(_answered: Deferred[IResponse]) -> None:
             sent.cancelled = True
 
-        body = StringTransport()
-        if bodyProducer is not None:
-            bodyProducer.startProducing(body)
         answered: Deferred[IResponse] = Deferred(cancel)
-        sent = Sent(method, uri, headers or Headers(), body.value(), answered)
+        sent = Sent(method, uri, headers or Headers(), StringTransport(), bodyProducer, answered)
         self.sent.append(sent)
+        if bodyProducer is not None:
+
+            def not_written(failure: Failure) -> None:
+                answered.errback(RequestGenerationFailed([failure]))
+
+            bodyProducer.startProducing(sent.written).addErrback(not_written)
         return answered
 
 

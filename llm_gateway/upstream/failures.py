@@ -36,6 +36,9 @@ def upstream_error(failure: Failure, provider: str) -> GatewayError:
     """
     causes = _causes(failure)
     for cause in causes:
+        if isinstance(cause, GatewayError):
+            # The request's own body failed on its way, and says what that means for the caller.
+            return cause
         if isinstance(cause, (SSL.Error, VerificationError)):
             return UpstreamUnreachable(f"No secure connection to provider {provider!r}: its certificate or TLS failed.")
         if isinstance(cause, error.DNSLookupError):

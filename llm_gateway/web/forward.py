@@ -34,6 +34,7 @@ from llm_gateway.web.answer import Answer, fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.uploads import StreamedBody
 
 _log = Logger()
 
@@ -120,9 +121,9 @@ class ForwardingResource(Resource):
         context.record.bytes_in = size
         # A site that bounds bodies itself has left out the one that is too large; in somebody else's site it is here.
         if size > self._max_body_bytes or getattr(request, "body_refused", False):
-            raise RequestTooLarge(
-                f"The request's body is larger than {self._max_body_bytes} bytes, all that this gateway takes."
-            )
+            raise RequestTooLarge.over(self._max_body_bytes)
+        if getattr(request, "body_stream", None) is not None:
+            return self._streamed(request, context)
         if not size:
             return None
         # By its look rather than by its content type: curl calls JSON a form unless it is told.
@@ -140,6 +141,14 @@ class ForwardingResource(Resource):
             with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
                 context.record.model = model_of(view)
         return spooled_body(content)
+
+    def _streamed(self, request: Any, context: CallContext) -> IBodyProducer:
+        length = request.getHeader(b"content-length")
+
+        def count(size: int) -> None:
+            context.record.bytes_in += size
+
+        return StreamedBody(request.deliver_body, None if length is None else int(length), self._max_body_bytes, count)
 
     def _run(self, request: Request, context: CallContext, attempt: Attempt) -> None:
         context.asked = True
