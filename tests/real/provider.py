@@ -59,6 +59,10 @@ class Connection:
         self.closed = False
         """Whether we have closed it."""
 
+    def patient(self) -> None:
+        """Wait for the gateway as long as any test waits, rather than call it still after a moment."""
+        self._sock.settimeout(BOUND_S)
+
     def send(self, data: bytes) -> None:
         """
         :raises Gone: the gateway has closed the connection.
