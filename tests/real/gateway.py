@@ -86,10 +86,12 @@ class RunningGateway:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._news:
-                self.lines.append(line)
-                self._news.notify_all()
+        # Closed by the one who reads it: closing it under a reader breaks the reader.
+        with self.process.stdout as output:
+            for line in output:
+                with self._news:
+                    self.lines.append(line)
+                    self._news.notify_all()
         with self._news:
             self._ended = True
             self._news.notify_all()
@@ -143,14 +145,16 @@ def running_command(
         env=clean_environ(environ),
         pass_fds=pass_fds,
     )
+    gateway = None
     try:
-        yield RunningGateway(process, folder)
+        gateway = RunningGateway(process, folder)
+        yield gateway
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(STOP_S)
-        if process.stdout is not None:
-            process.stdout.close()
+        process.wait(STOP_S)
+        if gateway is not None:
+            gateway.ended()
 
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -211,6 +211,7 @@ def test_client_leaving_with_a_second_request_behind_the_first_ends_both(stage: 
         client.ask("POST", PATHS["openai"], {**asking(), **header}, BODY)
         client.ask("POST", PATHS["openai"], asking(), BODY)
         watch.wait_there()
+        stage.turns.wait()
         since = time.monotonic()
         client.close()
         check_left(stage, watch, name, since, idle, 200)
