@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -102,13 +103,13 @@ class FileAccessLog:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         before, self._file = self._file, os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
         if before is not None:
-            before.close()
+            _close(before)
 
     def close(self) -> None:
         """Close the file; lines after that are dropped."""
         file, self._file = self._file, None
         if file is not None and file is not sys.__stdout__:
-            file.close()
+            _close(file)
 
     def write(self, record: CallRecord) -> None:
         if self._file is None:
@@ -122,6 +123,12 @@ class FileAccessLog:
             self._failing = True
         else:
             self._failing = False
+
+
+def _close(file: TextIO) -> None:
+    # What could not be written before, to a full disk, cannot be written now either.
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _timestamp(seconds: float) -> str:

@@ -121,6 +121,7 @@ def test_full_disk_takes_no_call_down() -> None:
         log.write(record())
     assert len(events) == 1
     assert "lines are lost" in events[0]["log_format"]
+    log.close()
 
 
 def test_closed_log_drops_lines_without_a_word() -> None:
