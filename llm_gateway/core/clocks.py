@@ -41,18 +41,17 @@ class CallClock:
         self._started_at = now
         self._last_byte_at: float | None = None
 
-    def byte_came(self, now: float) -> bool:
-        """
-        Note that a piece of the answer came.
-
-        :return: whether it was the first, after which ``due_at`` may be earlier than it was before.
-        """
-        first = self._last_byte_at is None
+    def byte_came(self, now: float) -> None:
+        """Note that a piece of the answer came."""
         self._last_byte_at = now
-        return first
+
+    def first_look_at(self) -> float:
+        """The earliest moment at which a clock can run out, whatever comes until then."""
+        timeouts = self._timeouts
+        return self._started_at + min(timeouts.first_byte_s, timeouts.idle_s, timeouts.total_s)
 
     def due_at(self) -> float:
-        """The earliest moment at which a clock can run out, if nothing more comes."""
+        """The earliest moment at which a clock can run out, if nothing more comes. It moves away with every byte but the first."""
         if self._last_byte_at is None:
             waiting = self._started_at + self._timeouts.first_byte_s
         else:

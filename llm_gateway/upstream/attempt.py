@@ -101,7 +101,7 @@ class Attempt:
             connection is closed at once and the outcome is ``client_gone``.
         :raises GatewayError: through the Deferred, and only while nothing has reached the client.
         """
-        self._arm()
+        self._arm(self._clock.first_look_at())
         call = self._call
         sending = self._sending = maybeDeferred(
             self._client.request,
@@ -166,11 +166,8 @@ class Attempt:
             self._fail_with(failure)
 
     def _byte_came(self) -> None:
-        if self._clock.byte_came(self._reactor.seconds()):
-            # The idle clock may be due before the first-byte clock was; from here on it only moves away, and the timer
-            # is set anew when it fires rather than for every piece.
-            self._stop_timer()
-            self._arm()
+        # The timer is set anew when it fires, rather than for every piece.
+        self._clock.byte_came(self._reactor.seconds())
 
     def _body_ended(self, reason: Failure) -> None:
         try:
@@ -199,7 +196,7 @@ class Attempt:
         self._timer = None
         which = self._clock.expired(self._reactor.seconds())
         if which is None:
-            self._arm()
+            self._arm(self._clock.due_at())
         elif which == "idle" and self._relay is not None and self._relay.paused:
             # It is the client that stands still; the provider was only waiting for it.
             relay, self._relay = self._relay, None
@@ -280,9 +277,8 @@ class Attempt:
 
     # The timer
 
-    def _arm(self) -> None:
-        delay = max(0.0, self._clock.due_at() - self._reactor.seconds())
-        self._timer = self._reactor.callLater(delay, self._time_is_up)
+    def _arm(self, when: float) -> None:
+        self._timer = self._reactor.callLater(max(0.0, when - self._reactor.seconds()), self._time_is_up)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

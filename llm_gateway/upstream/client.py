@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
-from treq.response import _Response
 from twisted.internet.defer import Deferred
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-
-_NO_COOKIES = IndexableCookieJar()
+from twisted.web.iweb import IBodyProducer, IResponse
 
 
 class RelayClient(HTTPClient):
@@ -25,11 +21,10 @@ class RelayClient(HTTPClient):
 
     def request(  # type: ignore[override]  # narrower on purpose: only what the relay uses
         self, method: str, url: bytes, *, headers: Headers, data: IBodyProducer | None = None, **_options: Any
-    ) -> Deferred[_Response]:
+    ) -> Deferred[IResponse]:
         """
         :param url: absolute and already encoded; it is not parsed again.
         :param headers: sent as they are.
-        :return: a response whose body nobody has read; use its ``deliverBody``.
+        :return: the agent's own response, whose body nobody has read; treq's wrapper offers to read it whole.
         """
-        answered: Deferred[Any] = self._agent.request(method.encode("ascii"), url, headers, data)
-        return answered.addCallback(_Response, _NO_COOKIES)
+        return self._agent.request(method.encode("ascii"), url, headers, data)

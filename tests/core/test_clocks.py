@@ -37,8 +37,10 @@ def test_each_clock_runs_on_its_own(bytes_at: list[float], now: float, expired: 
     assert clock.due_at() == due_at
 
 
-def test_first_byte_is_told_apart() -> None:
-    """Only the first can make the next deadline earlier."""
+@pytest.mark.parametrize("first_byte_at", [0, 3, 9])
+def test_first_look_comes_before_anything_can_run_out(first_byte_at: float) -> None:
+    """So that no byte has to set a timer."""
     clock = CallClock(TIMEOUTS, 0)
-    assert clock.byte_came(1)
-    assert not clock.byte_came(2)
+    assert clock.first_look_at() == 5
+    clock.byte_came(first_byte_at)
+    assert clock.first_look_at() <= clock.due_at()
