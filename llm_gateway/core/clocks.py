@@ -51,7 +51,10 @@ class CallClock:
         return self._started_at + min(timeouts.first_byte_s, timeouts.idle_s, timeouts.total_s)
 
     def due_at(self) -> float:
-        """The earliest moment at which a clock can run out, if nothing more comes. It moves away with every byte but the first."""
+        """
+        :return: the earliest moment at which a clock can run out, if nothing more comes. Every byte but the first moves
+            it away.
+        """
         if self._last_byte_at is None:
             waiting = self._started_at + self._timeouts.first_byte_s
         else:
