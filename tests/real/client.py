@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tests.real.inbox import BOUND_S, Cut, Fields, Inbox, first
+from tests.real.inbox import BOUND_S, STILL_S, Cut, Fields, Inbox, first
 
 
 @attrs.frozen
@@ -92,6 +93,10 @@ class Client:
     def send_all(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self.send(piece)
+
+    def stuck(self) -> bool:
+        """Whether the gateway takes nothing more, for longer than a moment."""
+        return not select.select([], [self._sock], [], STILL_S)[1]
 
     def ask(self, method: str, target: str, fields: Mapping[str, str] | None = None, body: bytes | None = None) -> None:
         """Send a request without waiting for anything."""

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 BOUND_S = 20.0
 """On waiting for anything that takes well under a second on an idle machine."""
 
+STILL_S = 0.5
+"""A peer that takes nothing for so long is one that does not read."""
+
 READ_BYTES = 65_536
 
 Fields = list[tuple[bytes, bytes]]

@@ -16,10 +16,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from tests.real.inbox import BOUND_S, READ_BYTES, Cut, Fields, Inbox, first
-
-STILL_S = 0.5
-"""A peer that takes nothing for so long is one that does not read."""
+from tests.real.inbox import BOUND_S, READ_BYTES, STILL_S, Cut, Fields, Inbox, first
 
 
 class Gone(Exception):

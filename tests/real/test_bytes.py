@@ -271,11 +271,13 @@ def test_request_body_reaches_provider_as_it_was_sent(
     assert sha256(in_pieces).digest() == sha256(body).digest()
 
 
-def test_request_cut_at_any_byte_reaches_provider_whole(stage: Scene) -> None:
-    """The network may deliver a request in any two pieces."""
+@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream"])
+def test_request_cut_at_any_byte_reaches_provider_whole(stage: Scene, content_type: str) -> None:
+    """The network may deliver a request in any two pieces, whether its body is gathered or passed on as it comes."""
     stage.provider.script = lambda exchange: exchange.send(answer_bytes())
     body = PROMPT.encode()
-    head = request_bytes("POST", PATHS["openai"], {**asking(), "Transfer-Encoding": "chunked"})
+    fields = {**asking(), "Content-Type": content_type, "Transfer-Encoding": "chunked"}
+    head = request_bytes("POST", PATHS["openai"], fields)
     wire = head + chunked(body[:9], body[9:])
     with stage.client() as client:
         stage.provider.forget()

@@ -16,6 +16,7 @@ from tests.real.provider import (
     STREAM_HEAD,
     Connection,
     Exchange,
+    Gone,
     Provider,
     answer_bytes,
     answer_ok,
@@ -24,6 +25,7 @@ from tests.real.provider import (
     head_bytes,
 )
 from tests.real.scene import BODY, PATHS, Scene, asking, named, scene, settled_sockets
+from tests.wires import WIRE
 
 EVENT = b'data: {"choices":[]}\n\n'
 PROMPT_S = 5.0
@@ -170,6 +172,47 @@ def test_client_leaving_during_its_upload_costs_nobody_a_call(stage: Scene, idle
             leave(client)
     settled_sockets(stage.gateway, idle)
     assert stage.provider.seen == []
+
+
+@leaving
+@pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own HTTP gathers bodies first")
+@pytest.mark.parametrize("reading", [True, False], ids=["reading", "slow"])
+def test_client_leaving_during_an_upload_that_passes_through_hangs_up_provider(
+    stage: Scene, idle: int, leave: Leave, reading: bool
+) -> None:
+    """A provider that has half of a file must not wait for the rest, nor take the half for all."""
+    provider = stage.provider
+    begun: list[Exchange] = []
+    left: list[float] = []
+
+    def take(exchange: Exchange) -> None:
+        exchange.connection.patient()
+        body = exchange.body()
+        next(body)
+        provider.tell(begun, exchange)
+        if reading:
+            with pytest.raises(Gone):
+                for _ in body:
+                    pass
+        else:
+            exchange.connection.wait_left()
+        provider.tell(left, time.monotonic())
+        exchange.connection.close()
+
+    provider.read_bodies, provider.script = False, take
+    name, header = named()
+    with stage.client() as client:
+        fields = {**asking(), **header, "Content-Type": "application/octet-stream", "Content-Length": "9000000"}
+        client.send(request_bytes("POST", "/v1/files", fields) + bytes(1_000_000))
+        provider.wait_for(lambda: bool(begun), "the upload has come to the provider")
+        stage.turns.wait()
+        since = time.monotonic()
+        leave(client)
+        provider.wait_for(lambda: bool(left), "the provider's connection is closed")
+        assert left[0] - since < PROMPT_S
+    record = stage.logged(name)
+    assert (record["ended"], record["status"]) == ("client_gone", None)
+    settled_sockets(stage.gateway, idle)
 
 
 @leaving

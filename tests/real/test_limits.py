@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.client import chunked, request_bytes
-from tests.real.provider import answer_ok
+from tests.real.provider import Exchange, Gone, answer_ok
 from tests.real.scene import BODY, PATHS, Scene, asking, named, scene, settled_sockets
 from tests.real.shapes import BAD_REQUEST, HEADERS_TOO_LARGE, METHOD_NOT_ALLOWED, MISSING_KEY, TOO_LARGE, check_refusal
 
@@ -28,6 +28,7 @@ def stage(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def _nothing_passes(stage: Scene) -> Iterator[None]:
     stage.provider.forget()
     stage.provider.script = answer_ok
+    stage.provider.read_bodies = True
     yield
     assert len(stage.provider.seen) == 0
 
@@ -81,6 +82,31 @@ def test_client_that_never_stops_sending_is_hung_up_on(stage: Scene, fields: dic
             client.send_all(coded for _ in range(10**9 // len(coded)))
         settled_sockets(stage.gateway, idle)
     assert stage.gateway.peak_memory_kib() - before < 8 * 1024
+
+
+def test_upload_that_grows_over_the_limit_never_becomes_whole(stage: Scene) -> None:
+    """What passes on as it comes is cut off, both ways, where it is too much."""
+    taken: list[bool] = []
+
+    def take(exchange: Exchange) -> None:
+        exchange.connection.patient()
+        try:
+            exchange.read_body()
+        except Gone:
+            stage.provider.tell(taken, False)
+            raise
+        stage.provider.tell(taken, True)
+
+    stage.provider.read_bodies = False
+    stage.provider.script = take
+    with stage.client() as client:
+        fields = {"Transfer-Encoding": "chunked", "Content-Type": "application/octet-stream"}
+        client.send(upload_head("/v1/files", **fields) + chunked(*[PIECE] * (2 * LIMIT // len(PIECE))))
+        check_refusal(client.answer(), "openai", TOO_LARGE)
+    if stage.provider.seen:
+        stage.provider.wait_for(lambda: bool(taken), "the provider's connection is closed")
+    assert True not in taken
+    stage.provider.forget()
 
 
 def test_client_that_asks_before_it_sends_is_not_told_to_go_on(stage: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.real.client import Client
-from tests.real.inbox import Cut
-from tests.real.provider import LAST_CHUNK, STREAM_HEAD, Connection, Exchange, Gone, chunk, head_bytes
+from tests.real.inbox import BOUND_S, Cut
+from tests.real.provider import LAST_CHUNK, STREAM_HEAD, Connection, Exchange, Gone, answer_bytes, chunk, head_bytes
 from tests.real.scene import BODY, PATHS, Scene, asking, named, scene, settled_sockets
+from tests.wires import WIRE
 
 MIB = 1 << 20
 BLOCK_BYTES = 65_536
@@ -35,6 +37,12 @@ def blocks(size: int) -> Iterator[bytes]:
         event = b'data: {"block":%d,"choices":[{"index":0,"delta":{"content":"' % number
         event += b"x" * (1024 - len(event) - 7) + b'"}}]}\n\n'
         yield event * (BLOCK_BYTES // len(event))
+
+
+def small_pieces(size: int) -> Iterator[bytes]:
+    """The same in pieces for which any socket that takes something has room."""
+    for block in blocks(size):
+        yield from (block[at : at + 4096] for at in range(0, len(block), 4096))
 
 
 def stream_of(size: int) -> Callable[[Exchange], None]:
@@ -115,6 +123,43 @@ def test_many_stalled_readers_hold_little_each(stage: Scene, record_property: Ca
         client.reset()
     provider.wait_for(lambda: all(each.left_at is not None for each in stuck), "the gateway has left them all")
     settled_sockets(gateway, idle)
+
+
+@pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own HTTP gathers bodies first")
+def test_slow_provider_stops_the_upload_and_costs_no_memory(stage: Scene) -> None:
+    """The other way round: a provider that does not read stands still with its client, and all arrives in the end."""
+    provider, gateway = stage.provider, stage.gateway
+    reading = threading.Event()
+    received = sha256()
+
+    def take_late(exchange: Exchange) -> None:
+        exchange.connection.patient()
+        assert reading.wait(BOUND_S)
+        for piece in exchange.body():
+            received.update(piece)
+        exchange.send(answer_bytes())
+
+    assert stage.call("/v1/files", body=b"x" * 4 * MIB).status == 200
+    before = gateway.peak_memory_kib()
+    provider.read_bodies, provider.script = False, take_late
+    sent = sha256()
+    with stage.client() as client:
+        fields = {**asking(), "Content-Type": "application/octet-stream", "Content-Length": str(LONG // 2)}
+        client.ask("POST", "/v1/files", fields)
+        size = stuck_at = 0
+        for piece in small_pieces(LONG // 2):
+            if not stuck_at and client.stuck():
+                stuck_at = size
+                assert stage.call("/health", method="GET", body=None, key=None).status == 200
+                reading.set()
+            client.send(piece)
+            sent.update(piece)
+            size += len(piece)
+        assert client.answer().status == 200
+    provider.read_bodies = True
+    assert 0 < stuck_at < KERNEL_BYTES
+    assert received.digest() == sent.digest()
+    assert gateway.peak_memory_kib() - before < 8 * 1024
 
 
 @pytest.fixture(scope="module")
