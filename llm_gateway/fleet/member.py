@@ -14,6 +14,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
 from llm_gateway.config.values import Configuration
+from llm_gateway.fleet.balance import LoadTable, Share
 from llm_gateway.fleet.log_lines import PipeObserver
 from llm_gateway.fleet.messages import (
     Begin,
@@ -33,7 +34,7 @@ from llm_gateway.fleet.messages import (
     to_worker,
 )
 from llm_gateway.fleet.sockets import ListeningSockets
-from llm_gateway.fleet.supervisor import FROM_WORKER, STDERR, TO_WORKER
+from llm_gateway.fleet.supervisor import FROM_WORKER, LOAD_TABLE, STDERR, TO_WORKER
 from llm_gateway.service import GatewayService, Parts
 from llm_gateway.tap import make_gateway
 
@@ -124,7 +125,8 @@ class Member(Protocol):
 
     def _begin(self, message: Begin) -> None:
         self._configuration = message.content.configuration()
-        sockets = ListeningSockets(self._reactor, message.sockets, one_at_a_time=True, owns_names=False)
+        share = Share(LoadTable(LOAD_TABLE, message.settings.workers), message.number)
+        sockets = ListeningSockets(self._reactor, message.sockets, share=share, owns_names=False)
         gateway = make_gateway(message.settings, self._reactor, load=self._current, make_endpoint=sockets.endpoint)
         self._service, self._parts = gateway.service, gateway.parts
         self._parts.live.worker = self._number

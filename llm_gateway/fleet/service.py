@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 
 from llm_gateway.config.values import Configuration
+from llm_gateway.fleet.balance import LoadTable, table_memory
 from llm_gateway.fleet.messages import Begin, Content, Health, Reopen, ToWorker, Use
 from llm_gateway.fleet.sockets import ListeningSockets
-from llm_gateway.fleet.supervisor import FIRST_SOCKET, FROM_WORKER, STDERR, TO_WORKER, Supervisor
+from llm_gateway.fleet.supervisor import FIRST_SOCKET, FROM_WORKER, LOAD_TABLE, STDERR, TO_WORKER, Supervisor
 from llm_gateway.service import GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
@@ -57,10 +58,12 @@ class FleetService(Service):
         self._signals = signals
         self._generation = 1
         self._sockets_left = False
+        self._table_memory = table_memory(settings.workers)
+        self._table = LoadTable(self._table_memory, settings.workers)
         self._supervisor = Supervisor(
             settings.workers,
             reactor,
-            _Spawner(reactor, sockets, environ),
+            _Spawner(reactor, sockets, environ, self._table_memory),
             self,
             drain_timeout_s=settings.drain_timeout_s,
             on_complete=on_complete,
@@ -122,6 +125,9 @@ class FleetService(Service):
     def news(self) -> list[ToWorker]:
         return [Health(self._parts.board.states())]
 
+    def gone(self, number: int) -> None:
+        self._table.strike_out(number)
+
     # What changes
 
     def _use(self, configuration: Configuration) -> None:
@@ -144,8 +150,9 @@ class FleetService(Service):
 class _Spawner:
     """Starts worker processes with their pipes and the listening sockets, and with nothing secret to be seen."""
 
-    def __init__(self, reactor: Any, sockets: ListeningSockets, environ: Mapping[str, str]) -> None:
+    def __init__(self, reactor: Any, sockets: ListeningSockets, environ: Mapping[str, str], table_memory: int) -> None:
         self._reactor = reactor
+        self._table_memory = table_memory
         self._sockets = sockets
         self._environ = environ
 
@@ -161,6 +168,7 @@ class _Spawner:
                 STDERR: "r",
                 FROM_WORKER: "r",
                 TO_WORKER: "w",
+                LOAD_TABLE: self._table_memory,
             }
             for index, (_, descriptor) in enumerate(self._sockets.descriptors()):
                 descriptors[FIRST_SOCKET + index] = descriptor

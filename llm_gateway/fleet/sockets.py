@@ -15,39 +15,93 @@ from twisted.python.failure import Failure
 from twisted.python.lockfile import FilesystemLock
 from zope.interface import directlyProvides, providedBy
 
+from llm_gateway.fleet.balance import Share
+
 Inherited = tuple[str, int]
 """The endpoint that a socket belongs to, as it was written, and the socket's descriptor in this process."""
 
 
-class SharedPort(tcp.Port):
-    """A TCP port whose socket other processes hold too."""
+WAIT_S = 0.002
+"""How long a process that is ahead leaves the next connection to the others."""
+
+AFTER_WAIT = 4
+"""So many it takes when nobody else did: the others are busy, and clients should not wait for them."""
+
+
+class _Counted(tcp.Server):
+    """A connection that counts as long as it is there."""
+
+    _share: Share | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # The fourth argument is the port.
+        self._share = arguments[3].share
+        if self._share is not None:
+            self._share.came()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        # Twisted may tell twice.
+        share, self._share = self._share, None
+        if share is not None:
+            share.went()
+
+
+class _CountedUnix(_Counted, unix.Server):
+    """The same on a Unix socket."""
+
+
+class _Shared(tcp.Port):
+    """What is the same for all kinds of ports."""
 
     # shutdown() would reach through to the copies of other processes and end their listening as well.
     _shouldShutdown = False
     accepts = True
     """Whether this process takes connections, or only keeps the socket open for those that do."""
-    one_at_a_time = False
-    """Whether a turn of the reactor takes one connection only. Taking all that wait, as Twisted does, would leave
-    nothing for the other processes, and what comes in on a connection then all falls to this one."""
+    share: Share | None = None
+    """Says when a connection is another process's turn. With it a turn of the reactor takes one only: taking all that
+    wait, as Twisted does, would leave nothing for the others."""
+    _has_waited = False
 
     def startReading(self) -> None:
         if self.accepts:
             super().startReading()
 
     def doRead(self) -> None:
-        if self.one_at_a_time:
-            self.numberAccepts = 1
+        if self.share is not None:
+            if not self._has_waited and self.share.ahead():
+                self._has_waited = True
+                self.stopReading()
+                reactor: Any = self.reactor
+                reactor.callLater(WAIT_S, self._go_on)
+                return
+            self.numberAccepts = AFTER_WAIT if self._has_waited else 1
+            self._has_waited = False
         super().doRead()
 
+    def _go_on(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
 
-class SharedUnixPort(unix.Port):
+
+class SharedPort(_Shared):
+    """A TCP port whose socket other processes hold too."""
+
+    def take_share(self, share: Share) -> None:
+        """Take connections in turn with the others."""
+        self.share, self.transport = share, cast(Any, _Counted)
+
+
+class SharedUnixPort(_Shared, unix.Port):
     """The same for a Unix socket, whose name in the file system one process owns."""
 
-    _shouldShutdown = False
-    accepts = True
-    one_at_a_time = False
     owns_name = True
     """Whether the name, and the lock beside it, go away with this port."""
+
+    def take_share(self, share: Share) -> None:
+        """Take connections in turn with the others."""
+        self.share, self.transport = share, cast(Any, _CountedUnix)
 
     def startListening(self) -> None:
         if self._preexistingSocket is None:
@@ -55,15 +109,6 @@ class SharedUnixPort(unix.Port):
         else:
             # Twisted's would set the mode of the file anew, to what everybody may use.
             tcp.Port.startListening(self)
-
-    def startReading(self) -> None:
-        if self.accepts:
-            super().startReading()
-
-    def doRead(self) -> None:
-        if self.one_at_a_time:
-            self.numberAccepts = 1
-        super().doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         if self.owns_name:
@@ -94,19 +139,19 @@ class ListeningSockets:
         inherited: Sequence[Inherited] = (),
         *,
         accepts: bool = True,
-        one_at_a_time: bool = False,
+        share: Share | None = None,
         owns_names: bool = True,
     ) -> None:
         """
         :param inherited: open descriptors; each is closed once it has been adopted.
         :param accepts: whether this process takes connections from them.
-        :param one_at_a_time: whether it leaves the next one to whichever process is first.
+        :param share: this process's part of the connections, where others take them too.
         :param owns_names: whether the names of Unix sockets are removed when they are closed.
         """
         self._reactor = reactor
         self._inherited = list(inherited)
         self._accepts = accepts
-        self._one_at_a_time = one_at_a_time
+        self._share = share
         self._owns_names = owns_names
         self._open: list[tuple[str, SharedPort | SharedUnixPort]] = []
         self._unlocked: list[SharedUnixPort] = []
@@ -187,7 +232,8 @@ class ListeningSockets:
 
     def _start(self, description: str, port: SharedPort | SharedUnixPort) -> IListeningPort:
         port.accepts = self._accepts
-        port.one_at_a_time = self._one_at_a_time
+        if self._share is not None:
+            port.take_share(self._share)
         if isinstance(port, SharedUnixPort):
             port.owns_name = self._owns_names
         port.startListening()

@@ -34,7 +34,7 @@ from llm_gateway.web.live import WorkerState
 
 _log = Logger()
 
-STDERR, FROM_WORKER, TO_WORKER, FIRST_SOCKET = 2, 3, 4, 5
+STDERR, FROM_WORKER, TO_WORKER, LOAD_TABLE, FIRST_SOCKET = 2, 3, 4, 5, 6
 """Descriptors of a worker."""
 
 MAX_FALSE_STARTS = 5
@@ -61,6 +61,9 @@ class Situation(Protocol):
 
     def news(self) -> list[ToWorker]:
         """What is to be said as soon as it is ready."""
+
+    def gone(self, number: int) -> None:
+        """A worker has ended, in whatever way."""
 
 
 @attrs.define(eq=False)
@@ -178,6 +181,7 @@ class Supervisor:
         lived_s = self._clock.seconds() - worker.began
         was_ready, cut = place.state != "starting", place.calls
         place.worker, place.calls = None, 0
+        self._situation.gone(place.number)
         if self._stopping:
             self._counted(place)
             if not clean:

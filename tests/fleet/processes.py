@@ -119,6 +119,10 @@ class Fleet:
             on_hopeless=lambda: self.events.append("hopeless"),
         )
 
+    def told(self) -> list[str]:
+        """What the supervisor has told of itself, without the ends of single workers."""
+        return [event for event in self.events if not event.endswith("gone")]
+
     def started(self) -> list[FakeProcess]:
         """All workers are ready."""
         self.supervisor.start()
@@ -131,6 +135,9 @@ class Fleet:
 
     def news(self) -> list[ToWorker]:
         return [Health([])]
+
+    def gone(self, number: int) -> None:
+        self.events.append(f"{number} gone")
 
     def _spawn(self, number: int, protocol: ProcessProtocol) -> None:
         if self.cannot_start:

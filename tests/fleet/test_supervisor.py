@@ -28,12 +28,12 @@ def test_completeness_is_told_once_when_all_are_ready() -> None:
     fleet = Fleet()
     fleet.supervisor.start()
     fleet.processes[0].ready()
-    assert fleet.events == []
+    assert fleet.told() == []
     fleet.processes[1].ready()
     fleet.processes[1].end(signal=9)
     fleet.clock.advance(0.5)
     fleet.processes[2].ready()
-    assert fleet.events == ["complete"]
+    assert fleet.told() == ["complete"]
 
 
 def test_worker_that_dies_is_started_again_after_a_wait() -> None:
@@ -96,11 +96,11 @@ def test_worker_that_never_gets_ready_ends_the_whole() -> None:
     fleet.supervisor.start()
     fleet.processes[1].ready()
     for attempt in range(MAX_FALSE_STARTS):
-        assert fleet.events == [], attempt
+        assert fleet.told() == [], attempt
         [process] = [each for each in fleet.processes if each.number == 1][attempt:]
         process.end(status=1)
         fleet.clock.advance(30)
-    assert fleet.events == ["hopeless"]
+    assert fleet.told() == ["hopeless"]
     assert len(fleet.processes) == MAX_FALSE_STARTS + 1
 
 
@@ -111,7 +111,7 @@ def test_program_that_cannot_be_started_ends_the_whole() -> None:
         fleet.supervisor.start()
         for _ in range(MAX_FALSE_STARTS):
             fleet.clock.advance(30)
-    assert fleet.events == ["hopeless"]
+    assert fleet.told() == ["hopeless"]
     assert "Worker 1 cannot be started: no such program" in formatEvent(events[0])
 
 
@@ -123,7 +123,7 @@ def test_gateway_that_was_complete_is_never_given_up() -> None:
     for _ in range(3 * MAX_FALSE_STARTS):
         fleet.clock.advance(30)
         fleet.processes[-1].end(status=1)
-    assert fleet.events == ["complete"]
+    assert fleet.told() == ["complete"]
     assert fleet.processes[0].states()[2].state == "restarting"
 
 

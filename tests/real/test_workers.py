@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.real.certificates import make_certificate
-from tests.real.client import Answer, eventually
+from tests.real.client import Answer, Client, eventually
 from tests.real.gateway import running_command, running_gateway
 from tests.real.inbox import BOUND_S, Cut
 from tests.real.provider import Exchange, answer_bytes
@@ -29,6 +29,7 @@ from tests.real.workers import (
     Stream,
     has_ended,
     only,
+    open_sockets,
     ready_page,
     told_calls,
     watching,
@@ -73,11 +74,16 @@ def from_each(stage: Scene, pids: list[int], key: str = "vk_openai", path: str =
 def test_workers_share_the_port_and_all_answer(bin_dir: Path, tmp_path: Path) -> None:
     """
     Each worker answers calls, and the gateway's own pages; ``/readyz`` lists them all. There is one log, one
-    ``Listening``, and one line in the access log for each call.
+    ``Listening``, and one line in the access log for each call. Who lists the machine's processes learns a worker's
+    number and nothing else.
     """
     with two_workers(bin_dir, tmp_path) as (stage, pids):
         assert [answer.status for answer in from_each(stage, pids)] == [200, 200]
         assert stage.gateway.process.pid not in pids
+        for number, pid in enumerate(pids, 1):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            assert words[1:] == [b"-P", b"-m", b"llm_gateway.fleet.worker", b"%d" % number, b""]
+            assert b"sk-real" not in Path(f"/proc/{pid}/environ").read_bytes()
         workers = [
             {"number": number, "pid": pid, "state": "ready", "calls": 0, "restarts": 0}
             for number, pid in enumerate(pids, 1)
@@ -300,16 +306,14 @@ def test_every_kind_of_endpoint_is_shared(bin_dir: Path, tmp_path: Path) -> None
 
 
 def test_auto_is_one_worker_for_each_core(bin_dir: Path, tmp_path: Path) -> None:
-    """``--workers auto`` counts the cores that the program may run on; on one of them there is nothing to supervise."""
-    cores = sorted(os.sched_getaffinity(0))
-    for count in {1, min(2, len(cores))}:
-        pinned = ",".join(map(str, cores[:count]))
-        command = ["taskset", "-c", pinned, str(bin_dir / "twistd"), "-n", "--pidfile=", "llmgateway", "--demo"]
-        command += ["--listen", "tcp:0:interface=127.0.0.1", "--workers", "auto"]
-        with running_command(command, tmp_path) as gateway:
-            workers = ready_page(gateway).get("workers", [])
-            assert [each["number"] for each in workers] == ([] if count == 1 else [1, 2])
-            assert gateway.stop() == 0
+    """``--workers auto`` counts the cores that the program may run on; with a single one there is none to supervise."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    command = ["taskset", "-c", ",".join(map(str, cores)), str(bin_dir / "twistd"), "-n", "--pidfile=", "llmgateway"]
+    command += ["--demo", "--listen", "tcp:0:interface=127.0.0.1", "--workers", "auto"]
+    with running_command(command, tmp_path) as gateway:
+        workers = ready_page(gateway).get("workers", [])
+        assert [each["number"] for each in workers] == ([1, 2] if len(cores) == 2 else [])
+        assert gateway.stop() == 0
 
 
 def test_worker_that_never_starts_ends_the_gateway(bin_dir: Path, tmp_path: Path) -> None:
@@ -331,10 +335,14 @@ def test_worker_that_never_starts_ends_the_gateway(bin_dir: Path, tmp_path: Path
     assert not (tmp_path / "pid").exists()
 
 
-def test_secrets_are_not_on_the_command_line_of_a_worker(bin_dir: Path, tmp_path: Path) -> None:
-    """Who lists the machine's processes learns a worker's number and nothing else."""
-    with two_workers(bin_dir, tmp_path) as (_, pids):
-        for number, pid in enumerate(pids, 1):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            assert line[1:] == [b"-P", b"-m", b"llm_gateway.fleet.worker", str(number).encode(), b""]
-            assert b"sk-real" not in Path(f"/proc/{pid}/environ").read_bytes()
+def test_clients_that_come_at_once_are_shared_out(bin_dir: Path, tmp_path: Path) -> None:
+    """Forty clients that connect in one go and stay: every worker gets about half, whoever is awake first."""
+    with running_gateway(bin_dir, tmp_path, "--demo", *TWO) as gateway, contextlib.ExitStack() as stack:
+        pids = worker_pids(gateway)
+        before = [open_sockets(pid) for pid in pids]
+        clients = [stack.enter_context(Client(gateway.port)) for _ in range(40)]
+        for client in clients:
+            assert client.call("GET", "/livez").status == 200
+        shares = [open_sockets(pid) - had for pid, had in zip(pids, before, strict=True)]
+        assert sum(shares) == 40
+        assert min(shares) >= 10, shares

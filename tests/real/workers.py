@@ -55,6 +55,16 @@ def process_state(pid: int) -> str:
         return ""
 
 
+def open_sockets(pid: int) -> int:
+    """How many sockets a process has."""
+    count = 0
+    for link in list(Path(f"/proc/{pid}/fd").iterdir()):
+        # One that was closed in the meantime is none.
+        with suppress(FileNotFoundError):
+            count += os.readlink(link).startswith("socket:")
+    return count
+
+
 @contextmanager
 def watching(*pids: int) -> Iterator[list[int]]:
     """Handles of these processes, which are killed at the end if they are still there."""
