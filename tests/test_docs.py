@@ -77,6 +77,13 @@ def test_every_environment_variable_is_documented() -> None:
     assert set(first_spans(section(reference("options"), "Environment"))) == read
 
 
+def own_options(name: str) -> set[str]:
+    """The options of a subcommand of ``llmgateway``."""
+    subparsers = argparse.ArgumentParser().add_subparsers()
+    {"chat": chat, "check": check}[name].add_parser(subparsers)
+    return {option for action in subparsers.choices[name]._actions for option in action.option_strings}
+
+
 @pytest.mark.parametrize(("name", "command"), [("chat", chat), ("check", check)])
 def test_every_option_of_a_command_is_documented(name: str, command: Any) -> None:
     subparsers = argparse.ArgumentParser().add_subparsers()
@@ -349,8 +356,14 @@ def test_commands_use_options_that_exist(page: Path) -> None:
     options = {f"--{name.removesuffix('=')}" for name in Options().longOpt}
     for block in blocks(page.read_text(), "sh", "ini", "dockerfile"):
         for command in block.replace("\\\n", " ").splitlines():
-            _, _, behind = command.partition("twistd -n llmgateway")
-            assert set(re.findall(r"(?<= )--[a-z-]+", behind)) <= options, command
+            # In unit files and container files the program has other options before it, or is a list.
+            words = re.sub(r'["\[\],]', " ", command)
+            daemon = re.search(r"(?:\btwistd?\b.* llmgateway|^CMD) (.*)", words)
+            own = re.search(r"\bllmgateway (chat|check) (.*)", words)
+            if daemon is not None:
+                assert set(re.findall(r"(?<!\S)--[a-z-]+", daemon[1])) <= options, command
+            elif own is not None:
+                assert set(re.findall(r"(?<!\S)--[a-z-]+", own[2])) <= own_options(own[1]), command
 
 
 @PAGES

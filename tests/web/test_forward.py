@@ -457,7 +457,7 @@ def test_providers_own_error_passes_unchanged(gateway: MemoryGateway) -> None:
     response.end()
     status, headers, body = client.answer()
     assert (status, body, headers["retry-after"], headers["x-request-id"]) == (529, b'{"error":"odd"}', "7", "req_1")
-    assert not {"set-cookie", "openai-organization", "x-gw-error"} & set(headers)
+    assert not {"set-cookie", "openai-organization", "x-gw-error", "server"} & set(headers)
     assert gateway.record.ended == "upstream_error"
 
 
