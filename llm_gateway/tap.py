@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import resource as resource_limits
 import signal
 import sys
 import time
@@ -62,6 +63,8 @@ class Gateway:
 def makeService(options: Options) -> IService:
     """For ``twistd`` and ``twist``: a service that opens no socket before it is started."""
     from twisted.internet import reactor
+
+    raise_descriptor_limit()
 
     def announce(urls: list[str]) -> None:
         # curl takes no URL of a Unix socket.
@@ -207,6 +210,17 @@ def make_gateway(
         announce=announce,
     )
     return Gateway(service, resource, parts)
+
+
+def raise_descriptor_limit() -> None:
+    """
+    Let the process open as many descriptors as it may without being root.
+
+    Every stream takes two, and 1024, the usual soft limit, is kept low for programs that still use ``select``.
+    """
+    soft, hard = resource_limits.getrlimit(resource_limits.RLIMIT_NOFILE)
+    if soft != hard:
+        resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, (hard, hard))
 
 
 class ProcessSignals:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.real import many_streams
 from tests.real.client import Client, eventually
@@ -21,17 +18,6 @@ from tests.real.inbox import BOUND_S
 from tests.real.many_streams import EVENTS, STREAM_S
 
 STREAMS = 500
-FILES = 2 * STREAMS + 200
-"""Descriptors that the gateway needs: two for each stream."""
-
-
-@pytest.fixture
-def _enough_files() -> Iterator[None]:
-    """Many systems start programs with 1024; the programs started here inherit what is set."""
-    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, FILES), most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
 @contextmanager
@@ -61,7 +47,6 @@ def cpu_s(gateway: RunningGateway) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.usefixtures("_enough_files")
 def test_five_hundred_streams_lose_nothing_and_leave_nothing(
     bin_dir: Path, tmp_path: Path, record_property: Callable[[str, Any], None]
 ) -> None:
