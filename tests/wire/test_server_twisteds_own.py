@@ -15,6 +15,7 @@ import sys
 import types
 import unittest
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,8 +139,10 @@ TESTS = {
 
 
 @pytest.fixture
-def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def swapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ours in place of Twisted's, for a while."""
+    # They leave files where they run.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(strict, "_check_host", lambda hosts, minor: None)
     monkeypatch.setattr(http, "HTTPChannel", BareChannel)
     monkeypatch.setattr(server, "Site", ours.Site)
