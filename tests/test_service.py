@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from llm_gateway.service import CannotStart, GatewayService
 from llm_gateway.settings import Settings
 from llm_gateway.tap import Gateway, make_gateway
-from llm_gateway.wire.stock import HANG_UP_S, SEE_OFF_S
+from llm_gateway.wire.visitors import HANG_UP_S, SEE_OFF_S
 from tests.memory import Client, FakeAgent
 
 KEYS = {

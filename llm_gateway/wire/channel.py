@@ -426,6 +426,10 @@ class Channel(Outlet):
         # What was written may never be read.
         self._expect_within(LAST_READ_S)
 
+    def last_answer(self) -> None:
+        """Close behind the answer that is being made."""
+        self.persistent = False
+
     def abortConnection(self) -> None:
         """Close now."""
         self._ignore_input()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, getChildForRequest
@@ -13,7 +12,8 @@ from twisted.web.server import Site as TwistedSite
 
 from llm_gateway.wire.channel import Channel
 from llm_gateway.wire.request import Request
-from llm_gateway.wire.stock import HANG_UP_S, IDLE_S, SEE_OFF_S, Refusal, plain_refusal
+from llm_gateway.wire.stock import IDLE_S, Refusal, plain_refusal
+from llm_gateway.wire.visitors import Visited
 
 MAX_BODY_BYTES = 104_857_600
 """Of a request, unless the site is told otherwise."""
@@ -22,7 +22,7 @@ WantsStream = Callable[[IRequest], bool]
 """Whether a request's body shall be streamed, asked once its headers are there: method, uri, path and headers."""
 
 
-class Site(TwistedSite):
+class Site(Visited, TwistedSite):
     """
     Serves a resource tree over HTTP/1.1.
 
@@ -63,10 +63,6 @@ class Site(TwistedSite):
         self.max_body_bytes = max_body_bytes
         self.refusal = refusal
         self.wants_stream = wants_stream
-        self.channels: set[Channel] = set()
-        self.seeing_off = False
-        """Whether every connection is closed behind the next answer on it."""
-        self._all_gone: list[Deferred[None]] = []
 
     @property
     def logs(self) -> bool:
@@ -86,59 +82,6 @@ class Site(TwistedSite):
         request.site = self
         request.sitepath = list(request.prepath)
         return cast(IResource, getChildForRequest(self.resource, request))
-
-    def hang_up(self) -> Deferred[None]:
-        """
-        Close every connection once what was written to it has been read, and at the latest after ``HANG_UP_S``.
-
-        :return: fires when all are closed.
-        """
-        for channel in list(self.channels):
-            channel.loseConnection()
-        return self._when_gone(HANG_UP_S, self.abort_all)
-
-    def see_off(self) -> Deferred[None]:
-        """
-        Answer what still comes on the connections that are open, and close each behind the next answer on it.
-
-        :return: fires when all are closed; those that stay idle are after ``SEE_OFF_S``.
-        """
-        self.seeing_off = True
-        for channel in self.channels:
-            if channel.requests:
-                channel.persistent = False
-        return self._when_gone(SEE_OFF_S, self._close_idle)
-
-    def abort_all(self) -> None:
-        """Close every connection now, whether or not what was written to it has been read."""
-        for channel in list(self.channels):
-            channel.abortConnection()
-
-    def _when_gone(self, seconds: float, at_last: Callable[[], None]) -> Deferred[None]:
-        if not self.channels:
-            return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
-        deadline = self.reactor.callLater(seconds, at_last)
-
-        def cancel_deadline(result: None) -> None:
-            if deadline.active():
-                deadline.cancel()
-
-        return gone.addCallback(cancel_deadline)
-
-    def _close_idle(self) -> None:
-        for channel in list(self.channels):
-            if not channel.requests:
-                channel.loseConnection()
-
-    def channel_gone(self, channel: Channel) -> None:
-        """A connection is closed."""
-        self.channels.discard(channel)
-        if not self.channels:
-            waiting, self._all_gone = self._all_gone, []
-            for each in waiting:
-                each.callback(None)
 
     def startFactory(self) -> None:
         if self.logPath is not None:

@@ -8,7 +8,7 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -21,6 +21,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.iweb import IResponse
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
+
+from llm_gateway.wire.visitors import Visited
 
 MAX_HEADERS = 200
 MAX_HEADER_BYTES = 65_536
@@ -45,13 +47,6 @@ LAST_READ_S = 30.0
 
 MAX_NAME_BYTES = 256
 """Of a header. The longest in use have about 50."""
-
-HANG_UP_S = 10.0
-"""How long clients get when the site hangs up on all of them."""
-
-SEE_OFF_S = 10.0
-"""How long a connection may stay idle that is to be closed behind its next answer. A client that is told so with an
-answer loses nothing; one that sends a call while its idle connection is being closed loses the call."""
 
 
 Refusal = Callable[[int, str], tuple[list[tuple[bytes, bytes]], bytes]]
@@ -217,7 +212,7 @@ class BoundedRequest(Request):
             linger.cancel()
 
 
-class BoundedSite(Site):
+class BoundedSite(Visited, Site):
     """A ``Site`` with bounds that keeps no log of its own and can hang up on everybody."""
 
     protocol = BoundedChannel  # type: ignore[assignment]  # without the wrapper that could switch to HTTP/2
@@ -238,64 +233,6 @@ class BoundedSite(Site):
         super().__init__(resource, reactor=reactor, timeout=IDLE_S, parsePOSTFormSubmission=False)
         self.max_body_bytes = max_body_bytes
         self.refusal = refusal
-        self.channels: set[BoundedChannel] = set()
-        self.seeing_off = False
-        """Whether every connection is closed behind the next answer on it."""
-        self._all_gone: list[Deferred[None]] = []
-
-    def hang_up(self) -> Deferred[None]:
-        """
-        Close every connection once what was written to it has been read, and at the latest after ``HANG_UP_S``.
-
-        :return: fires when all are closed.
-        """
-        if not self.channels:
-            return succeed(None)
-        for channel in list(self.channels):
-            channel.loseConnection()
-        gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
-        deadline = self.reactor.callLater(HANG_UP_S, self.abort_all)
-
-        def cancel_deadline(result: None) -> None:
-            if deadline.active():
-                deadline.cancel()
-
-        return gone.addCallback(cancel_deadline)
-
-    def see_off(self) -> Deferred[None]:
-        """
-        Answer what still comes on the connections that are open, and close each behind the next answer on it.
-
-        :return: fires when all are closed; those that stay idle are after ``SEE_OFF_S``.
-        """
-        self.seeing_off = True
-        if not self.channels:
-            return succeed(None)
-        for channel in self.channels:
-            if channel.requests:
-                channel.last_answer()
-        gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
-        deadline = self.reactor.callLater(SEE_OFF_S, self._close_idle)
-
-        def cancel_deadline(result: None) -> None:
-            if deadline.active():
-                deadline.cancel()
-
-        return gone.addCallback(cancel_deadline)
-
-    def _close_idle(self) -> None:
-        for channel in list(self.channels):
-            if not channel.requests:
-                channel.loseConnection()
-
-    def channel_gone(self, channel: BoundedChannel) -> None:
-        self.channels.discard(channel)
-        if not self.channels:
-            waiting, self._all_gone = self._all_gone, []
-            for each in waiting:
-                each.callback(None)
 
     def startFactory(self) -> None:
         """Twisted's would open a log and start a clock for its lines."""
@@ -308,11 +245,6 @@ class BoundedSite(Site):
 
     def acceptableProtocols(self) -> Sequence[bytes]:
         return [b"http/1.1"]
-
-    def abort_all(self) -> None:
-        """Close every connection now, whether or not what was written to it has been read."""
-        for channel in list(self.channels):
-            cast(ITCPTransport, channel.transport).abortConnection()
 
 
 class AbortableConnection(HTTP11ClientProtocol):

@@ -30,10 +30,10 @@ from llm_gateway.wire.stock import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_NAME_BYTES,
-    SEE_OFF_S,
     SPOOL_BYTES,
 )
 from llm_gateway.wire.strict import MAX_FRAMING_BYTES, MAX_TARGET_BYTES
+from llm_gateway.wire.visitors import SEE_OFF_S
 from tests.wire.serving import LIMIT, BodyReader, Doing, Echo, Server, Waiting, chunked, get, post
 
 
