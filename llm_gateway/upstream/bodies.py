@@ -4,37 +4,11 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer
 from twisted.web.client import FileBodyProducer
 from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 CHUNK_BYTES = 65_536
 """Read from a spooled body at a time: as much as Twisted's transports take before they ask for a pause."""
-
-
-@implementer(IBodyProducer)
-class BytesBody:
-    """A body that is in memory already: one write, no scheduling."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        body, self._body = self._body, b""
-        consumer.write(body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """All is written in one go: there is nothing to pause."""
-
-    def resumeProducing(self) -> None:
-        """All is written in one go: there is nothing to resume."""
-
-    def stopProducing(self) -> None:
-        """All is written in one go: there is nothing to stop."""
 
 
 def spooled_body(body: BinaryIO) -> IBodyProducer:

@@ -28,13 +28,14 @@ from llm_gateway.errors import (
     WrongProvider,
 )
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
-from llm_gateway.upstream.bodies import BytesBody, spooled_body
+from llm_gateway.upstream.bodies import spooled_body
 from llm_gateway.upstream.targets import Target
 from llm_gateway.web.answer import Answer, fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.uploads import StreamedBody
+from llm_gateway.wire.upload import BytesBody
 
 _log = Logger()
 

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
 from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.outlet import TICK_S, Outlet
+from llm_gateway.wire.prompt import prompt_write
 from llm_gateway.wire.request import Request
 from llm_gateway.wire.stock import (
     LAST_READ_S,
@@ -137,7 +138,7 @@ class Channel(Outlet):
             self._network = self.transport
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
-        self.write = transport.write  # type: ignore[method-assign]
+        self.write = prompt_write(transport)  # type: ignore[method-assign]
         self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)

@@ -16,6 +16,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IClientReque
 from zope.interface import implementer
 
 from llm_gateway.wire.connection import Connection
+from llm_gateway.wire.fields import fields_of, written
 from llm_gateway.wire.pool import ConnectionPool, Origin, OriginPool
 from llm_gateway.wire.response import Response
 
@@ -85,26 +86,21 @@ class Agent:
 def _whole_head(
     line: bytes, method: bytes, home: OriginPool, headers: Headers | None, body: IBodyProducer | None
 ) -> bytes:
-    lines = [line]
-    hosts = 0
-    if headers is not None:
-        for name, values in headers.getAllRawHeaders():
-            if name in _OUR_FRAMING:
-                continue
-            if name == b"Host":
-                hosts = len(values)
-            lines += [b"%b: %b\r\n" % (name, value) for value in values]
-    if not hosts:
-        lines.append(home.host_line)
-    elif hosts > 1:
-        raise RequestGenerationFailed([Failure(BadHeaders("Exactly one Host header required"))])
+    fields = {} if headers is None else fields_of(headers)
+    if not _OUR_FRAMING.isdisjoint(fields):
+        fields = {name: values for name, values in fields.items() if name not in _OUR_FRAMING}
+    host = home.host_line
+    if b"Host" in fields:
+        if len(fields[b"Host"]) > 1:
+            raise RequestGenerationFailed([Failure(BadHeaders("Exactly one Host header required"))])
+        host = b"" if fields[b"Host"] else host
     if body is None:
-        lines.append(b"Content-Length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n")
+        end = b"Content-Length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n"
     elif body.length is UNKNOWN_LENGTH:
-        lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        end = b"Transfer-Encoding: chunked\r\n\r\n"
     else:
-        lines.append(b"Content-Length: %d\r\n\r\n" % body.length)
-    return b"".join(lines)
+        end = b"Content-Length: %d\r\n\r\n" % body.length
+    return line + written(fields) + host + end
 
 
 @implementer(IClientRequest)

@@ -22,8 +22,10 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
+from llm_gateway.wire.fields import gathered, read
+from llm_gateway.wire.prompt import prompt_write
 from llm_gateway.wire.response import Response
-from llm_gateway.wire.upload import Upload
+from llm_gateway.wire.upload import BytesBody, Upload
 
 if TYPE_CHECKING:
     from llm_gateway.wire.client import Exchange
@@ -33,8 +35,8 @@ MAX_HEAD_BYTES = 131_072
 """Of a status line and headers, informational answers before them included; of trailers; of what stands between two
 pieces of a body. The largest heads seen from providers are under 10 KB."""
 
-_VERSIONS = {"1.1": (b"HTTP", 1, 1), "1.0": (b"HTTP", 1, 0)}
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_HTTP_1_1, _HTTP_1_0 = (b"HTTP", 1, 1), (b"HTTP", 1, 0)
+_STATUS_LINE = re.compile(rb"[\r\n]*HTTP/1\.([01]) [0-9]{3}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r\n")
 _LINE_ENDS = b"\r\n"
 
 _done = Failure._withoutTraceback(ResponseDone())
@@ -65,8 +67,8 @@ class Connection(Protocol):
         self._read_since = 0
         """Bytes since the request was sent, or since there was last some use in them."""
         # Notes on the answer
-        self._phrase = b""
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._head = b""
+        """What came of the answer, until its head is whole."""
         self._response: Response | None = None
         self._pieces: list[bytes] = []
         self._informational = False
@@ -86,6 +88,7 @@ class Connection(Protocol):
         if isinstance(handle, socket.socket):
             self._readable = select.poll()
             self._readable.register(handle, select.POLLIN)
+        self._write = prompt_write(self.transport)
         self._home.opened()
 
     def secured(self) -> Deferred[Connection]:
@@ -139,10 +142,14 @@ class Connection(Protocol):
         """Write the request. Nothing else is under way on this connection."""
         self._exchange = exchange
         self._read_since = 0
-        if exchange.body is None:
-            self.transport.write(exchange.head)  # type: ignore[union-attr]  # it is connected
+        body = exchange.body
+        if body is None:
+            self._write(exchange.head)
+        elif type(body) is BytesBody:
+            # The usual case, without the ceremony.
+            self._write(exchange.head + body.take())
         else:
-            upload = self._upload = Upload(exchange.head, exchange.body, self.transport, self._not_written)
+            upload = self._upload = Upload(exchange.head, body, self.transport, self._not_written)
             upload.start()
 
     def give_up(self) -> None:
@@ -163,11 +170,14 @@ class Connection(Protocol):
         if self._closing:
             return
         problem: BaseException | None = None
+        response = self._response
         try:
             if not self._read_since and data[:1] != b"H":
                 # The parser would skip empty lines, and take the protocols that begin with R and I.
                 raise ValueError("not an HTTP answer")
             self._read_since += len(data)
+            if response is None:
+                self._head = self._head + data if self._head else data
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade, ValueError) as error:
             problem = error.__context__ or error
@@ -203,7 +213,7 @@ class Connection(Protocol):
         written = self._upload is None or self._upload.done
         exchange = self._end()
         # They hold each other.
-        del self._parser, self.on_body
+        del self._parser, self.on_body, self._write
         if exchange is None:
             return
         if response is not None:
@@ -224,27 +234,24 @@ class Connection(Protocol):
         if self._complete:
             raise ValueError("an answer that nobody asked for")
 
-    def on_status(self, phrase: bytes) -> None:
-        self._phrase += phrase
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # Once the response stands, these are trailers.
-        if self._response is None:
-            self._fields.append((name, value))
-
     def on_headers_complete(self) -> None:
-        parser = self._parser
-        code = parser.get_status_code()
-        version = _VERSIONS.get(parser.get_http_version())
-        if version is None or code < 100 or code == 101 or _CONTROL.search(self._phrase) or self._pieces:
+        code = self._parser.get_status_code()
+        line = _STATUS_LINE.match(self._head)
+        if line is None or code < 100 or code == 101 or self._pieces:
             # 101 is a switch of protocols that nobody asked for; pieces are the body of an informational answer.
             raise ValueError("not an answer that this client understands")
+        # From here on the parser lets no CR or LF stand alone, so that the first empty line ends the head.
+        end = self._head.find(b"\r\n\r\n", line.end() - 2) + 2
         if code < 200:
             self._informational = True
-            self._fields, self._phrase = [], b""
+            self._head = self._head[end + 2 :]
             return
+        minor, phrase = line.groups()
+        fields = gathered(read(self._head[line.end() : end])) if end > line.end() else {}
+        self._head = b""
         exchange = cast("Exchange", self._exchange)
-        self._response = Response(self, exchange, version, code, self._phrase, self._fields)
+        version = _HTTP_1_1 if minor == b"1" else _HTTP_1_0
+        self._response = Response(self, exchange, version, code, phrase or b"", fields)
         # The parser would wait for the body that the headers of an answer to HEAD speak of.
         self._complete = exchange.method == b"HEAD"
         self._read_since = 1
@@ -282,7 +289,7 @@ class Connection(Protocol):
         """
         written = self._upload is None or self._upload.done
         at_rest = clean and written and not self._closing
-        reusable = at_rest and not response.closes and response.version == _VERSIONS["1.1"]
+        reusable = at_rest and not response.closes and response.version is _HTTP_1_1
         response.detach()
         if reusable:
             if response.paused:
@@ -322,7 +329,7 @@ class Connection(Protocol):
         if exchange is None:
             return None
         self._answers += 1
-        self._phrase, self._fields, self._response = b"", [], None
+        self._head, self._response = b"", None
         self._informational = self._complete = False
         self._pieces.clear()
         upload, self._upload = self._upload, None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
 from zope.interface import implementer
+
+from llm_gateway.wire.fields import Fields, headers_of
 
 if TYPE_CHECKING:
     from llm_gateway.wire.connection import Connection
@@ -36,23 +36,31 @@ _OPTIONS = frozenset({b"close", b"keep-alive"})
 """What a ``Connection`` header says that does not name another header."""
 
 
-@lru_cache(1024)
-def _canonical(name: bytes) -> bytes:
-    """A header's name as Twisted spells it."""
-    ((canonical, _),) = Headers({name: []}).getAllRawHeaders()
-    return canonical
-
-
-def _headers(raw: dict[bytes, list[bytes]]) -> Headers:
+def _of_body(fields: Fields, request: IClientRequest) -> tuple[int | None, bool, bool]:
     """
-    Headers of which a parser has seen to it that there is nothing in them to make safe.
+    Take out of an answer's headers what is about the connection.
 
-    :param raw: by canonical name.
+    :return: the length they give, whether the body is chunked, and whether the connection closes behind it.
+    :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
     """
-    headers = Headers()
-    # What is public does over again, header by header, what is known here.
-    headers._rawHeaders = raw
-    return headers
+    lengths = fields.pop(b"Content-Length", None)
+    # The parser has seen to it that there is one, of digits only.
+    length = None if lengths is None else int(lengths[-1])
+    if lengths is not None and request.method == b"HEAD":
+        fields[b"Content-Length"] = lengths[-1:]
+    encodings = fields.pop(b"Transfer-Encoding", None)
+    if encodings is not None and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
+        raise ValueError("a transfer encoding other than just chunked")
+    named: set[bytes] = set()
+    for options in (fields.pop(b"Connection", ()), fields.pop(b"Proxy-Connection", ())):
+        for value in options:
+            named.update(option.strip().lower() for option in value.split(b","))
+    for name in (b"Keep-Alive", b"TE", b"Trailers", b"Upgrade"):
+        fields.pop(name, None)
+    for name in [name for name in fields if name.lower() in named] if named - _OPTIONS else ():
+        # About this connection only, as its sender says. Source: RFC 9110, section 7.6.1.
+        del fields[name]
+    return length, encodings is not None, b"close" in named
 
 
 @implementer(IResponse, IPushProducer)
@@ -70,44 +78,24 @@ class Response:
         version: tuple[bytes, int, int],
         code: int,
         phrase: bytes,
-        fields: list[tuple[bytes, bytes]],
+        fields: Fields,
     ) -> None:
         """
-        :param fields: the headers as they came.
+        :param fields: the headers, which are the response's own from now on.
         :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
         """
         self.request = request
         self.version = version
         self.code = code
         self.phrase = phrase
-        length = encoding = None
-        named: set[bytes] = set()
-        shown: dict[bytes, list[bytes]] = {}
-        for field, value in fields:
-            name = _canonical(field)
-            value = value.strip(b" \t")
-            if name not in _OF_THE_CONNECTION:
-                shown.setdefault(name, []).append(value)
-            elif name == b"Content-Length":
-                # The parser has seen to it that there is one, of digits only.
-                length = int(value)
-                if request.method == b"HEAD":
-                    shown[name] = [value]
-            elif name == b"Transfer-Encoding":
-                if encoding is not None or value.lower() != b"chunked":
-                    raise ValueError("a transfer encoding other than just chunked")
-                encoding = value
-            elif name in (b"Connection", b"Proxy-Connection"):
-                named.update(option.strip().lower() for option in value.split(b","))
-        self.closes = b"close" in named
+        length, chunked, self.closes = None, False, False
         """Whether the other side has said that it will close the connection."""
-        for name in [name for name in shown if name.lower() in named] if named - _OPTIONS else ():
-            # About this connection only, as its sender says. Source: RFC 9110, section 7.6.1.
-            del shown[name]
-        self.headers = _headers(shown)
-        bodiless = request.method == b"HEAD" or code in NO_BODY_CODES
+        if not _OF_THE_CONNECTION.isdisjoint(fields):
+            length, chunked, self.closes = _of_body(fields, request)
+        self.headers = headers_of(fields)
+        bodiless = code in NO_BODY_CODES or request.method == b"HEAD"
         self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
-        self.ends_with_connection = not bodiless and length is None and encoding is None
+        self.ends_with_connection = not (bodiless or chunked) and length is None
         """Whether only the end of the connection ends the body."""
         self._connection: Connection | None = connection
         self._protocol: IProtocol | None = None

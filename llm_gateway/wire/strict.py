@@ -6,6 +6,7 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from llm_gateway.wire.fields import Fields, gathered, read
 from llm_gateway.wire.stock import MAX_NAME_BYTES
 
 MAX_TARGET_BYTES = 16_384
@@ -25,22 +26,7 @@ _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r[^\n]|(?<!\r)\n")
 
-_SPECIAL_NAMES = {
-    # As twisted.web.http_headers writes them: its Headers look names up in this spelling.
-    b"Content-Md5": b"Content-MD5",
-    b"Dnt": b"DNT",
-    b"Etag": b"ETag",
-    b"P3p": b"P3P",
-    b"Te": b"TE",
-    b"Www-Authenticate": b"WWW-Authenticate",
-    b"X-Xss-Protection": b"X-XSS-Protection",
-}
-_MAX_NAMES = 2_000
-_SHORT_BYTES = 64
-_names: dict[bytes, bytes] = {}
-"""Names as they came to their usual spelling. Bounded in number and in length: whoever connects chooses them."""
-
-_NONE: dict[bytes, list[bytes]] = {}
+_NONE: Fields = {}
 
 BAD_REQUEST = "The request is not valid HTTP/1.1."
 
@@ -87,7 +73,7 @@ class RequestParser:
     target: bytes
     """In origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``."""
     version: bytes
-    fields: dict[bytes, list[bytes]]
+    fields: Fields
     length: int | None
     """Of the body; ``None`` when it is chunked."""
     keep_alive: bool
@@ -128,7 +114,7 @@ class RequestParser:
             upgrade = True
         except HttpParserError as error:
             raise BadRequest(400) from error
-        fields = self.fields = self._read_fields(raw[line.end() : -4])
+        fields = self.fields = self._read_fields(raw[line.end() : -2])
         self.version = b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0"
         length = self.length = _length(fields, minor)
         self.keep_alive = minor == b"1" and (
@@ -156,28 +142,19 @@ class RequestParser:
         """Let go of the last request's headers; the next may be far."""
         self.fields = _NONE
 
-    def _read_fields(self, raw: bytes) -> dict[bytes, list[bytes]]:
-        """
-        Take apart what llhttp has found to be nothing but tokens, colons and values between CRLFs.
-
-        It could hand them over one by one; that takes twice the time.
-        """
-        fields: dict[bytes, list[bytes]] = {}
+    def _read_fields(self, raw: bytes) -> Fields:
         if not raw:
-            return fields
-        lines = raw.split(b"\r\n")
-        if len(lines) > self._max_headers:
+            return {}
+        try:
+            pairs = read(raw)
+        except ValueError as error:
+            raise BadRequest(400) from error
+        if len(pairs) > self._max_headers:
             raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
-        for line in lines:
-            name, _, value = line.partition(b":")
-            try:
-                name = _names[name]
-            except KeyError:
-                name = _canonical(name)
-            if name in fields:
-                fields[name].append(value.strip(b" \t"))
-            else:
-                fields[name] = [value.strip(b" \t")]
+        fields = gathered(pairs)
+        if max(map(len, fields)) > MAX_NAME_BYTES:
+            # Twisted's Headers remember names for good, however long they are; some end up in there.
+            raise BadRequest(431, f"The request has a header whose name is longer than {MAX_NAME_BYTES} bytes.")
         return fields
 
     def complaint(self, raw: bytes | bytearray) -> BadRequest:
@@ -286,18 +263,8 @@ class RequestParser:
         self.whole = True
 
 
-def _canonical(name: bytes) -> bytes:
-    if len(name) > MAX_NAME_BYTES:
-        # Twisted's Headers remember names for good, however long they are; some end up in there.
-        raise BadRequest(431, f"The request has a header whose name is longer than {MAX_NAME_BYTES} bytes.")
-    canonical = b"-".join([word.capitalize() for word in name.split(b"-")])
-    canonical = _SPECIAL_NAMES.get(canonical, canonical)
-    if len(name) <= _SHORT_BYTES and len(_names) < _MAX_NAMES:
-        _names[name] = canonical
-    return canonical
-
-
 _MAX_HOSTS = 200
+_SHORT_BYTES = 64
 _hosts: set[bytes] = set()
 """Values of ``Host`` that were found to be good."""
 
@@ -313,13 +280,13 @@ def _check_host(hosts: list[bytes] | None, minor: bytes) -> None:
         _hosts.add(hosts[0])
 
 
-def _keeps_alive(fields: dict[bytes, list[bytes]]) -> bool:
+def _keeps_alive(fields: Fields) -> bool:
     """As llhttp has it, which refuses to read on after ``close``, also in ``Proxy-Connection``."""
     values = fields.get(b"Connection", []) + fields.get(b"Proxy-Connection", [])
     return all(token.strip(b" \t").lower() != b"close" for value in values for token in value.split(b","))
 
 
-def _length(fields: dict[bytes, list[bytes]], minor: bytes) -> int | None:
+def _length(fields: Fields, minor: bytes) -> int | None:
     lengths = fields.get(b"Content-Length")
     encodings = fields.get(b"Transfer-Encoding")
     if encodings is not None:
@@ -335,7 +302,7 @@ def _length(fields: dict[bytes, list[bytes]], minor: bytes) -> int | None:
     return int(length)
 
 
-def _origin_form(target: bytes, fields: dict[bytes, list[bytes]]) -> bytes:
+def _origin_form(target: bytes, fields: Fields) -> bytes:
     if target == b"*":
         return target
     absolute = _ABSOLUTE.fullmatch(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer, IProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,6 +16,41 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 _log = Logger()
+
+
+@implementer(IBodyProducer)
+class BytesBody:
+    """
+    A body that is in memory already: one write, no scheduling.
+
+    A connection of ours writes it in one piece with the request's head. Other clients treat it as any producer.
+    """
+
+    __slots__ = ("_body", "length")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def take(self) -> bytes:
+        """
+        :return: the body, which this object lets go of.
+        """
+        body, self._body = self._body, b""
+        return body
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self.take())
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """All is written in one go: there is nothing to pause."""
+
+    def resumeProducing(self) -> None:
+        """All is written in one go: there is nothing to resume."""
+
+    def stopProducing(self) -> None:
+        """All is written in one go: there is nothing to stop."""
 
 
 @implementer(IConsumer)

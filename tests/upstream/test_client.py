@@ -16,10 +16,11 @@ from twisted.web.server import Request
 from zope.interface.verify import verifyObject
 
 from llm_gateway.core.framing import Unframed
-from llm_gateway.upstream.bodies import BytesBody, spooled_body
+from llm_gateway.upstream.bodies import spooled_body
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.relay import Relay
 from llm_gateway.wire.stock import QuietPool
+from llm_gateway.wire.upload import BytesBody
 from tests.memory import FakeAgent, MemoryGateway, result_of
 
 
