@@ -189,7 +189,10 @@ class Attempt:
 
     def _client_left(self, _done: Deferred[Outcome]) -> None:
         self._over = True
+        relay = self._relay
         self._hang_up()
+        if relay is not None and relay.begun:
+            self._sink.unregisterProducer()
         self._settle(Outcome(record.CLIENT_GONE))
 
     def _time_is_up(self) -> None:

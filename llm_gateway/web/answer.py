@@ -58,8 +58,11 @@ class Answer:
         self._request.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
-        # Once the connection is gone there is no channel left to unregister from.
-        if not self._request._disconnected:
+        if self._request._disconnected:
+            # There is no channel left to unregister from. Request and producer would hold each other, and with them
+            # all that the client has not read, until the garbage collector comes round.
+            self._request.producer = None
+        else:
             self._request.unregisterProducer()
 
 

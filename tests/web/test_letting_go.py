@@ -1,0 +1,62 @@
+"""What a call held is free as soon as its client has gone, not when the garbage collector comes round."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from llm_gateway.upstream.attempt import Attempt
+from llm_gateway.upstream.relay import Relay
+from llm_gateway.web.answer import Answer
+from tests.memory import USUAL, Client, MemoryGateway
+from tests.wires import WIRE
+
+EVENT = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
+PARTS_OF_A_CALL = (Attempt, Relay, Answer)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def kept() -> list[str]:
+    """The parts of calls that are still in memory."""
+    return [type(each).__name__ for each in gc.get_objects() if type(each) in PARTS_OF_A_CALL]
+
+
+def client_leaves(_gateway: MemoryGateway, client: Client) -> None:
+    client.leave()
+
+
+def clock_runs_out(gateway: MemoryGateway, client: Client) -> None:
+    gateway.clock.advance(USUAL.providers["openai"].timeouts.idle_s)
+    assert client.transport.aborted
+    client.leave()
+
+
+@pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own channel keeps its last producer for as long as it lives")
+@pytest.mark.parametrize("end", [client_leaves, clock_runs_out])
+def test_client_that_stopped_reading_is_let_go_of_at_once(end: Callable[[MemoryGateway, Client], None]) -> None:
+    """A thousand of them, each with more than 100 KB that it did not read, cost nothing once they have gone."""
+    gateway = MemoryGateway()
+    with no_collector():
+        client = gateway.client()
+        client.chat()
+        response = gateway.agent.sent.pop().answer(content_type="text/event-stream")
+        response.write(EVENT)
+        client.stall()
+        assert response.transport.paused
+        del response
+        assert sorted(kept()) == ["Answer", "Attempt", "Relay"]
+        end(gateway, client)
+        assert gateway.record.ended in ("client_gone", "client_stalled")
+        assert kept() == []
