@@ -137,6 +137,11 @@ class OriginPool:
     def closed(self, connection: Connection) -> None:
         """A connection is gone, whether it was idle or in use."""
         self._idle = [entry for entry in self._idle if entry[0] is not connection]
+        # Twisted leaves a connector and its connection holding each other, and with them what of a request was not
+        # sent. Transports that stand on another one, as TLS does, have its attributes too.
+        connector = getattr(connection.transport, "connector", None)
+        if connector is not None:
+            connector.transport = None
         self._pool.closed()
 
     def expire(self, before: float) -> float | None:

@@ -179,10 +179,12 @@ class Response:
     def ended(self, reason: Failure) -> None:
         """No more will come."""
         self._connection = None
-        self._reason = reason
         protocol, self._protocol = self._protocol, None
-        if protocol is not None:
-            try:
-                protocol.connectionLost(reason)
-            except Exception:
-                _log.failure("The reader of a response's body failed at its end")
+        if protocol is None:
+            # For the reader that is still to come. Kept no longer than that: it may hold this response itself.
+            self._reason = reason
+            return
+        try:
+            protocol.connectionLost(reason)
+        except Exception:
+            _log.failure("The reader of a response's body failed at its end")

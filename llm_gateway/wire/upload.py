@@ -102,6 +102,9 @@ class Upload:
         if not self._over:
             self._end()
             self._stop_producer()
+            # A producer that was stopped may keep its consumer until the garbage collector comes round. It must not
+            # keep what has not been sent as well.
+            self._transport, self._failed = None, _nobody
 
     # The producer's side
 
@@ -166,3 +169,7 @@ class Upload:
             self._body.stopProducing()
         except Exception:
             _log.failure("The producer of a request's body failed to stop")
+
+
+def _nobody(_failure: Failure) -> None:
+    """Cares."""
