@@ -171,7 +171,7 @@ def make_gateway(
             return companion.stand_in(read())
 
     store = ConfigurationStore(load, reactor, settings.reload_interval_s)
-    grants, board, live = GrantBook(make_client), HealthBoard(), LiveCalls()
+    grants, board, live = GrantBook(make_client, reactor), HealthBoard(), LiveCalls()
     log = FileAccessLog(settings.access_log, settings.access_log_format) if settings.access_log else None
     prober = None
     if settings.health_interval_s:

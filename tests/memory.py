@@ -298,7 +298,7 @@ class MemoryGateway:
         self.records = Records()
         self.live = LiveCalls()
         self.board = HealthBoard()
-        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent))
+        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent), self.clock)
         self.use(configuration)
         app = GatewayApp(
             grants=self.grants,

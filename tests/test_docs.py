@@ -156,7 +156,7 @@ def test_headers_that_never_reach_a_provider_do_not_even_when_configured() -> No
     _, never = bullets(section(reference("headers"), "From the client to the provider"))
     assert names(headers.NOT_TO_PROVIDER, headers.CREDENTIAL_HEADERS) <= set(never)
     everything = headers.to_provider_filter(never)
-    assert everything.keep([(name.encode(), [b"value"]) for name in never]) == []
+    assert everything.keep({name.encode(): [b"value"] for name in never}) == {}
 
 
 def test_every_header_that_a_client_does_not_see_is_documented() -> None:
@@ -168,7 +168,7 @@ def test_every_header_that_a_client_does_not_see_is_documented() -> None:
 def test_every_header_of_an_event_stream_is_documented() -> None:
     _, streams = tables(section(reference("headers"), "From the gateway"))
     documented = {code(name)[0]: code(value)[0] for name, value in streams}
-    assert documented == {name.decode(): value.decode() for name, value in headers.EVENT_STREAM_HEADERS.items()}
+    assert documented == {name.decode().lower(): value.decode() for name, value in headers.EVENT_STREAM_HEADERS.items()}
 
 
 def test_every_header_of_the_gateway_itself_is_documented() -> None:
@@ -270,14 +270,14 @@ def test_every_dialect_is_documented() -> None:
 
 def full_record() -> CallRecord:
     text = dict.fromkeys(("client_request_id", "key", "provider", "model", "dialect", "ended", "error"), "x")
-    return CallRecord("id", "POST", "/v1", 0.0, 0.0, status=200, first_byte_s=1.0, duration_s=1.0, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
+    return CallRecord("t", "id", method="POST", path="/v1", status=200, first_byte_s=1.0, duration_s=1.0, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
 
 
 def test_every_field_of_the_access_log_is_documented() -> None:
     [table] = tables(section(reference("access-log"), "json"))
     assert [code(row[0])[0] for row in table] == list(json.loads(as_json(full_record())))
     in_text = {name.removesuffix("=") for row in table for name in code(row[1])}
-    assert in_text == set(re.findall(r"(\w+)=", as_text(full_record())))
+    assert in_text == set(re.findall(r"(\w+)=", as_text(full_record()).decode()))
 
 
 def test_the_access_log_examples_have_every_field() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 
@@ -22,6 +24,11 @@ class Timeouts:
     """Between two pieces of the answer."""
     total_s: float = 3600.0
     """From sending the call until the answer is whole."""
+
+    @cached_property
+    def first_look_s(self) -> float:
+        """From sending the call until a clock can run out at the earliest, whatever comes until then."""
+        return min(self.first_byte_s, self.idle_s, self.total_s)
 
 
 class CallClock:
@@ -44,11 +51,6 @@ class CallClock:
     def byte_came(self, now: float) -> None:
         """Note that a piece of the answer came."""
         self._last_byte_at = now
-
-    def first_look_at(self) -> float:
-        """The earliest moment at which a clock can run out, whatever comes until then."""
-        timeouts = self._timeouts
-        return self._started_at + min(timeouts.first_byte_s, timeouts.idle_s, timeouts.total_s)
 
     def due_at(self) -> float:
         """

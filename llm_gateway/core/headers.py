@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-RawHeaders = Iterable[tuple[bytes, Sequence[bytes]]]
-"""Names in any case with all their values, as ``twisted.web.http_headers.Headers.getAllRawHeaders`` gives them."""
+Fields = dict[bytes, list[bytes]]
+"""Header fields: names, in any spelling as long as it is always the same, with all their values."""
 
 CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 """The four headers in which a virtual key may come. They never leave."""
@@ -87,7 +87,7 @@ NOT_TO_CLIENT = (
 
 NOT_TO_CLIENT_PREFIXES = (b"cf-", b"x-amz-cf-", b"x-envoy-", b"x-gw-")
 
-EVENT_STREAM_HEADERS: Mapping[bytes, bytes] = {b"cache-control": b"no-cache", b"x-accel-buffering": b"no"}
+EVENT_STREAM_HEADERS: Mapping[bytes, bytes] = {b"Cache-Control": b"no-cache", b"X-Accel-Buffering": b"no"}
 """Set on every event stream, so that no proxy on the way holds it up."""
 
 
@@ -121,26 +121,29 @@ class HeaderFilter:
             return name in allowed or name.startswith(prefixes)
 
         self._allows = allows
-        self._verdicts: dict[bytes, bytes | None] = {}
+        self._verdicts: dict[bytes, bool] = {}
 
-    def keep(self, headers: RawHeaders) -> list[tuple[bytes, list[bytes]]]:
+    def keep(self, fields: Fields) -> Fields:
         """
-        :return: those that pass, names in lower case, values as they came.
+        :return: those that pass, names and values as they came; without those that a ``connection`` header declares to
+            be about this connection only.
         """
-        kept = []
+        kept = {}
         verdicts = self._verdicts
-        for name, values in headers:
+        for name, values in fields.items():
             try:
-                lower = verdicts[name]
+                passes = verdicts[name]
             except KeyError:
-                lower = self._judge(name)
-            if lower is not None:
-                kept.append((lower, list(values)))
+                passes = self._judge(name)
+            if passes:
+                kept[name] = values
+        if b"Connection" in fields or b"connection" in fields:
+            named = connection_tokens(fields)
+            kept = {name: values for name, values in kept.items() if name.lower() not in named}
         return kept
 
-    def _judge(self, name: bytes) -> bytes | None:
-        lower = name.lower()
-        verdict = lower if self._allows(lower) else None
+    def _judge(self, name: bytes) -> bool:
+        verdict = self._allows(name.lower())
         if len(self._verdicts) < self.MAX_REMEMBERED and len(name) <= self.MAX_REMEMBERED_BYTES:
             self._verdicts[name] = verdict
         return verdict
@@ -162,13 +165,12 @@ def to_client_filter() -> HeaderFilter:
     return HeaderFilter(allowed=None, prefixes=NOT_TO_CLIENT_PREFIXES, denied=NOT_TO_CLIENT)
 
 
-def connection_tokens(headers: RawHeaders) -> frozenset[bytes]:
+def connection_tokens(fields: Fields) -> frozenset[bytes]:
     """
     :return: the names, in lower case, that a ``connection`` header declares to be about this connection only.
     """
     tokens: set[bytes] = set()
-    for name, values in headers:
-        if name.lower() == b"connection":
-            for value in values:
-                tokens.update(token.strip().lower() for token in value.split(b","))
+    for name in (b"Connection", b"connection"):
+        for value in fields.get(name, ()):
+            tokens.update(token.strip().lower() for token in value.split(b","))
     return frozenset(tokens)

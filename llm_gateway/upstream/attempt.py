@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import attrs
+import msgspec
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,6 +28,7 @@ from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
+from llm_gateway.upstream.watch import Watch
 
 CODINGS = frozenset({b"gzip", b"x-gzip", b"br", b"deflate", b"zstd", b"compress", b"x-compress"})
 """Content codings that hide what is in an answer. Source: the registry of RFC 9110, section 8.4.1."""
@@ -34,8 +36,7 @@ CODINGS = frozenset({b"gzip", b"x-gzip", b"br", b"deflate", b"zstd", b"compress"
 _log = Logger()
 
 
-@attrs.frozen
-class ProviderCall:
+class ProviderCall(msgspec.Struct, frozen=True):
     """What is sent, and to whom."""
 
     provider: str
@@ -48,13 +49,18 @@ class ProviderCall:
     timeouts: Timeouts
 
 
-@attrs.frozen
-class Outcome:
-    """How an attempt ended after the client had got something, or had left."""
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended."""
 
     ended: str
     """One of ``core.record.ENDINGS``."""
     error: GatewayError | None = None
+    unanswered: bool = False
+    """Whether the client has got nothing and still waits: somebody has to tell it of the error."""
+
+
+def _nobody(_outcome: Outcome) -> None:
+    """Who is told when all has been told."""
 
 
 class Attempt:
@@ -73,19 +79,49 @@ class Attempt:
     ==========  ==========================  ===============================================================
     """
 
+    __slots__ = (
+        "_call",
+        "_client",
+        "_clock",
+        "_content_type",
+        "_dialect",
+        "_done",
+        "_ended_well",
+        "_over",
+        "_reactor",
+        "_relay",
+        "_request_id",
+        "_sending",
+        "_sink",
+        "_streaming",
+        "_timer",
+        "_watch",
+    )
+
     def __init__(
-        self, call: ProviderCall, client: HTTPClient, clock: IReactorTime, sink: Sink, dialect: Dialect, request_id: str
+        self,
+        call: ProviderCall,
+        client: HTTPClient,
+        clock: IReactorTime,
+        watch: Watch,
+        sink: Sink,
+        dialect: Dialect,
+        request_id: str,
+        done: Callable[[Outcome], None],
     ) -> None:
         """
+        :param watch: looks at attempts after ``call.timeouts.first_look_s``.
         :param dialect: the one that the answer speaks, for an error event in a stream.
+        :param done: called once, when the answer is over, whole or not.
         """
         self._call = call
         self._client = client
         self._reactor = clock
+        self._watch = watch
         self._sink = sink
         self._dialect = dialect
         self._request_id = request_id
-        self._clock = CallClock(call.timeouts, clock.seconds())
+        self._done = done
         self._timer: IDelayedCall | None = None
         self._sending: Deferred[Any] | None = None
         self._relay: Relay | None = None
@@ -93,30 +129,37 @@ class Attempt:
         self._content_type = b""
         self._ended_well = record.OK
         self._over = False
-        self._done: Deferred[Outcome] = Deferred(self._client_left)
+        now = clock.seconds()
+        self._clock = CallClock(call.timeouts, now)
+        watch.enter(self, now)
 
-    def run(self) -> Deferred[Outcome]:
-        """
-        :return: fires when the answer is over, whole or not. Cancel it when the client has left: the provider's
-            connection is closed at once and the outcome is ``client_gone``.
-        :raises GatewayError: through the Deferred, and only while nothing has reached the client.
-        """
-        self._arm(self._clock.first_look_at())
+    def run(self) -> None:
+        """Send the call. That and all that follows may happen before this returns."""
         call = self._call
-        sending = self._sending = maybeDeferred(
-            self._client.request,
-            call.method,
-            call.url,
-            headers=call.headers,
-            data=call.body,
-            unbuffered=True,
-            allow_redirects=False,
-        )
-        # Either may happen before the next line, and with it the whole call.
+        try:
+            sending = self._sending = self._client.request(
+                call.method,
+                call.url,
+                headers=call.headers,
+                data=call.body,
+                unbuffered=True,
+                allow_redirects=False,
+            )
+        except Exception:
+            self._not_answered(Failure())
+            return
         sending.addCallbacks(self._answered, self._not_answered)
-        # What is left over is a fault of ours, in one of the two above.
-        sending.addErrback(self._fault)
-        return self._done
+
+    def leave(self) -> None:
+        """The client has left: the provider's connection is closed at once and the outcome is ``client_gone``."""
+        if self._over:
+            return
+        self._over = True
+        relay = self._relay
+        self._hang_up()
+        if relay is not None and relay.begun:
+            self._sink.unregisterProducer()
+        self._settle(Outcome(record.CLIENT_GONE))
 
     def stop(self, error: GatewayError) -> None:
         """End the call on the gateway's own account, as at the end of a drain."""
@@ -126,35 +169,46 @@ class Attempt:
 
     def _answered(self, response: IResponse) -> None:
         self._sending = None
-        if not 200 <= response.code <= 599:
-            response.deliverBody(HangUp())
-            self._fail(UpstreamMalformed(f"Provider {self._call.provider!r} answered with no status that HTTP has."))
-            return
         try:
+            if self._over or not 200 <= response.code <= 599:
+                response.deliverBody(HangUp())
+                name = self._call.provider
+                self._fail(UpstreamMalformed(f"Provider {name!r} answered with no status that HTTP has."))
+                return
             relay = self._relay = self._relay_of(response)
         except Exception:
+            self._fault(Failure())
             # Unread and open, its connection would stay for good.
             response.deliverBody(HangUp())
-            raise
-        response.deliverBody(relay)
+            return
+        try:
+            response.deliverBody(relay)
+        except Exception:
+            self._fault(Failure())
 
     def _relay_of(self, response: IResponse) -> Relay:
         call = self._call
         headers = answer_headers(response.headers, call.secrets)
-        if call.method != "HEAD":
-            headers = [each for each in headers if each[0] != b"content-length"]
-        self._content_type = _first(response.headers, b"content-type").lower()
+        head_only = call.method == "HEAD"
+        if not head_only:
+            headers.pop(b"Content-Length", None)
+        types = headers.get(b"Content-Type")
+        content_type = self._content_type = types[0].lower() if types else b""
+        encodings = headers.get(b"Content-Encoding")
         # Only what really is encoded cannot be read: some servers say "none" or "utf-8" to mean just that.
-        encoded = _first(response.headers, b"content-encoding").lower().strip() in CODINGS
-        self._streaming = self._content_type.startswith(b"text/event-stream") and not encoded
-        framing: Framing = WholeEvents() if self._streaming else Unframed()
-        if self._content_type.startswith(b"text/event-stream"):
+        encoded = encodings is not None and encodings[0].lower().strip() in CODINGS
+        framing: Framing
+        if content_type.startswith(b"text/event-stream"):
+            self._streaming = not encoded
+            framing = Unframed() if encoded else WholeEvents()
             # Without a length, since a stream may have to be ended with an event of our own.
-            headers = [each for each in headers if each[0] not in EVENT_STREAM_HEADERS]
-            headers += [(name, [value]) for name, value in EVENT_STREAM_HEADERS.items()]
-        elif isinstance(response.length, int) and call.method != "HEAD" and response.code not in NO_BODY_CODES:
-            # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
-            headers.append((b"content-length", [b"%d" % response.length]))
+            for name, value in EVENT_STREAM_HEADERS.items():
+                headers[name] = [value]
+        else:
+            framing = Unframed()
+            if isinstance(response.length, int) and not head_only and response.code not in NO_BODY_CODES:
+                # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
+                headers[b"Content-Length"] = [b"%d" % response.length]
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
         mask = None if encoded else masking(call.secrets)
@@ -178,7 +232,7 @@ class Attempt:
 
     def _conclude(self, reason: Failure) -> None:
         assert self._relay is not None
-        if reason.check(ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
+        if isinstance(reason.value, ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
             relay, self._relay = self._relay, None
             relay.finish()
             self._settle(Outcome(self._ended_well))
@@ -187,19 +241,13 @@ class Attempt:
         else:
             self._fail_with(reason)
 
-    def _client_left(self, _done: Deferred[Outcome]) -> None:
-        self._over = True
-        relay = self._relay
-        self._hang_up()
-        if relay is not None and relay.begun:
-            self._sink.unregisterProducer()
-        self._settle(Outcome(record.CLIENT_GONE))
-
-    def _time_is_up(self) -> None:
+    def look(self) -> None:
+        """See whether one of the clocks has run out."""
         self._timer = None
         which = self._clock.expired(self._reactor.seconds())
         if which is None:
-            self._arm(self._clock.due_at())
+            wait = max(0.0, self._clock.due_at() - self._reactor.seconds())
+            self._timer = self._reactor.callLater(wait, self.look)
         elif which == "idle" and self._relay is not None and self._relay.paused:
             # It is the client that stands still; the provider was only waiting for it.
             relay, self._relay = self._relay, None
@@ -239,12 +287,12 @@ class Attempt:
     def _fail(self, error: GatewayError) -> None:
         if self._over:
             return
+        # First: hanging up is answered at once.
         self._over = True
         relay = self._relay
         self._hang_up()
         if relay is None or not relay.begun:
-            self._stop_timer()
-            self._done.errback(error)
+            self._settle(Outcome(error.ended, error, unanswered=True))
             return
         relay.break_off(self._dialect.error_frame(error, self._request_id) if self._streaming else None)
         self._settle(Outcome(error.ended, error))
@@ -260,8 +308,13 @@ class Attempt:
 
     def _settle(self, outcome: Outcome) -> None:
         self._over = True
-        self._stop_timer()
-        self._done.callback(outcome)
+        self._watch.leave(self)
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        # It and what it calls hold each other; without this they would wait for the garbage collector.
+        done, self._done = self._done, _nobody
+        done(outcome)
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
         """Whether an answer of which HTTP does not say so was whole when the connection ended."""
@@ -277,18 +330,3 @@ class Attempt:
             return tail.rstrip().endswith((b"}", b"]"))
         # Nothing tells; an old server that ends its answers this way must still be usable.
         return True
-
-    # The timer
-
-    def _arm(self, when: float) -> None:
-        self._timer = self._reactor.callLater(max(0.0, when - self._reactor.seconds()), self._time_is_up)
-
-    def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-
-def _first(headers: Headers, name: bytes) -> bytes:
-    values = headers.getRawHeaders(name)
-    return values[0] if values else b""

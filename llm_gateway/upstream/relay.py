@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llm_gateway.core.framing import Framing
+from llm_gateway.core.headers import Fields
 from llm_gateway.core.masking import Masking
-from llm_gateway.upstream.sink import HeaderList, Sink
+from llm_gateway.upstream.sink import Sink
 
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
 """How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
@@ -31,7 +32,7 @@ class Relay(Protocol):
         self,
         sink: Sink,
         status: int,
-        headers: HeaderList,
+        headers: Fields,
         framing: Framing,
         mask: Masking | None,
         on_data: Callable[[], None],

@@ -6,14 +6,18 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
 
-HeaderList = list[tuple[bytes, list[bytes]]]
+from llm_gateway.core.headers import Fields
 
 
 class Sink(Protocol):
     """The client's side of a call, as an attempt sees it."""
 
-    def begin(self, status: int, headers: HeaderList) -> None:
-        """The answer's status and headers; from here on the answer cannot be replaced."""
+    def begin(self, status: int, headers: Fields) -> None:
+        """
+        The answer's status and headers; from here on the answer cannot be replaced.
+
+        :param headers: names spelt as Twisted spells them.
+        """
 
     def write(self, piece: bytes) -> None:
         """A piece of the body."""

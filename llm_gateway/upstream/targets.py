@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from llm_gateway.config.values import Provider, Secret
 from llm_gateway.core.dialects import DIALECTS
-from llm_gateway.core.headers import RawHeaders, connection_tokens, to_client_filter, to_provider_filter
-from llm_gateway.core.paths import joined
+from llm_gateway.core.headers import Fields, to_client_filter, to_provider_filter
+from llm_gateway.core.paths import checked_suffix, joined
+from llm_gateway.upstream.watch import Watch
+from llm_gateway.wire.fields import fields_of, headers_of
 
 SHORTEST_SECRET = 8
 """Real keys have 20 characters and more."""
@@ -25,9 +30,14 @@ _to_client = to_client_filter()
 class Target:
     """One provider of the current configuration, ready to be called."""
 
-    def __init__(self, provider: Provider, client: HTTPClient) -> None:
+    MAX_REMEMBERED = 1024
+    MAX_REMEMBERED_BYTES = 128
+    """Longer paths are worked out every time: nobody fills the memory with paths that he invents."""
+
+    def __init__(self, provider: Provider, client: HTTPClient, clock: IReactorTime) -> None:
         """
         :param client: sends the calls; its connect timeout is the provider's.
+        :param clock: for the provider's other timeouts.
         """
         self.provider = provider
         self.client = client
@@ -36,18 +46,25 @@ class Target:
         base = urlsplit(provider.base_url)
         self._origin = f"{base.scheme}://{base.netloc}".encode("ascii")
         self._base_path = base.path.rstrip("/").encode("ascii")
+        self.watch = Watch(clock, provider.timeouts.first_look_s)
+        """Looks at the calls to this provider when a clock of theirs can have run out."""
+        self.remembered_url = lru_cache(self.MAX_REMEMBERED)(self.url_below)
+        """``url_below`` for short paths without a query."""
         self._filter = to_provider_filter(provider.forward_headers)
-        self._defaults = self.dialect.default_headers
+        self._defaults = _spelt(self.dialect.default_headers)
         self._extra = [
-            (name.lower().encode("ascii"), [value.reveal().encode("latin-1")]) for name, value in provider.headers
+            (name.lower().encode("ascii"), value.reveal().encode("latin-1")) for name, value in provider.headers
         ]
 
-    def url_for(self, suffix: bytes, query: bytes) -> bytes:
+    def url_below(self, path: bytes, ours: int, query: bytes = b"") -> bytes:
         """
-        :param suffix: a path below the provider's base URL, checked by ``core.paths.checked_suffix``.
+        :param path: as the client wrote it.
+        :param ours: how many leading segments of the path are the gateway's; the others go below the base URL.
         :param query: the query string without its question mark.
+        :raises BadRequest: this path would lead elsewhere.
         """
-        url = self._origin + joined(self._base_path, suffix)
+        below = b"/" + path.split(b"/", ours + 1)[-1] if path.count(b"/") > ours else b""
+        url = self._origin + joined(self._base_path, checked_suffix(below))
         return url + b"?" + query if query else url
 
     def native_url(self, query: bytes) -> bytes:
@@ -62,26 +79,36 @@ class Target:
             headers that are for secrets. Without those so short, placeholders, that they turn up anywhere.
         """
         values = [api_key.reveal().encode("latin-1")]
-        for name, (value,) in self._extra:
+        for name, value in self._extra:
             if any(word in name for word in SECRET_WORDS):
                 values.append(value.removeprefix(b"Bearer ").strip())
         return tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST_SECRET))
 
-    def headers_for(self, client_headers: RawHeaders, api_key: Secret) -> Headers:
+    def own_headers(self, api_key: Secret) -> Fields:
         """
-        :param client_headers: what the client sent; only the allowed ones are passed on.
-        :param api_key: the real key.
+        :return: what every call with this real key carries besides the client's headers: the key, and what the operator
+            has set.
         """
-        headers = dict(self._filter.keep(client_headers))
-        for named in connection_tokens(client_headers):
-            headers.pop(named, None)
-        for name, value in self._defaults:
-            headers.setdefault(name, [value])
-        headers.update(self._extra)
+        own = list(self._extra)
         if self.provider.auth != "none":
-            name, value = auth_header(self.provider.auth, api_key)
-            headers[name] = [value]
-        return Headers(headers)
+            own.append(auth_header(self.provider.auth, api_key))
+        return _spelt(own)
+
+    def headers_for(self, client: Headers, own: Fields) -> Headers:
+        """
+        :param client: what the client sent; only the allowed ones are passed on.
+        :param own: what ``own_headers`` gave; these win.
+        """
+        fields = self._filter.keep(fields_of(client))
+        for name, values in self._defaults.items():
+            fields.setdefault(name, values)
+        fields.update(own)
+        return headers_of(fields)
+
+
+def _spelt(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Names as Twisted spells them, values with nothing in them that could end a line."""
+    return fields_of(Headers({name: [value] for name, value in fields}))
 
 
 def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
@@ -92,17 +119,21 @@ def auth_header(style: str, api_key: Secret) -> tuple[bytes, bytes]:
     return (b"authorization", b"Bearer " + value) if style == "bearer" else (style.encode("ascii"), value)
 
 
-def answer_headers(headers: Headers, secrets: Sequence[bytes]) -> list[tuple[bytes, list[bytes]]]:
+def answer_headers(headers: Headers, secrets: Sequence[bytes]) -> Fields:
     """
     :param headers: a provider's.
     :param secrets: what it was called with; a header that repeats one of them is left out.
     :return: what of them the client may see.
     """
-    raw = list(headers.getAllRawHeaders())
-    named = connection_tokens(raw)
-    return [
-        (name, values)
-        for name, values in _to_client.keep(raw)
-        if name not in named
-        and not any(secret.lower() in name or any(secret in value for value in values) for secret in secrets)
-    ]
+    fields = _to_client.keep(fields_of(headers))
+    if secrets:
+        everything = b"\n".join([*fields, *chain.from_iterable(fields.values())])
+        folded = everything.lower()
+        if any(secret in everything or secret.lower() in folded for secret in secrets):
+            return {name: values for name, values in fields.items() if not _repeats(name, values, secrets)}
+    return fields
+
+
+def _repeats(name: bytes, values: Sequence[bytes], secrets: Sequence[bytes]) -> bool:
+    # The name's letters were made large or small on the way.
+    return any(secret.lower() in name.lower() or any(secret in value for value in values) for secret in secrets)

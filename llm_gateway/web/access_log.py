@@ -6,9 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Protocol, TextIO
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 from twisted.logger import Logger
@@ -16,6 +14,7 @@ from twisted.logger import Logger
 from llm_gateway.core.record import CallRecord
 
 _log = Logger()
+_encode = msgspec.json.Encoder().encode
 
 
 class AccessLog(Protocol):
@@ -25,33 +24,14 @@ class AccessLog(Protocol):
         """Never fails: a full disk must not take calls down with it."""
 
 
-def as_json(record: CallRecord) -> str:
+def as_json(record: CallRecord) -> bytes:
     """
     :return: one JSON object on one line, every field present, durations in seconds.
     """
-    return msgspec.json.encode(
-        {
-            "time": _timestamp(record.started_at),
-            "request_id": record.request_id,
-            "client_request_id": record.client_request_id,
-            "key": record.key,
-            "provider": record.provider,
-            "model": record.model,
-            "dialect": record.dialect,
-            "method": record.method,
-            "path": record.path,
-            "status": record.status,
-            "duration_s": _rounded(record.duration_s),
-            "first_byte_s": _rounded(record.first_byte_s),
-            "bytes_in": record.bytes_in,
-            "bytes_out": record.bytes_out,
-            "ended": record.ended,
-            "error": record.error,
-        }
-    ).decode()
+    return _encode(record)
 
 
-def as_text(record: CallRecord) -> str:
+def as_text(record: CallRecord) -> bytes:
     """
     :return: the same for people: fields that have a value, as ``name=value``, behind time, method, path and status.
     """
@@ -61,8 +41,8 @@ def as_text(record: CallRecord) -> str:
         "key": _quoted(record.key),
         "provider": record.provider,
         "model": _quoted(record.model),
-        "duration_s": _rounded(record.duration_s),
-        "first_byte_s": _rounded(record.first_byte_s),
+        "duration_s": record.duration_s,
+        "first_byte_s": record.first_byte_s,
         "in": record.bytes_in,
         "out": record.bytes_out,
         "id": record.request_id,
@@ -70,10 +50,10 @@ def as_text(record: CallRecord) -> str:
     }
     fields = " ".join(f"{name}={value}" for name, value in named.items() if value is not None)
     status = "-" if record.status is None else record.status
-    return f"{_timestamp(record.started_at)} {record.method} {record.path} {status} {fields}"
+    return f"{record.time} {record.method} {record.path} {status} {fields}".encode()
 
 
-FORMATS: dict[str, Callable[[CallRecord], str]] = {"json": as_json, "text": as_text}
+FORMATS: dict[str, Callable[[CallRecord], bytes]] = {"json": as_json, "text": as_text}
 
 
 class FileAccessLog:
@@ -86,7 +66,7 @@ class FileAccessLog:
         """
         self._path = path
         self._line = FORMATS[format_name]
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
         self._failing = False
 
     def open(self) -> None:
@@ -97,26 +77,27 @@ class FileAccessLog:
         """
         if self._path == "-":
             # Not sys.stdout, which twistd turns into entries of its own log.
-            self._file = sys.__stdout__
+            self._file = _standard_output()
             return
         # Readable to the operator only: who calls which model how often is nobody else's business.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        before, self._file = self._file, os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
+        before, self._file = self._file, os.fdopen(descriptor, "wb")
         if before is not None:
             _close(before)
 
     def close(self) -> None:
         """Close the file; lines after that are dropped."""
         file, self._file = self._file, None
-        if file is not None and file is not sys.__stdout__:
+        if file is not None and file is not _standard_output():
             _close(file)
 
     def write(self, record: CallRecord) -> None:
-        if self._file is None:
+        file = self._file
+        if file is None:
             return
         try:
-            self._file.write(self._line(record) + "\n")
-            self._file.flush()
+            file.write(self._line(record) + b"\n")
+            file.flush()
         except (OSError, ValueError) as error:
             if not self._failing:
                 _log.error("The access log cannot be written, lines are lost: {error}", error=error)
@@ -125,25 +106,14 @@ class FileAccessLog:
             self._failing = False
 
 
-def _close(file: TextIO) -> None:
+def _standard_output() -> BinaryIO | None:
+    return None if sys.__stdout__ is None else cast(BinaryIO, sys.__stdout__.buffer)
+
+
+def _close(file: BinaryIO) -> None:
     # What could not be written before, to a full disk, cannot be written now either.
     with contextlib.suppress(OSError):
         file.close()
-
-
-def _timestamp(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{_to_the_second(whole)}.{int((seconds - whole) * 1000):03}Z"
-
-
-@lru_cache(maxsize=8)
-def _to_the_second(seconds: int) -> str:
-    """Many calls of one second share this."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)
 
 
 def _quoted(value: str | None) -> str | None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from http.client import responses
 from typing import cast
 
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.core.dialects import OPENAI
 from llm_gateway.core.faults import without_words
-from llm_gateway.core.record import REFUSED, CallRecord
+from llm_gateway.core.headers import Fields
+from llm_gateway.core.record import REFUSED, CallRecord, timestamp
 from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge, InternalError
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.context import CallContext, context_of, new_request_id
+from llm_gateway.wire.fields import fields_of
 
 _log = Logger()
+
+_REASONS = {int(status): phrase.encode("ascii") for status, phrase in responses.items()}
 
 
 class Answer:
@@ -29,15 +34,14 @@ class Answer:
         self._context = context
         self._record = context.record
 
-    def begin(self, status: int, headers: list[tuple[bytes, list[bytes]]]) -> None:
+    def begin(self, status: int, headers: Fields) -> None:
         request = self._request
         request.setResponseCode(status, reason(status))
-        for name, values in headers:
-            request.responseHeaders.setRawHeaders(name, values)
+        fields_of(request.responseHeaders).update(headers)
         # Twisted would call an answer without a type text/html.
         request.defaultContentType = None
         self._record.status = status
-        self._record.first_byte_s = self._context.clock.seconds() - self._record.started
+        self._record.first_byte_s = self._context.since_start()
 
     def write(self, piece: bytes) -> None:
         self._record.bytes_out += len(piece)
@@ -66,12 +70,24 @@ class Answer:
             self._request.unregisterProducer()
 
 
+def when_client_leaves(request: Request, callback: Callable[[], None]) -> None:
+    """
+    :param callback: called when the client's connection is lost before the answer was finished.
+    """
+    tell = getattr(request, "tell_when_lost", None)
+    if tell is not None:
+        # Ours can do it without a Deferred for each call.
+        tell(callback)
+    else:
+        request.notifyFinish().addErrback(lambda _: callback())
+
+
 def reason(status: int) -> bytes:
     """
     :return: the usual phrase for a status, Twisted knowing none of the newer ones; empty for one that has none, such as
         529. Nobody decides by it, and the provider's own may be anything.
     """
-    return responses.get(status, "").encode("ascii")
+    return _REASONS.get(status, b"")
 
 
 def refusal(request: Request, error: GatewayError) -> bytes:
@@ -127,8 +143,7 @@ class EarlyRefusal:
     It is shaped as OpenAI's, which most clients read, and has an id and a line in the access log as any other answer.
     """
 
-    def __init__(self, clock: IReactorTime, log: AccessLog | None) -> None:
-        self._clock = clock
+    def __init__(self, log: AccessLog | None) -> None:
         self._log = log
 
     def __call__(self, status: int, message: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -136,8 +151,7 @@ class EarlyRefusal:
         :return: headers and body.
         """
         error = HeadersTooLarge(message) if status == HeadersTooLarge.status else BadRequest(message)
-        now = self._clock.seconds()
-        record = CallRecord(new_request_id(), method="-", path="-", started_at=time.time(), started=now)
+        record = CallRecord(timestamp(time.time()), new_request_id())
         body = OPENAI.error_body(error, record.request_id)
         record.status, record.bytes_out, record.duration_s = status, len(body), 0.0
         record.ended, record.error = error.ended, error.kind

@@ -62,7 +62,6 @@ class GatewayApp:
         self._live = live
         self._board = board
         self._log = log
-        self._clock = clock
         self._relay = AuthResource(grants, live, ForwardingResource(grants, live, clock, max_body_bytes))
         self._front = FrontResource(self.app.resource(), self._relay, grants, clock, log)
 
@@ -76,7 +75,7 @@ class GatewayApp:
         """
         :return: what a site answers to something that is no request at all.
         """
-        return EarlyRefusal(self._clock, self._log)
+        return EarlyRefusal(self._log)
 
     # Calls to providers
 

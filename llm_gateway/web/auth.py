@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 from twisted.python.failure import Failure
@@ -14,8 +15,9 @@ from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.wire.fields import fields_of
 
-_BARE_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+_BARE_KEY_HEADERS = (b"X-Api-Key", b"Api-Key", b"X-Goog-Api-Key")
 
 
 class AuthResource(Resource):
@@ -46,18 +48,20 @@ class AuthResource(Resource):
         """
         context = context_of(request)
         self._live.refuse_while_draining()
-        context.grant = self._authorise(request, context)
-        context.record.key = context.grant.key.label
-        context.record.provider = context.grant.key.provider
+        grant = context.grant = self._authorise(request, context)
+        record = context.record
+        record.key = grant.label
+        record.provider = grant.key.provider
         return cast(bytes | int, self._then.render(request))
 
     def _authorise(self, request: Request, context: CallContext) -> Grant:
-        presented = list(_presented_keys(request, context))
-        for key in presented:
+        found = False
+        for key in _presented_keys(request, context):
+            found = True
             grant = self._grants.find(key)
             if grant is not None:
                 return grant
-        if presented:
+        if found:
             raise UnknownKey("The virtual key is not known to this gateway.")
         places = "Authorization: Bearer, x-api-key, api-key or x-goog-api-key"
         if context.dialect is GEMINI:
@@ -68,16 +72,16 @@ class AuthResource(Resource):
         raise MissingKey(f"No virtual key was sent. Send it as {places}.", status=status)
 
 
-def _presented_keys(request: Request, context: CallContext) -> list[bytes]:
+def _presented_keys(request: Request, context: CallContext) -> Iterator[bytes]:
     """Every key that came, best place first. Some SDKs send two, of which only one was meant for us."""
-    headers = request.requestHeaders
-    found = []
-    for value in headers.getRawHeaders(b"authorization", ()):
+    fields = fields_of(request.requestHeaders)
+    for value in fields.get(b"Authorization", ()):
         scheme, _, key = value.partition(b" ")
-        if scheme.lower() == b"bearer" and key.strip():
-            found.append(key.strip())
+        if scheme.lower() == b"bearer" and (key := key.strip()):
+            yield key
     for name in _BARE_KEY_HEADERS:
-        found.extend(value.strip() for value in headers.getRawHeaders(name, ()) if value.strip())
+        for value in fields.get(name, ()):
+            if key := value.strip():
+                yield key
     if context.query_key:
-        found.append(context.query_key)
-    return found
+        yield context.query_key

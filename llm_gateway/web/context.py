@@ -6,10 +6,9 @@ import os
 from enum import Enum
 from typing import cast
 
-import attrs
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
-from zope.interface import Attribute, Interface, implementer
 
 from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.record import CallRecord
@@ -38,18 +37,9 @@ class Operation(Enum):
     """The path without ``/p/{provider}``."""
 
 
-class ICallContext(Interface):
-    """A request's :class:`CallContext`, kept with the request as one of its components."""
-
-    request_id = Attribute("the gateway's own id of the call")
-
-
-@implementer(ICallContext)
-@attrs.define
-class CallContext:
+class CallContext(msgspec.Struct):
     """One request's way through the resource tree."""
 
-    request_id: str
     dialect: Dialect
     """The caller's, which refusals are written in."""
     path: bytes
@@ -59,12 +49,25 @@ class CallContext:
     query_key: bytes | None
     record: CallRecord
     clock: IReactorTime
+    started: float
+    """Seconds on ``clock``."""
     log: AccessLog | None
     operation: Operation = Operation.ROOT
     grant: Grant | None = None
     asked: bool = False
     """Whether a provider has been asked."""
     settled: bool = False
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's own id of the call."""
+        return self.record.request_id
+
+    def since_start(self) -> float:
+        """
+        :return: seconds, to a tenth of a millisecond.
+        """
+        return round(self.clock.seconds() - self.started, 4)
 
     def settle(self, ended: str, error: GatewayError | None = None) -> None:
         """
@@ -75,16 +78,29 @@ class CallContext:
         if self.settled:
             return
         self.settled = True
-        self.record.ended = ended
+        record = self.record
+        record.ended = ended
         if error is not None:
-            self.record.error = error.kind
-        self.record.duration_s = self.clock.seconds() - self.record.started
+            record.error = error.kind
+        record.duration_s = self.since_start()
         if self.log is not None:
-            self.log.write(self.record)
+            self.log.write(record)
+
+
+_KEPT_AS = "llm_gateway_context"
+
+
+def keep_context(request: IRequest, context: CallContext) -> None:
+    """
+    Keep the context with its request.
+
+    As an attribute: Twisted's components would do it in several steps, for every resource that asks.
+    """
+    setattr(request, _KEPT_AS, context)
 
 
 def context_of(request: IRequest) -> CallContext:
     """
     :return: what the front resource keeps with this request.
     """
-    return cast(CallContext, ICallContext(request))
+    return cast(CallContext, getattr(request, _KEPT_AS))

@@ -7,19 +7,16 @@ import os
 from io import BytesIO
 from typing import Any, BinaryIO, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.paths import checked_query, checked_suffix
+from llm_gateway.core.paths import checked_query
 from llm_gateway.core.peek import model_of
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
-    GatewayError,
     MethodNotAllowed,
     NotFound,
     ProviderNotConfigured,
@@ -30,7 +27,7 @@ from llm_gateway.errors import (
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.bodies import spooled_body
 from llm_gateway.upstream.targets import Target
-from llm_gateway.web.answer import Answer, fault, refuse
+from llm_gateway.web.answer import Answer, refuse, when_client_leaves
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
@@ -41,6 +38,8 @@ _log = Logger()
 
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 """What is relayed. OPTIONS is answered here; TRACE and CONNECT are for nobody behind a gateway."""
+
+_TEXT = {method: method.decode("ascii") for method in METHODS}
 
 IN_MEMORY_BYTES = 1_048_576
 """A request's body up to this size is sent from memory, a larger one from the file that it was spooled to."""
@@ -73,9 +72,7 @@ class ForwardingResource(Resource):
         call = self._provider_call(request, context, context.grant, target)
         # Where the path speaks one dialect and the provider another, this is the place for a translator: around the
         # answer, which is a Sink like any other, and around the body above.
-        answer = Answer(request, context)
-        attempt = Attempt(call, target.client, self._clock, answer, target.dialect, context.request_id)
-        self._run(request, context, attempt)
+        self._run(request, context, call, target)
         return NOT_DONE_YET
 
     def _target(self, context: CallContext, grant: Grant) -> Target:
@@ -99,17 +96,18 @@ class ForwardingResource(Resource):
 
     def _provider_call(self, request: Request, context: CallContext, grant: Grant, target: Target) -> ProviderCall:
         context.record.dialect = target.dialect.name
-        query = checked_query(context.query)
         if context.operation is Operation.NATIVE:
-            url = target.native_url(query)
+            url = target.native_url(checked_query(context.query))
+        elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
+            url = target.url_below(context.path, context.operation.value, checked_query(context.query))
         else:
-            url = target.url_for(checked_suffix(_below(context.path, context.operation)), query)
+            url = target.remembered_url(context.path, context.operation.value)
         provider = target.provider
         return ProviderCall(
             provider=provider.name,
-            method=request.method.decode("ascii"),
+            method=_TEXT[request.method],
             url=url,
-            headers=target.headers_for(list(request.requestHeaders.getAllRawHeaders()), grant.key.api_key),
+            headers=target.headers_for(request.requestHeaders, grant.headers),
             body=self._body(request, context),
             secrets=grant.secrets,
             timeouts=provider.timeouts,
@@ -117,8 +115,13 @@ class ForwardingResource(Resource):
 
     def _body(self, request: Request, context: CallContext) -> IBodyProducer | None:
         content = cast(BinaryIO, request.content)
-        size = content.seek(0, os.SEEK_END)
-        content.seek(0)
+        whole: bytes | None = None
+        if type(content) is BytesIO:
+            whole = content.getvalue()
+            size = len(whole)
+        else:
+            size = content.seek(0, os.SEEK_END)
+            content.seek(0)
         context.record.bytes_in = size
         # A site that bounds bodies itself has left out the one that is too large; in somebody else's site it is here.
         if size > self._max_body_bytes or getattr(request, "body_refused", False):
@@ -127,17 +130,18 @@ class ForwardingResource(Resource):
             return self._streamed(request, context)
         if not size:
             return None
-        # By its look rather than by its content type: curl calls JSON a form unless it is told.
-        start = content.read(1)
-        content.seek(0)
-        if size <= IN_MEMORY_BYTES:
-            body = content.read()
-            if start == b"{":
-                context.record.model = model_of(body)
+        if whole is None and size <= IN_MEMORY_BYTES:
+            whole = content.read()
+        if whole is not None:
+            # By its look rather than by its content type: curl calls JSON a form unless it is told.
+            if whole.startswith(b"{"):
+                context.record.model = model_of(whole)
             # An answer may take an hour; the body has to be held once and only until it is sent.
             content.close()
-            return BytesBody(body)
-        if start == b"{" and not isinstance(content, BytesIO):
+            return BytesBody(whole)
+        start = content.read(1)
+        content.seek(0)
+        if start == b"{":
             # Mapped, not read: one field is wanted, not a copy of the rest.
             with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
                 context.record.model = model_of(view)
@@ -151,38 +155,31 @@ class ForwardingResource(Resource):
 
         return StreamedBody(request.deliver_body, None if length is None else int(length), self._max_body_bytes, count)
 
-    def _run(self, request: Request, context: CallContext, attempt: Attempt) -> None:
+    def _run(self, request: Request, context: CallContext, call: ProviderCall, target: Target) -> None:
         context.asked = True
-        self._live.enter(attempt)
-        finished = request.notifyFinish()
-        running = attempt.run()
-
-        def client_left(_reason: Failure) -> None:
-            running.cancel()
 
         def over(outcome: Outcome) -> None:
-            context.settle(outcome.ended, outcome.error)
+            try:
+                _settle(request, context, outcome)
+            except Exception:
+                _log.failure("Call {request_id}", request_id=context.request_id)
+            finally:
+                self._live.leave(attempt)
 
-        def failed(failure: Failure) -> None:
-            error = failure.value
-            if not isinstance(error, GatewayError):
-                error = fault(request, failure)
-            if request._disconnected:
-                context.settle(CLIENT_GONE, error)
-            else:
-                refuse(request, error)
-
-        def leave(result: Any) -> Any:
-            self._live.leave(attempt)
-            return result
-
-        finished.addErrback(client_left)
-        settled: Deferred[Any] = running.addCallbacks(over, failed)
-        settled.addBoth(leave)
-        settled.addErrback(lambda failure: _log.failure("Call {request_id}", failure, request_id=context.request_id))
+        answer = Answer(request, context)
+        attempt = Attempt(
+            call, target.client, self._clock, target.watch, answer, target.dialect, context.request_id, over
+        )
+        self._live.enter(attempt)
+        when_client_leaves(request, attempt.leave)
+        attempt.run()
 
 
-def _below(path: bytes, operation: Operation) -> bytes:
-    """The path without the leading segments that are ours."""
-    segments: int = operation.value
-    return b"/" + path.split(b"/", segments + 1)[-1] if path.count(b"/") > segments else b""
+def _settle(request: Request, context: CallContext, outcome: Outcome) -> None:
+    error = outcome.error
+    if error is None or not outcome.unanswered:
+        context.settle(outcome.ended, error)
+    elif request._disconnected:
+        context.settle(CLIENT_GONE, error)
+    else:
+        refuse(request, error)

@@ -14,12 +14,16 @@ from werkzeug.exceptions import HTTPException
 
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameters
-from llm_gateway.core.record import CallRecord, printable
+from llm_gateway.core.record import CallRecord, printable, timestamp
 from llm_gateway.errors import BadRequest, GatewayError, NotFound
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import fault, refuse
-from llm_gateway.web.context import CallContext, ICallContext, Operation, context_of, new_request_id
+from llm_gateway.web.context import CallContext, Operation, context_of, keep_context, new_request_id
 from llm_gateway.web.grants import GrantBook
+from llm_gateway.wire.fields import fields_of
+
+_SHOWN = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+"""The methods of every day, as text."""
 
 
 class FrontResource(Resource):
@@ -57,9 +61,10 @@ class FrontResource(Resource):
 
     def render(self, request: Request) -> bytes | int:
         context = self._context(request)
-        request.setComponent(ICallContext, context)
-        request.responseHeaders.setRawHeaders(b"x-gw-request-id", [context.request_id.encode("ascii")])
-        request.responseHeaders.removeHeader(b"server")
+        keep_context(request, context)
+        headers = fields_of(request.responseHeaders)
+        headers[b"X-Gw-Request-Id"] = [context.request_id.encode("ascii")]
+        headers.pop(b"Server", None)
         operation = self._remembered.get((request.method, context.path))
         if operation is not None:
             context.operation = operation
@@ -101,35 +106,24 @@ class FrontResource(Resource):
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")
-        # Mounted below somebody else's root, the segments that led here are not ours.
-        above = len(request.prepath or ())
-        if above:
-            path = b"/" + b"/".join(path.split(b"/")[above + 1 :])
-        headers = request.requestHeaders
-        dialect = self._dialect(request.method, path, headers.hasHeader(b"anthropic-version"))
+        if request.prepath:
+            # Mounted below somebody else's root, the segments that led here are not ours.
+            path = b"/" + b"/".join(path.split(b"/")[len(request.prepath) + 1 :])
+        method, headers = request.method, fields_of(request.requestHeaders)
+        dialect = self._dialect(method, path, b"Anthropic-Version" in headers)
         query_key = None
         if query:
             query_key, query = self._take_key(request, query, dialect)
-        client_id = request.getHeader(b"x-request-id")
+        client_id = headers.get(b"X-Request-Id")
         record = CallRecord(
-            request_id=new_request_id(),
-            method=printable(request.method.decode("latin-1"), 16),
+            timestamp(time.time()),
+            new_request_id(),
+            None if client_id is None else printable(client_id[-1].decode("latin-1")),
+            method=_SHOWN.get(method) or printable(method.decode("latin-1"), 16),
             # Whatever else it is may hold a key, as in http://user:key@host/.
             path=printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
-            started_at=time.time(),
-            started=self._clock.seconds(),
-            client_request_id=None if client_id is None else printable(client_id.decode("latin-1")),
         )
-        return CallContext(
-            request_id=record.request_id,
-            dialect=dialect,
-            path=path,
-            query=query,
-            query_key=query_key,
-            record=record,
-            clock=self._clock,
-            log=self._log,
-        )
+        return CallContext(dialect, path, query, query_key, record, self._clock, self._clock.seconds(), self._log)
 
     def _take_key(self, request: Request, query: bytes, dialect: Dialect) -> tuple[bytes | None, bytes]:
         """

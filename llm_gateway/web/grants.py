@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import attrs
 from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
 
 from llm_gateway.config.values import Configuration, VirtualKey
+from llm_gateway.core.headers import Fields
 from llm_gateway.upstream.targets import Target
 
 
@@ -18,8 +20,12 @@ class Grant:
     key: VirtualKey
     target: Target | None
     """The provider that it leads to; ``None`` while ``aiservices.json`` has none of that name."""
+    label: str
+    """How the key is called in logs."""
+    headers: Fields
+    """What its calls carry besides the client's headers."""
     secrets: tuple[bytes, ...]
-    """What its calls carry and no client may get to see."""
+    """What of them no client may get to see."""
 
 
 class GrantBook:
@@ -29,11 +35,12 @@ class GrantBook:
     A new configuration replaces the whole book between two calls. A call keeps the grant that it began with.
     """
 
-    def __init__(self, make_client: Callable[[float], HTTPClient]) -> None:
+    def __init__(self, make_client: Callable[[float], HTTPClient], clock: IReactorTime) -> None:
         """
         :param make_client: from a connect timeout in seconds to the client that calls a provider.
         """
         self._make_client = make_client
+        self._clock = clock
         self._configuration = Configuration(providers={}, keys={}, warnings=(), files=())
         self.targets: dict[str, Target] = {}
         self._grants: dict[bytes, Grant] = {}
@@ -41,7 +48,7 @@ class GrantBook:
     def use(self, configuration: Configuration) -> None:
         """Replace what the keys open."""
         targets = {
-            name: Target(provider, self._make_client(provider.timeouts.connect_s))
+            name: Target(provider, self._make_client(provider.timeouts.connect_s), self._clock)
             for name, provider in configuration.providers.items()
         }
         grants = {digest: _grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
@@ -56,4 +63,6 @@ class GrantBook:
 
 
 def _grant(key: VirtualKey, target: Target | None) -> Grant:
-    return Grant(key, target, () if target is None else target.secrets_with(key.api_key))
+    if target is None:
+        return Grant(key, None, key.label, {}, ())
+    return Grant(key, target, key.label, target.own_headers(key.api_key), target.secrets_with(key.api_key))

@@ -138,7 +138,7 @@ class Channel(Outlet):
             self._network = self.transport
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
-        self.write = prompt_write(transport)  # type: ignore[method-assign]
+        self.write = prompt_write(transport)  # type: ignore[assignment, method-assign]
         self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)

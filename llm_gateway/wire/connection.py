@@ -22,7 +22,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from llm_gateway.wire.fields import gathered, read
+from llm_gateway.wire.fields import read
 from llm_gateway.wire.prompt import prompt_write
 from llm_gateway.wire.response import Response
 from llm_gateway.wire.upload import BytesBody, Upload
@@ -241,13 +241,13 @@ class Connection(Protocol):
             # 101 is a switch of protocols that nobody asked for; pieces are the body of an informational answer.
             raise ValueError("not an answer that this client understands")
         # From here on the parser lets no CR or LF stand alone, so that the first empty line ends the head.
-        end = self._head.find(b"\r\n\r\n", line.end() - 2) + 2
+        end = self._head.find(b"\r\n\r\n", line.end() - 2)
         if code < 200:
             self._informational = True
-            self._head = self._head[end + 2 :]
+            self._head = self._head[end + 4 :]
             return
         minor, phrase = line.groups()
-        fields = gathered(read(self._head[line.end() : end])) if end > line.end() else {}
+        fields = read(self._head[line.end() : end]) if end > line.end() else {}
         self._head = b""
         exchange = cast("Exchange", self._exchange)
         version = _HTTP_1_1 if minor == b"1" else _HTTP_1_0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -53,6 +54,7 @@ class Request(TwistedRequest):
     body_stream: BodyStream | None = None
     """Set while ``content`` is empty because the site streams the body to whoever calls :meth:`deliver_body`."""
 
+    _when_lost: Callable[[], None] | None = None
     _cookies_in: dict[bytes, bytes] | None = None
     _args: dict[bytes, list[bytes]] | None = None
     _query = b""
@@ -73,6 +75,22 @@ class Request(TwistedRequest):
         own = parsePOSTFormSubmission
         self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission if own is None else own
         self._adapterCache: dict[str, Any] = {}
+
+    # The client's leaving
+
+    def tell_when_lost(self, callback: Callable[[], None]) -> None:
+        """
+        As ``notifyFinish``, for those who only want to know that the answer cannot be finished any more.
+
+        :param callback: replaces the one that was given before.
+        """
+        self._when_lost = callback
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        when_lost, self._when_lost = self._when_lost, None
+        if when_lost is not None:
+            when_lost()
 
     # The request's body
 
@@ -208,6 +226,7 @@ class Request(TwistedRequest):
         if site.logs:
             site.log(self)
         self.finished = 1
+        self._when_lost = None
         if not self.queued:
             self._cleanup()
 

@@ -6,7 +6,7 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from llm_gateway.wire.fields import Fields, gathered, read
+from llm_gateway.wire.fields import Fields, read
 from llm_gateway.wire.stock import MAX_NAME_BYTES
 
 MAX_TARGET_BYTES = 16_384
@@ -114,7 +114,7 @@ class RequestParser:
             upgrade = True
         except HttpParserError as error:
             raise BadRequest(400) from error
-        fields = self.fields = self._read_fields(raw[line.end() : -2])
+        fields = self.fields = self._read_fields(raw[line.end() : -4])
         self.version = b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0"
         length = self.length = _length(fields, minor)
         self.keep_alive = minor == b"1" and (
@@ -145,13 +145,9 @@ class RequestParser:
     def _read_fields(self, raw: bytes) -> Fields:
         if not raw:
             return {}
-        try:
-            pairs = read(raw)
-        except ValueError as error:
-            raise BadRequest(400) from error
-        if len(pairs) > self._max_headers:
+        if raw.count(b"\r\n") >= self._max_headers:
             raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
-        fields = gathered(pairs)
+        fields = read(raw)
         if max(map(len, fields)) > MAX_NAME_BYTES:
             # Twisted's Headers remember names for good, however long they are; some end up in there.
             raise BadRequest(431, f"The request has a header whose name is longer than {MAX_NAME_BYTES} bytes.")

@@ -58,8 +58,7 @@ def breaking_feed(self, piece):
     return break_down("relay", (piece, self._secret)) if b"break-relay" in piece else feed(self, piece)
 
 def breaking_keep(self, fields):
-    fields = list(fields)
-    names = [name.lower() for name, _ in fields]
+    names = [name.lower() for name in fields]
     return break_down("headers", fields) if b"x-break" in names else keep(self, fields)
 
 def breaking_peek(body):

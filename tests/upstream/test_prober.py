@@ -30,7 +30,7 @@ class Probing:
         self.providers = PROVIDERS
         self.board.use(self.providers)
         self.prober = Prober(
-            lambda: [Target(each, RelayClient(self.agent)) for each in self.providers],
+            lambda: [Target(each, RelayClient(self.agent), self.clock) for each in self.providers],
             self.board,
             self.clock,
             lambda: 1000.0 + self.clock.seconds(),

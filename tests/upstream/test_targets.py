@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
 from llm_gateway.config.values import Secret
@@ -15,9 +16,9 @@ URL = "https://api.test/v1/chat/completions"
 
 def sent_headers(client_headers: dict[str, str], **changes: object) -> dict[str, str]:
     """What a provider gets for these headers of a client."""
-    target = Target(provider("p", URL, **changes), RelayClient(FakeAgent()))  # type: ignore[arg-type]
-    raw = [(name.encode(), [value.encode()]) for name, value in client_headers.items()]
-    headers = target.headers_for(raw, Secret("sk-real-key"))
+    target = Target(provider("p", URL, **changes), RelayClient(FakeAgent()), Clock())  # type: ignore[arg-type]
+    raw = Headers({name: [value] for name, value in client_headers.items()})
+    headers = target.headers_for(raw, target.own_headers(Secret("sk-real-key")))
     return {name.decode().lower(): values[0].decode() for name, values in headers.getAllRawHeaders()}
 
 
@@ -55,32 +56,32 @@ def test_header_that_connection_names_stays() -> None:
 
 def test_query_of_the_providers_url_is_kept() -> None:
     """Azure has its version there; the client's comes behind."""
-    target = Target(provider("p", URL + "?api-version=1"), RelayClient(FakeAgent()))
+    target = Target(provider("p", URL + "?api-version=1"), RelayClient(FakeAgent()), Clock())
     assert target.native_url(b"x=2") == URL.encode() + b"?api-version=1&x=2"
     assert target.native_url(b"") == URL.encode() + b"?api-version=1"
 
 
 def test_base_url_without_a_path_works() -> None:
     """As DeepSeek's."""
-    target = Target(provider("p", "https://api.test/chat/completions"), RelayClient(FakeAgent()))
-    assert target.url_for(b"/chat/completions", b"") == b"https://api.test/chat/completions"
-    assert target.url_for(b"/", b"a=b") == b"https://api.test/?a=b"
+    target = Target(provider("p", "https://api.test/chat/completions"), RelayClient(FakeAgent()), Clock())
+    assert target.url_below(b"/v1/chat/completions", 1) == b"https://api.test/chat/completions"
+    assert target.url_below(b"/v1/", 1, b"a=b") == b"https://api.test/?a=b"
 
 
 def test_header_that_repeats_a_secret_is_left_out() -> None:
     """Wherever in it the secret stands, its name included."""
     headers = Headers({"x-debug": ["key=sk-real-key;"], "x-request-id": ["r"], "x-sk-real-key": ["1"]})
-    assert answer_headers(headers, [b"other-secret", b"sk-real-key"]) == [(b"x-request-id", [b"r"])]
+    assert answer_headers(headers, [b"other-secret", b"sk-real-key"]) == {b"X-Request-Id": [b"r"]}
 
 
 def test_secrets_are_the_key_and_what_headers_for_secrets_hold() -> None:
     """Some providers take their key in a header of their own; a team's name is no secret."""
     headers = (("Authorization", Secret("Bearer sk-in-header")), ("x-team", Secret("research-team")))
-    target = Target(provider("p", URL, headers=headers), RelayClient(FakeAgent()))
+    target = Target(provider("p", URL, headers=headers), RelayClient(FakeAgent()), Clock())
     assert target.secrets_with(Secret("sk-real-key")) == (b"sk-real-key", b"sk-in-header")
 
 
 def test_placeholder_key_is_not_looked_for() -> None:
     """A local server's key may be ``x``; masking every x would help nobody."""
-    target = Target(provider("p", URL), RelayClient(FakeAgent()))
+    target = Target(provider("p", URL), RelayClient(FakeAgent()), Clock())
     assert target.secrets_with(Secret("x")) == ()
