@@ -1,6 +1,7 @@
 """Two programs for hundreds of streams at once: ``serve`` is the provider, ``read PORT KEY COUNT`` the clients.
 
-Each event carries its stream's number and its own, so that a lost, repeated, late or stray one is seen.
+Each event carries its stream's number and its own, so that a lost, repeated, late or stray one is seen. For streams of
+another length and pace: ``serve EVENTS PER_SECOND`` and ``read PORT KEY COUNT EVENTS``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
 
 EVENTS_PER_S = 4.5
 STREAM_S = 30.0
@@ -25,7 +25,9 @@ def event(stream: int, number: int) -> bytes:
 class StreamServer:
     """Answers every request with a stream of numbered events at an even pace."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: int, events_per_s: float) -> None:
+        self._events = events
+        self._events_per_s = events_per_s
         self.now = self.most = self.answered = 0
 
     async def serve(self) -> None:
@@ -54,8 +56,8 @@ class StreamServer:
         try:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
             began = asyncio.get_running_loop().time()
-            for number in range(EVENTS):
-                due = began + number / EVENTS_PER_S
+            for number in range(self._events):
+                due = began + number / self._events_per_s
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
                 piece = event(stream, number)
                 writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -71,9 +73,10 @@ class StreamServer:
 class StreamReaders:
     """Reads many streams at once, each to its end."""
 
-    def __init__(self, port: int, key: str) -> None:
+    def __init__(self, port: int, key: str, events: int) -> None:
         self._port = port
         self._key = key
+        self._events = events
         self._turnstile = asyncio.Semaphore(CONNECTING_AT_ONCE)
         self.whole = 0
         self.events = 0
@@ -111,23 +114,20 @@ class StreamReaders:
                 got, number = got[end:], number + 1
         await reader.readexactly(2)
         self.events += number
-        if number != EVENTS or got:
+        if number != self._events or got:
             self.faults.append(f"stream {stream}: ended with {got!r} after {number} events")
         else:
             self.whole += 1
 
 
-def main(what: str, *more: Any) -> None:
-    if what == "serve":
-        asyncio.run(StreamServer().serve())
-    else:
-        port, key, count = more
-        asyncio.run(_read(int(port), key, int(count)))
+async def serve(events: str | int = EVENTS, events_per_s: str | float = EVENTS_PER_S) -> None:
+    await StreamServer(int(events), float(events_per_s)).serve()
 
 
-async def _read(port: int, key: str, count: int) -> None:
-    await StreamReaders(port, key).read(count)
+async def read(port: str, key: str, count: str, events: str | int = EVENTS) -> None:
+    await StreamReaders(int(port), key, int(events)).read(int(count))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    what, *how = sys.argv[1:]
+    asyncio.run(serve(*how) if what == "serve" else read(*how))
