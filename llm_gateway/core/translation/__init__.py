@@ -1,0 +1,1 @@
+"""From any dialect to any other, by way of one neutral conversation."""

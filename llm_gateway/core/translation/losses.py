@@ -1,0 +1,76 @@
+"""What a translation leaves out or changes, and whether it may."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from llm_gateway.errors import GatewayError
+
+__all__ = ["Losses", "OnUnsupported", "Unsupported", "Weight"]
+
+
+class Weight(Enum):
+    """What it means to leave a field out."""
+
+    HINT = "hint"
+    """The answer is of the same kind without it: cache marks, user ids, image detail, service tiers."""
+    MEANING = "meaning"
+    """The answer would be another: tools, formats, penalties, seeds, media."""
+
+
+class OnUnsupported(Enum):
+    """What is done about a field that the provider's dialect cannot say."""
+
+    DEFAULT = "default"
+    """Hints are dropped, what carries meaning is refused."""
+    REJECT = "reject"
+    """Both are refused."""
+    DROP = "drop"
+    """Both are dropped."""
+    PASS = "pass"
+    """The field is sent as it came, under its own name, for providers that know more than their dialect; what has no
+    name of its own in the request is dropped."""
+
+
+class Unsupported(GatewayError):
+    """The caller asked for something that its provider's dialect cannot say."""
+
+    status = 400
+    kind = "unsupported_field"
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    gemini_status = "INVALID_ARGUMENT"
+    ended = "refused"
+
+
+class Losses:
+    """Collects what one translation drops and changes."""
+
+    def __init__(self, policy: OnUnsupported = OnUnsupported.DEFAULT) -> None:
+        self.policy = policy
+        self.dropped: list[str] = []
+        """Fields, by their names in the caller's dialect where there is one: ``logit_bias``, ``messages[2].name``."""
+        self.changed: list[str] = []
+        """The same of those that say something else now: ``temperature``, ``reasoning_effort``."""
+
+    def drop(self, field: str, weight: Weight, why: str) -> bool:
+        """
+        Leave a field out.
+
+        :param field: its place in the neutral conversation's or the caller's words, never its value.
+        :param why: one sentence for the caller: what the provider's dialect lacks.
+        :return: whether to pass it on all the same, which only fields with a name of their own can be.
+        :raises Unsupported: the policy refuses that.
+        """
+        if self.policy is OnUnsupported.REJECT or (self.policy is OnUnsupported.DEFAULT and weight is Weight.MEANING):
+            raise Unsupported(f"{field} cannot be sent to this provider: {why}")
+        if self.policy is OnUnsupported.PASS:
+            return True
+        if field not in self.dropped:
+            self.dropped.append(field)
+        return False
+
+    def change(self, field: str) -> None:
+        """The field is said, but not exactly: mapped to the nearest that there is."""
+        if field not in self.changed:
+            self.changed.append(field)
