@@ -128,21 +128,20 @@ class HeaderFilter:
         :return: those that pass, names and values as they came; without those that a ``connection`` header declares to
             be about this connection only.
         """
-        kept = {}
         verdicts = self._verdicts
-        for name, values in fields.items():
-            try:
-                passes = verdicts[name]
-            except KeyError:
-                passes = self._judge(name)
-            if passes:
-                kept[name] = values
+        try:
+            kept = {name: values for name, values in fields.items() if verdicts[name]}
+        except KeyError:
+            kept = {name: values for name, values in fields.items() if self._judge(name)}
         if b"Connection" in fields or b"connection" in fields:
             named = connection_tokens(fields)
             kept = {name: values for name, values in kept.items() if name.lower() not in named}
         return kept
 
     def _judge(self, name: bytes) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is not None:
+            return verdict
         verdict = self._allows(name.lower())
         if len(self._verdicts) < self.MAX_REMEMBERED and len(name) <= self.MAX_REMEMBERED_BYTES:
             self._verdicts[name] = verdict

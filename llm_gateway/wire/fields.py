@@ -32,8 +32,18 @@ def read(raw: bytes) -> Fields:
 
     :param raw: one or more header lines with CRLF between them.
     """
-    fields: Fields = {}
-    for line in raw.split(b"\r\n"):
+    lines = raw.split(b"\r\n")
+    if not _odd_space(raw):
+        try:
+            # A name with the colon of its line in it is in no list of names.
+            fields = {_spelling[name]: [value] for name, _, value in [line.partition(b": ") for line in lines]}
+        except KeyError:
+            pass
+        else:
+            if len(fields) == len(lines):
+                return fields
+    fields = {}
+    for line in lines:
         name, _, value = line.partition(b":")
         try:
             name = _spelling[name]
@@ -44,6 +54,10 @@ def read(raw: bytes) -> Fields:
         else:
             fields[name] = [value.strip(b" \t")]
     return fields
+
+
+def _odd_space(raw: bytes) -> bool:
+    return b":  " in raw or b"\t" in raw or b" \r\n" in raw or raw.endswith(b" ")
 
 
 def written(fields: Fields) -> bytes:

@@ -25,6 +25,7 @@ from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
+from llm_gateway.wire.fields import fields_of, written
 from llm_gateway.wire.stock import SPOOL_BYTES
 
 JOIN_BYTES = 16_384
@@ -156,7 +157,7 @@ class Request(TwistedRequest):
     def process(self) -> None:
         site = self.site = self.channel.site
         # No Server header: it would tell who attacks what to try first.
-        self.responseHeaders._rawHeaders[b"Date"] = [_date()]
+        fields_of(self.responseHeaders)[b"Date"] = [_date()]
         self.prepath = []
         path = self.path
         postpath = path[1:].split(b"/")
@@ -258,7 +259,7 @@ class Request(TwistedRequest):
             self.channel.writeSequence([head, data] if head else [data])
 
     def _add_content_type(self) -> None:
-        headers = self.responseHeaders._rawHeaders
+        headers = fields_of(self.responseHeaders)
         if (
             b"Content-Type" not in headers
             and self.defaultContentType is not None
@@ -270,10 +271,9 @@ class Request(TwistedRequest):
     def _head(self) -> bytes:
         """Status line and headers; from here on it is settled how long the answer is."""
         self.startedWriting = 1
-        version, code = self.clientproto, self.code
-        response_headers = self.responseHeaders
-        # Documented private; the public accessors spell every name again.
-        headers = response_headers._rawHeaders
+        version, code, channel = self.clientproto, self.code, self.channel
+        recent = version == b"HTTP/1.1"
+        headers = fields_of(self.responseHeaders)
         # Only we know how the answer is framed.
         headers.pop(b"Transfer-Encoding", None)
         length = headers.get(b"Content-Length")
@@ -281,32 +281,26 @@ class Request(TwistedRequest):
             self._bodiless = code >= 200
         elif length is not None and _is_one_length(length):
             self._left = int(length[0])
-        elif version == b"HTTP/1.1":
+        elif recent:
             headers.pop(b"Content-Length", None)
             headers[b"Transfer-Encoding"] = [b"chunked"]
             self.chunked = 1
         if self.lastModified is not None and b"Last-Modified" not in headers:
-            response_headers.setRawHeaders(b"Last-Modified", [datetimeToString(self.lastModified)])
+            self.responseHeaders.setRawHeaders(b"Last-Modified", [datetimeToString(self.lastModified)])
         if self.etag is not None:
-            response_headers.setRawHeaders(b"ETag", [self.etag])
+            self.responseHeaders.setRawHeaders(b"ETag", [self.etag])
         if self.cookies:
-            response_headers.setRawHeaders(b"Set-Cookie", self.cookies)
-        channel = self.channel
-        connection = headers.get(b"Connection")
-        if connection is not None and any(b"close" in value.lower() for value in connection):
+            self.responseHeaders.setRawHeaders(b"Set-Cookie", self.cookies)
+        if b"Connection" in headers and any(b"close" in value.lower() for value in headers[b"Connection"]):
             channel.persistent = False
-        elif channel.is_last() and version == b"HTTP/1.1" and code >= 200:
+        elif channel.is_last() and recent and code >= 200:
             headers[b"Connection"] = [b"close"]
         if self.code_message is RESPONSES.get(code):
-            lines = [_STATUS_LINES[version == b"HTTP/1.1", code]]
+            line = _STATUS_LINES[recent, code]
         else:
             # A reason phrase of the resource's own may come from anywhere.
-            lines = [b"%b %d %b\r\n" % (version, code, b" ".join(self.code_message.splitlines()))]
-        for name, values in headers.items():
-            for value in values:
-                lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            line = b"HTTP/1.%d %d %b\r\n" % (recent, code, b" ".join(self.code_message.splitlines()))
+        return line + written(headers) + b"\r\n"
 
 
 def _is_one_length(values: list[bytes]) -> bool:

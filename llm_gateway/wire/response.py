@@ -43,24 +43,27 @@ def _of_body(fields: Fields, request: IClientRequest) -> tuple[int | None, bool,
     :return: the length they give, whether the body is chunked, and whether the connection closes behind it.
     :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
     """
-    lengths = fields.pop(b"Content-Length", None)
-    # The parser has seen to it that there is one, of digits only.
-    length = None if lengths is None else int(lengths[-1])
-    if lengths is not None and request.method == b"HEAD":
-        fields[b"Content-Length"] = lengths[-1:]
-    encodings = fields.pop(b"Transfer-Encoding", None)
-    if encodings is not None and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
-        raise ValueError("a transfer encoding other than just chunked")
+    length, chunked = None, False
     named: set[bytes] = set()
-    for options in (fields.pop(b"Connection", ()), fields.pop(b"Proxy-Connection", ())):
-        for value in options:
-            named.update(option.strip().lower() for option in value.split(b","))
-    for name in (b"Keep-Alive", b"TE", b"Trailers", b"Upgrade"):
-        fields.pop(name, None)
-    for name in [name for name in fields if name.lower() in named] if named - _OPTIONS else ():
+    for name in _OF_THE_CONNECTION.intersection(fields):
+        values = fields.pop(name)
+        if name == b"Content-Length":
+            # The parser has seen to it that there is one, of digits only.
+            length = int(values[-1])
+            if request.method == b"HEAD":
+                fields[name] = values[-1:]
+        elif name == b"Transfer-Encoding":
+            if len(values) > 1 or values[0].lower() != b"chunked":
+                raise ValueError("a transfer encoding other than just chunked")
+            chunked = True
+        elif name in (b"Connection", b"Proxy-Connection"):
+            for value in values:
+                named.update([option.strip().lower() for option in value.split(b",")])
+    if named - _OPTIONS:
         # About this connection only, as its sender says. Source: RFC 9110, section 7.6.1.
-        del fields[name]
-    return length, encodings is not None, b"close" in named
+        for name in [name for name in fields if name.lower() in named]:
+            del fields[name]
+    return length, chunked, b"close" in named
 
 
 @implementer(IResponse, IPushProducer)
