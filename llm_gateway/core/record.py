@@ -63,7 +63,7 @@ def timestamp(seconds: float) -> str:
     :param seconds: since the epoch.
     """
     whole = int(seconds)
-    return "%s.%03dZ" % (_to_the_second(whole), (seconds - whole) * 1000)  # noqa: UP031  # twice as fast, for each call
+    return f"{_to_the_second(whole)}.{int((seconds - whole) * 1000):03}Z"
 
 
 @lru_cache(maxsize=8)

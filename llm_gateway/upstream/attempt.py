@@ -157,8 +157,8 @@ class Attempt:
         self._over = True
         relay = self._relay
         self._hang_up()
-        if relay is not None and relay.begun:
-            self._sink.unregisterProducer()
+        if relay is not None:
+            relay.let_go()
         self._settle(Outcome(record.CLIENT_GONE))
 
     def stop(self, error: GatewayError) -> None:
@@ -198,6 +198,7 @@ class Attempt:
         # Only what really is encoded cannot be read: some servers say "none" or "utf-8" to mean just that.
         encoded = encodings is not None and encodings[0].lower().strip() in CODINGS
         framing: Framing
+        length = None
         if content_type.startswith(b"text/event-stream"):
             self._streaming = not encoded
             framing = Unframed() if encoded else WholeEvents()
@@ -208,11 +209,12 @@ class Attempt:
             framing = Unframed()
             if isinstance(response.length, int) and not head_only and response.code not in NO_BODY_CODES:
                 # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
-                headers[b"Content-Length"] = [b"%d" % response.length]
+                length = response.length
+                headers[b"Content-Length"] = [b"%d" % length]
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
         mask = None if encoded else masking(call.secrets)
-        return Relay(self._sink, response.code, headers, framing, mask, self._byte_came, self._body_ended)
+        return Relay(self._sink, response.code, headers, framing, mask, length, self._byte_came, self._body_ended)
 
     def _not_answered(self, failure: Failure) -> None:
         self._sending = None
@@ -252,7 +254,7 @@ class Attempt:
             # It is the client that stands still; the provider was only waiting for it.
             relay, self._relay = self._relay, None
             relay.hang_up()
-            self._sink.unregisterProducer()
+            relay.let_go()
             self._sink.abort()
             self._settle(Outcome(record.CLIENT_STALLED))
         else:

@@ -35,10 +35,12 @@ class Relay(Protocol):
         headers: Fields,
         framing: Framing,
         mask: Masking | None,
+        length: int | None,
         on_data: Callable[[], None],
         on_end: Callable[[Failure], None],
     ) -> None:
         """
+        :param length: of the body, where it is known.
         :param mask: keeps the real key out of the body; ``None`` where the body cannot be read, as when compressed.
         :param on_data: called for every piece that comes.
         :param on_end: called once, with the reason that Twisted gives for the end of the body, or with a fault of ours.
@@ -48,9 +50,11 @@ class Relay(Protocol):
         self._headers = headers
         self._framing = framing
         self._mask = mask
+        self._length = length
         self._on_data = on_data
         self._on_end: Callable[[Failure], None] | None = on_end
         self.begun = False
+        self._registered = False
         self.paused = False
         self._latest = (b"", b"")
 
@@ -73,6 +77,10 @@ class Relay(Protocol):
         if piece:
             if not self.begun:
                 self._begin()
+                if len(data) != self._length:
+                    # All others are over when this piece has been written.
+                    self._registered = True
+                    self._sink.registerProducer(self, True)
             self._sink.write(piece)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -93,7 +101,7 @@ class Relay(Protocol):
             self._begin()
         if rest:
             self._sink.write(rest)
-        self._sink.unregisterProducer()
+        self.let_go()
         self._sink.finish()
 
     def break_off(self, frame: bytes | None) -> None:
@@ -103,13 +111,19 @@ class Relay(Protocol):
         :param frame: an error event to end a stream with; ``None`` where the body has no room for one.
         """
         self._on_end = None
-        self._sink.unregisterProducer()
+        self.let_go()
         if frame is None:
             self._sink.cut()
         else:
             # A client that was given half an event drops it at the blank line, at the latest when it reads the JSON.
             self._sink.write(b"\n\n" + frame if self._framing.inside else frame)
             self._sink.finish()
+
+    def let_go(self) -> None:
+        """Slow the provider down for the client no more."""
+        if self._registered:
+            self._registered = False
+            self._sink.unregisterProducer()
 
     def hang_up(self) -> None:
         """Close the provider's connection; nothing more is passed on."""
@@ -137,7 +151,6 @@ class Relay(Protocol):
     def _begin(self) -> None:
         self.begun = True
         self._sink.begin(self._status, self._headers)
-        self._sink.registerProducer(self, True)
 
 
 class HangUp(Protocol):

@@ -33,38 +33,26 @@ def read(raw: bytes) -> Fields:
     :param raw: one or more header lines with CRLF between them.
     """
     lines = raw.split(b"\r\n")
-    if not _odd_space(raw):
-        try:
-            # A name with the colon of its line in it is in no list of names.
-            fields = {_spelling[name]: [value] for name, _, value in [line.partition(b": ") for line in lines]}
-        except KeyError:
-            pass
-        else:
-            if len(fields) == len(lines):
-                return fields
+    parts = [line.partition(b":") for line in lines]
+    try:
+        fields = {_spelling[name]: [value.strip(b" \t")] for name, _, value in parts}
+        if len(fields) == len(lines):
+            return fields
+    except KeyError:
+        pass
     fields = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        try:
-            name = _spelling[name]
-        except KeyError:
-            name = _spelt(name)
-        if name in fields:
-            fields[name].append(value.strip(b" \t"))
-        else:
-            fields[name] = [value.strip(b" \t")]
+    for name, _, value in parts:
+        fields.setdefault(_spelling.get(name) or _spelt(name), []).append(value.strip(b" \t"))
     return fields
-
-
-def _odd_space(raw: bytes) -> bool:
-    return b":  " in raw or b"\t" in raw or b" \r\n" in raw or raw.endswith(b" ")
 
 
 def written(fields: Fields) -> bytes:
     """
     :return: header lines, each with its CRLF.
     """
-    return b"".join([b"%b: %b\r\n" % (name, value) for name, values in fields.items() for value in values])
+    lines = [name + b": " + value for name, values in fields.items() for value in values]
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 def _spelt(name: bytes) -> bytes:
