@@ -330,6 +330,11 @@ class Request(msgspec.Struct, frozen=True):
     """What the answer may be made of besides text: ``audio``, ``image``."""
     extras: dict[str, msgspec.Raw] = {}
     """Fields of the caller's dialect that are not above, as they came, by their names there (dotted for nested)."""
+    hints: frozenset[str] = frozenset()
+    """Those names of ``extras`` that are hints (:class:`~.losses.Weight`), as the codec that read them knows; leaving
+    out any other changes the meaning."""
+    dialect: str = ""
+    """The name of the codec that read it: ``extras`` are written back by that one only."""
 
 
 # An answer
