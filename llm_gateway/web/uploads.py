@@ -27,10 +27,10 @@ def wants_stream(request: IRequest) -> bool:
 
     :param request: with its headers, before its body.
     """
-    if b"json" in (request.getHeader(b"content-type") or b"").lower():
-        return False
     length = request.getHeader(b"content-length")
-    return length is None or int(length) > STREAMED_BYTES
+    if length is not None and int(length) <= STREAMED_BYTES:
+        return False
+    return b"json" not in (request.getHeader(b"content-type") or b"").lower()
 
 
 @implementer(IBodyProducer)

@@ -50,6 +50,9 @@ that is not read because somebody behind this connection is slow has all the tim
 CLOSE_S = 15.0
 """How long a client that is told to go gets to read why."""
 
+MAX_AT_ONCE_BYTES = 65_536
+"""A longer body is gathered in the file that the site has for it, or streamed."""
+
 PIPELINE_BYTES = 65_536
 """Read ahead of the answer that a client waits for. Beyond it nothing is read, and its leaving is noticed by a tick."""
 
@@ -242,20 +245,17 @@ class Channel(Outlet):
             request.gotLength(0)
             self._render()
             return
-        self._awaiting = _Awaiting.BODY
-        self._body_bytes = self._pace_from = 0
-        if not self._buffer:
-            self._expect_within(PACE_S)
-        expect = head.fields.get(b"Expect")
-        self._expects = expect is not None and head.version == b"HTTP/1.1" and expect[0].lower() == b"100-continue"
-        if length is not None and length > self.site.max_body_bytes:
+        site = self.site
+        if length is not None and length > site.max_body_bytes:
+            self._await_body(head)
             self._refuse_body()
             return
-        wants_stream = self.site.wants_stream
-        if wants_stream is not None and isinstance(request, Request):
+        ours = isinstance(request, Request)
+        if ours and site.wants_stream is not None:
             request.method, request.uri, request.clientproto = head.method, head.target, head.version
             request.path = head.target.partition(b"?")[0]
-            if wants_stream(request):
+            if site.wants_stream(request):
+                self._await_body(head)
                 self._stream = BodyStream(
                     hold=lambda wait: self._set_hold(_Hold.BODY, wait),
                     begin=self._go_on,
@@ -266,9 +266,27 @@ class Channel(Outlet):
                 request.content = BytesIO()
                 self._render()
                 return
+        if ours and length == len(self._buffer) <= MAX_AT_ONCE_BYTES and not hasattr(site, "getContentFile"):
+            # As nearly all calls do, it came in one piece.
+            body, self._buffer = bytes(self._buffer), b""
+            head.whole_body(body)
+            content = request.content = BytesIO(body)
+            # At the end, as if it had been written.
+            content.seek(length)
+            self._render()
+            return
+        self._await_body(head)
         request.gotLength(length)
         if not self._buffer:
             self._go_on()
+
+    def _await_body(self, head: RequestParser) -> None:
+        self._awaiting = _Awaiting.BODY
+        self._body_bytes = self._pace_from = 0
+        if not self._buffer:
+            self._expect_within(PACE_S)
+        expect = head.fields.get(b"Expect")
+        self._expects = expect is not None and head.version == b"HTTP/1.1" and expect[0].lower() == b"100-continue"
 
     def _render(self) -> None:
         head = self._parser

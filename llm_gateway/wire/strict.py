@@ -210,6 +210,18 @@ class RequestParser:
         pieces.clear()
         return body, taken
 
+    def whole_body(self, body: bytes) -> None:
+        """
+        Read on to the end in one step.
+
+        :param body: all of a body of known length, which is not looked at.
+        """
+        self._feed(body)
+        self._pieces.clear()
+        self._left = 0
+        if not self.whole:
+            raise BadRequest(400)
+
     def _feed(self, piece: bytes | memoryview) -> None:
         try:
             self._llhttp.feed_data(piece)
