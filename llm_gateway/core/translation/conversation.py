@@ -211,6 +211,8 @@ class Foreign(msgspec.Struct, frozen=True, tag=True):
     kind: str
     """Its ``type`` in that dialect, for messages: ``web_search_tool_result``."""
     raw: msgspec.Raw
+    hint: bool = False
+    """Whether leaving it out is the loss of a hint only, as the codec that read it knows."""
 
 
 Part = Text | Image | Document | Audio | ToolCall | ToolResult | Thinking | Refusal | Foreign
@@ -243,7 +245,10 @@ class Tool(msgspec.Struct, frozen=True):
     strict: bool | None = None
     cache: CacheMark | None = None
     custom: msgspec.Raw | None = None
-    """The format of a custom tool (free text, grammar) in place of ``parameters``; OpenAI only."""
+    """The format of a custom tool (free text, grammar) in place of ``parameters``; OpenAI only. Where a dialect has no
+    such tools, :mod:`~.freeform` says how a function stands in for one."""
+    namespace: tuple[str, str] | None = None
+    """Responses' namespace and the tool's name in it, where ``name`` joins the two."""
 
 
 class ChoiceMode(Enum):
