@@ -11,6 +11,8 @@ import pytest
 from llm_gateway.upstream.attempt import Attempt
 from llm_gateway.upstream.relay import Relay
 from llm_gateway.web.answer import Answer
+from llm_gateway.wire.channel import CLOSE_S
+from llm_gateway.wire.stock import IDLE_S
 from tests.memory import USUAL, Client, MemoryGateway
 from tests.wires import WIRE
 
@@ -61,3 +63,30 @@ def test_client_that_stopped_reading_is_let_go_of_at_once(end: Callable[[MemoryG
         end(gateway, client)
         assert gateway.record.ended in ("client_gone", "client_stalled")
         assert kept() == []
+
+
+@pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own channel gives a client that does not read other times")
+def test_reader_that_goes_on_just_often_enough_is_cut_off_after_the_total_clock() -> None:
+    """It gets as long to read the end as any idle client; then its connection is closed, read or not."""
+    gateway = MemoryGateway()
+    timeouts = USUAL.providers["openai"].timeouts
+    client = gateway.client()
+    client.chat()
+    response = gateway.sent.answer(content_type="text/event-stream")
+    waited = 0.0
+    while waited < timeouts.total_s:
+        response.write(EVENT)
+        client.stall()
+        gateway.clock.advance(timeouts.idle_s - 1)
+        waited += timeouts.idle_s - 1
+        assert response.transport.closed == (waited >= timeouts.total_s)
+        client.read_on()
+    client.stall()
+    assert gateway.record.ended == "timeout"
+    assert not len(gateway.live)
+    gateway.clock.advance(IDLE_S)
+    assert client.closed
+    assert not client.transport.aborted
+    gateway.clock.advance(CLOSE_S)
+    assert client.transport.aborted
+    client.leave()
