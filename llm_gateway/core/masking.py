@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -22,8 +23,9 @@ def masking(secrets: Sequence[bytes]) -> Masking | None:
     """
     :return: what keeps these secrets back; ``None`` where there are none.
     """
-    masks = [Mask(secret) for secret in secrets]
-    return None if not masks else masks[0] if len(masks) == 1 else _Masks(masks)
+    if len(secrets) == 1:
+        return Mask(secrets[0])
+    return _Masks([Mask(secret) for secret in secrets]) if secrets else None
 
 
 class Mask:
@@ -35,11 +37,11 @@ class Mask:
     back, and only while what came last could be its beginning.
     """
 
-    __slots__ = ("_held", "_secret", "_stars")
+    __slots__ = ("_held", "_secret", "_stars", "_starts")
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._stars = b"*" * len(secret)
+        self._stars, self._starts = _pattern(secret)
         self._held = b""
 
     def feed(self, piece: bytes) -> bytes:
@@ -49,23 +51,25 @@ class Mask:
         data = self._held + piece if self._held else piece
         if self._secret in data:
             data = data.replace(self._secret, self._stars)
-        keep = self._possible_start(data)
-        self._held = data[len(data) - keep :] if keep else b""
-        return data[: len(data) - keep] if keep else data
+        if not data.endswith(self._starts):
+            self._held = b""
+            return data
+        keep = max(len(start) for start in self._starts if data.endswith(start))
+        self._held = data[-keep:]
+        return data[:-keep]
 
     def rest(self) -> bytes:
         """What was held back in case it went on, once no more will come."""
         held, self._held = self._held, b""
         return held
 
-    def _possible_start(self, data: bytes) -> int:
-        """How many of the last bytes could be the start of the secret."""
-        first, at = self._secret[:1], max(0, len(data) - len(self._secret) + 1)
-        while (at := data.find(first, at)) >= 0:
-            if self._secret.startswith(data[at:]):
-                return len(data) - at
-            at += 1
-        return 0
+
+@lru_cache(maxsize=4096)
+def _pattern(secret: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """
+    :return: what a secret is replaced by, and all that it may begin with. The same for every call with it.
+    """
+    return b"*" * len(secret), tuple(secret[:size] for size in range(1, len(secret)))
 
 
 class _Masks:

@@ -56,32 +56,30 @@ class Relay(Protocol):
         self.begun = False
         self._registered = False
         self.paused = False
-        self._latest = (b"", b"")
+        self._before = self._tail = b""
 
     def dataReceived(self, data: bytes) -> None:
         on_end = self._on_end
         if on_end is None:
             return
         try:
-            self._pass_on(data)
+            self._on_data()
+            size = len(data)
+            if size >= TAIL_BYTES:
+                self._tail = data if size <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
+                self._before = b""
+            elif len(self._tail) < TAIL_BYTES:
+                self._tail += data
+            else:
+                self._before, self._tail = self._tail, data
+            piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
+            if piece:
+                if not self.begun:
+                    self._begin(last=size == self._length)
+                self._sink.write(piece)
         except Exception:
             # Twisted would take a fault of ours for one of the provider's.
             on_end(Failure())
-
-    def _pass_on(self, data: bytes) -> None:
-        self._on_data()
-        before, latest = self._latest
-        last = data if len(data) <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
-        self._latest = (latest, last) if len(latest) >= TAIL_BYTES else (before, latest + last)
-        piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
-        if piece:
-            if not self.begun:
-                self._begin()
-                if len(data) != self._length:
-                    # All others are over when this piece has been written.
-                    self._registered = True
-                    self._sink.registerProducer(self, True)
-            self._sink.write(piece)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._on_end is not None:
@@ -90,7 +88,7 @@ class Relay(Protocol):
     @property
     def tail(self) -> bytes:
         """The last pieces that came, to tell an answer that ended from one that was cut: ``TAIL_BYTES`` or more."""
-        return b"".join(self._latest)
+        return self._before + self._tail
 
     def finish(self) -> None:
         """The answer is whole: pass on what was held and end it."""
@@ -98,7 +96,7 @@ class Relay(Protocol):
         held = b"" if self._mask is None else self._mask.rest()
         rest = (self._framing.feed(held) if held else b"") + self._framing.rest()
         if not self.begun:
-            self._begin()
+            self._begin(last=True)
         if rest:
             self._sink.write(rest)
         self.let_go()
@@ -148,9 +146,15 @@ class Relay(Protocol):
         """The client's connection is gone. Its request tells the one who settles the call, right after this."""
         self.hang_up()
 
-    def _begin(self) -> None:
+    def _begin(self, *, last: bool) -> None:
+        """
+        :param last: whether the answer is over when what is at hand has been written: then there is nobody to slow down.
+        """
         self.begun = True
         self._sink.begin(self._status, self._headers)
+        if not last:
+            self._registered = True
+            self._sink.registerProducer(self, True)
 
 
 class HangUp(Protocol):

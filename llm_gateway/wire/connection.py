@@ -172,31 +172,33 @@ class Connection(Protocol):
         problem: BaseException | None = None
         response = self._response
         try:
-            if not self._read_since and data[:1] != b"H":
-                # The parser would skip empty lines, and take the protocols that begin with R and I.
-                raise ValueError("not an HTTP answer")
-            self._read_since += len(data)
             if response is None:
+                if not self._read_since and data[:1] != b"H":
+                    # The parser would skip empty lines, and take the protocols that begin with R and I.
+                    raise ValueError("not an HTTP answer")
                 self._head = self._head + data if self._head else data
+            self._read_since += len(data)
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade, ValueError) as error:
             problem = error.__context__ or error
-        response = self._response
-        if response is not None:
-            if exchange.answered is not None:
+        if response is None:
+            response = self._response
+            if response is not None:
                 if self._upload is not None and self._upload.done:
                     self._upload = None
                 exchange.answer(response)
+        body = b""
+        if self._pieces:
             body = self._take_pieces()
-            if body and exchange.method == b"HEAD":
+            if exchange.method == b"HEAD":
                 problem, body = ValueError("an answer to HEAD with a body"), b""
-            if body and self._exchange is exchange:
+            elif self._exchange is exchange and response is not None:
                 self._deliver(response, body)
-            if self._exchange is not exchange:
-                return
-            if self._complete:
-                self._finish(response, problem is None and _is_end(data, body, response))
-                return
+        if self._exchange is not exchange:
+            return
+        if self._complete and response is not None:
+            self._finish(response, problem is None and _is_end(data, body, response))
+            return
         if problem is None and self._read_since > MAX_HEAD_BYTES:
             problem = ValueError("headers, trailers or chunk extensions without end")
         if problem is not None:
@@ -264,8 +266,6 @@ class Connection(Protocol):
 
     def _take_pieces(self) -> bytes:
         pieces = self._pieces
-        if not pieces:
-            return b""
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._read_since = 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import tcp
 
-_INNER = ("dataBuffer", "_tempDataBuffer", "_writeDisconnected")
+_INNER = ("dataBuffer", "_tempDataBuffer", "TLS")
 
 
 def prompt_write(transport: Any) -> Callable[[bytes], None]:
@@ -29,20 +29,13 @@ def prompt_write(transport: Any) -> Callable[[bytes], None]:
     send = inner.socket.send
 
     def write(data: bytes) -> None:
-        if (
-            inner.dataBuffer
-            or inner._tempDataBuffer
-            or not inner.connected
-            or inner.disconnecting
-            or inner._writeDisconnected
-            or inner.TLS
-        ):
+        if inner.dataBuffer or inner._tempDataBuffer or inner.TLS:
             buffered(data)
             return
         try:
             sent = send(data)
         except OSError:
-            # The transport finds the same, and knows whom to tell.
+            # It is full, or closed: the transport finds the same, and knows whom to tell.
             buffered(data)
             return
         if sent < len(data):

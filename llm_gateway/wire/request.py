@@ -60,6 +60,8 @@ class Request(TwistedRequest):
     _args: dict[bytes, list[bytes]] | None = None
     _query = b""
     _bodiless = False
+    _flowing = False
+    """Whether every piece that is written is just one more chunk."""
     _left: int | None = None
 
     def __init__(self, channel: Any, queued: object = False, parsePOSTFormSubmission: bool | None = None) -> None:
@@ -178,6 +180,11 @@ class Request(TwistedRequest):
     # The answer
 
     def write(self, data: bytes) -> None:
+        if self._flowing and not self._disconnected and 0 < len(data) <= JOIN_BYTES:
+            # One more chunk of a stream, which is what this is called for most.
+            self.sentLength += len(data)
+            self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
         if self.startedWriting and not (self.finished or self._disconnected or self._encoder):
             self._write_on(data)
             return
@@ -227,6 +234,7 @@ class Request(TwistedRequest):
         if site.logs:
             site.log(self)
         self.finished = 1
+        self._flowing = False
         self._when_lost = None
         if not self.queued:
             self._cleanup()
@@ -285,6 +293,7 @@ class Request(TwistedRequest):
             headers.pop(b"Content-Length", None)
             headers[b"Transfer-Encoding"] = [b"chunked"]
             self.chunked = 1
+            self._flowing = self._encoder is None
         if self.lastModified is not None and b"Last-Modified" not in headers:
             self.responseHeaders.setRawHeaders(b"Last-Modified", [datetimeToString(self.lastModified)])
         if self.etag is not None:
