@@ -1,7 +1,8 @@
 """Two programs for hundreds of streams at once: ``serve`` is the provider, ``read PORT KEY COUNT`` the clients.
 
 Each event carries its stream's number and its own, so that a lost, repeated, late or stray one is seen. For streams of
-another length and pace: ``serve EVENTS PER_SECOND`` and ``read PORT KEY COUNT EVENTS``.
+another length and pace: ``serve EVENTS PER_SECOND COUNT``, where none goes on before so many have begun, and
+``read PORT KEY COUNT EVENTS``.
 """
 
 from __future__ import annotations
@@ -25,9 +26,14 @@ def event(stream: int, number: int) -> bytes:
 class StreamServer:
     """Answers every request with a stream of numbered events at an even pace."""
 
-    def __init__(self, events: int, events_per_s: float) -> None:
+    def __init__(self, events: int, events_per_s: float, together: int) -> None:
+        """
+        :param together: none goes on behind its first event before so many have come so far; 0 if none waits.
+        """
         self._events = events
         self._events_per_s = events_per_s
+        self._together = together
+        self._all_begun = asyncio.Event()
         self.now = self.most = self.answered = 0
 
     async def serve(self) -> None:
@@ -57,6 +63,10 @@ class StreamServer:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
             began = asyncio.get_running_loop().time()
             for number in range(self._events):
+                if number == 1 and self._together:
+                    await self._wait_for_all()
+                    # Spread evenly, as if it had been waiting for nobody.
+                    began = asyncio.get_running_loop().time() - (1 - stream / self._together) / self._events_per_s
                 due = began + number / self._events_per_s
                 await asyncio.sleep(due - asyncio.get_running_loop().time())
                 piece = event(stream, number)
@@ -68,6 +78,11 @@ class StreamServer:
         finally:
             self.now -= 1
         return True
+
+    async def _wait_for_all(self) -> None:
+        if self.now >= self._together:
+            self._all_begun.set()
+        await self._all_begun.wait()
 
 
 class StreamReaders:
@@ -120,8 +135,8 @@ class StreamReaders:
             self.whole += 1
 
 
-async def serve(events: str | int = EVENTS, events_per_s: str | float = EVENTS_PER_S) -> None:
-    await StreamServer(int(events), float(events_per_s)).serve()
+async def serve(events: str | int = EVENTS, events_per_s: str | float = EVENTS_PER_S, together: str | int = 0) -> None:
+    await StreamServer(int(events), float(events_per_s), int(together)).serve()
 
 
 async def read(port: str, key: str, count: str, events: str | int = EVENTS) -> None:
