@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import random
-import resource as resource_limits
 import signal
 import sys
 import time
@@ -34,6 +33,7 @@ from llm_gateway.fleet.service import FleetService
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.succession import Succession
 from llm_gateway.options import Options, loader
+from llm_gateway.process import raise_descriptor_limit, spare_the_collector
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
@@ -65,6 +65,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     raise_descriptor_limit()
+    spare_the_collector(reactor)
 
     def announce(urls: list[str]) -> None:
         # curl takes no URL of a Unix socket.
@@ -210,17 +211,6 @@ def make_gateway(
         announce=announce,
     )
     return Gateway(service, resource, parts)
-
-
-def raise_descriptor_limit() -> None:
-    """
-    Let the process open as many descriptors as it may without being root.
-
-    Every stream takes two, and 1024, the usual soft limit, is kept low for programs that still use ``select``.
-    """
-    soft, hard = resource_limits.getrlimit(resource_limits.RLIMIT_NOFILE)
-    if soft != hard:
-        resource_limits.setrlimit(resource_limits.RLIMIT_NOFILE, (hard, hard))
 
 
 class ProcessSignals:

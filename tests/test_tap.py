@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import signal
 from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ from llm_gateway.tap import (
     demo_announcement,
     make_gateway,
     makeService,
-    raise_descriptor_limit,
 )
 
 KEYS = {"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-real-canary"}}}
@@ -334,17 +332,6 @@ def test_handlers_outlive_the_start_of_the_reactor(
     for start in reactor.on_start:
         start()
     assert set(handlers) == {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
-
-
-def test_program_may_open_as_many_descriptors_as_the_system_lets_it() -> None:
-    """Five hundred streams take a thousand; many systems start programs with no more than that."""
-    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before, 1024), most))
-    try:
-        raise_descriptor_limit()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
 def test_demo_prints_five_lines_with_commands_to_paste() -> None:

@@ -35,6 +35,7 @@ from llm_gateway.fleet.messages import (
 )
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.supervisor import FROM_WORKER, LOAD_TABLE, STDERR, TO_WORKER
+from llm_gateway.process import spare_the_collector
 from llm_gateway.service import GatewayService, Parts
 from llm_gateway.tap import make_gateway
 
@@ -127,6 +128,7 @@ class Member(Protocol):
         self._configuration = message.content.configuration()
         share = Share(LoadTable(LOAD_TABLE, message.settings.workers), message.number)
         sockets = ListeningSockets(self._reactor, message.sockets, share=share, owns_names=False)
+        spare_the_collector(self._reactor)
         gateway = make_gateway(message.settings, self._reactor, load=self._current, make_endpoint=sockets.endpoint)
         self._service, self._parts = gateway.service, gateway.parts
         self._parts.live.worker = self._number
