@@ -23,7 +23,7 @@ LOCKED = --require-hashes --requirement
 PROJECT = --no-deps --no-build-isolation --force-reinstall
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format news lock wheel installed clean
+.PHONY: help run test lint types format bench news lock wheel installed clean
 
 help:  ## list the targets
 	@awk -F ':.*## +' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ types: $(VENV)/.dev  ## mypy, strict
 format: $(VENV)/.dev  ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(ARGS)
 	@$(BIN)/ruff format
+
+bench: $(VENV)/.installed  ## compare the cost of calls and streams with nginx's (needs wrk and nginx; docs/performance.md)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 news: $(VENV)/.dev  ## show what the newsfragments say
 	@$(BIN)/towncrier build --draft $(ARGS)
@@ -70,7 +73,7 @@ installed: wheel  ## install that wheel and nothing else into a new environment,
 clean:  ## remove everything that the targets above made
 	@rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -f twisted/plugins/dropin.cache
-	@find llm_gateway tests twisted examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find llm_gateway tests twisted examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(VENV)/.made:
 	@for name in $(PYTHONS); do \

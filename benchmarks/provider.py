@@ -1,0 +1,216 @@
+"""
+The provider behind the gateways for streams: one process, one thread, cheap enough to feed them.
+
+``python -m benchmarks.provider --port 8081 --gap-ms 20`` listens on 127.0.0.1 until it is ended by a signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import socket
+import time
+from collections import deque
+
+from httptools import HttpParserError, HttpRequestParser
+
+from benchmarks.shapes import EVENT_BYTES, EVENTS, LAST_EVENT, REAL_KEY, answer, event
+
+READ_BYTES = 65_536
+_JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_STREAM_END = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LAST_EVENT), LAST_EVENT)
+_CHUNK_HEAD = b"%x\r\n" % EVENT_BYTES
+
+
+IDLE = EVENTS + 1
+
+
+def chunk(number: int, clock_ns: int) -> bytes:
+    """An event as it stands on the wire: a chunk of its own."""
+    return b"%b%b\r\n" % (_CHUNK_HEAD, event(number, clock_ns))
+
+
+class Connection:
+    """One connection that a gateway opened, and how far the stream on it is."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.parser = HttpRequestParser(self)
+        self.unsent = b""
+        """What the kernel did not take."""
+        self.step = IDLE
+        """The number of the event to be sent next; ``EVENTS`` for the end of the stream, ``IDLE`` for no stream."""
+        self.due_ns = 0
+        self.asked: deque[tuple[bytes, bool]] = deque()
+        """For each request that has not been answered its body, and whether it had the real key."""
+        self.open = True
+        self._body = b""
+        self._authorized = False
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        self._body, self._authorized = b"", False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"authorization":
+            self._authorized = value == b"Bearer " + REAL_KEY.encode()
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+
+    def on_message_complete(self) -> None:
+        self.asked.append((self._body, self._authorized))
+
+
+class Provider:
+    """Answers calls with one canned answer, and calls for a stream with events at an even pace or without a pause."""
+
+    def __init__(self, listener: socket.socket, gap_ns: int) -> None:
+        """
+        :param gap_ns: between two events of a stream. With 0 they are written as fast as the gateway takes them, each
+            with a write of its own, the streams in turn.
+        """
+        self._listener = listener
+        self._gap_ns = gap_ns
+        self._connections: dict[int, Connection] = {}
+        # Streams in the order in which their next event is due, which is that of their last one: all gaps are equal.
+        self._due: deque[Connection] = deque()
+        self._epoll = select.epoll()
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._answer = answer()
+        # Events without a clock are made once.
+        self._chunks = [] if gap_ns else [chunk(number, 0) for number in range(EVENTS)]
+
+    def serve(self) -> None:
+        """Does not return."""
+        while True:
+            self.turn(self._wait_s())
+
+    def turn(self, wait_s: float | None) -> None:
+        """
+        Do what is to be done now.
+
+        :param wait_s: how long to wait until there is something; ``None`` for as long as it takes.
+        """
+        for number, mask in self._epoll.poll(wait_s):
+            if number == self._listener.fileno():
+                self._accept()
+            elif mask & select.EPOLLOUT:
+                self._flush(self._connections[number])
+            else:
+                self._read(self._connections[number])
+        now_ns = time.monotonic_ns()
+        for _ in range(len(self._due)):
+            if self._due[0].due_ns > now_ns:
+                break
+            self._next_step(self._due.popleft())
+
+    def close(self) -> None:
+        """Close every connection; the listener is somebody else's."""
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._epoll.close()
+
+    def _wait_s(self) -> float | None:
+        return max(0, self._due[0].due_ns - time.monotonic_ns()) / 1e9 if self._due else None
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connections[sock.fileno()] = Connection(sock)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def _close(self, connection: Connection) -> None:
+        connection.open = False
+        del self._connections[connection.sock.fileno()]
+        connection.sock.close()
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(READ_BYTES)
+            connection.parser.feed_data(data)
+        except BlockingIOError:
+            return
+        except (OSError, HttpParserError):
+            data = b""
+        if data:
+            self._answer_next(connection)
+        else:
+            self._close(connection)
+
+    def _answer_next(self, connection: Connection) -> None:
+        while connection.asked and connection.open and connection.step == IDLE and not connection.unsent:
+            body, authorized = connection.asked.popleft()
+            if body and not authorized:
+                self._send(connection, _JSON_HEAD % (b"401 Unauthorized", 2) + b"{}")
+            elif not body:
+                # A health check.
+                self._send(connection, _JSON_HEAD % (b"200 OK", 2) + b"{}")
+            elif json.loads(body).get("stream"):
+                connection.step = 0
+                if self._send(connection, _STREAM_HEAD):
+                    # At once: behind the others in the queue it would wait until they are due.
+                    self._next_step(connection)
+            else:
+                self._send(connection, _JSON_HEAD % (b"200 OK", len(self._answer)) + self._answer)
+
+    def _next_step(self, connection: Connection) -> None:
+        if not connection.open:
+            return
+        number, connection.step = connection.step, connection.step + 1
+        if number == EVENTS:
+            data = _STREAM_END
+        elif self._gap_ns:
+            now_ns = time.monotonic_ns()
+            # From now, not from when this one was due: what is late stays late, and the order stays that of the queue.
+            connection.due_ns = now_ns + self._gap_ns
+            data = chunk(number, now_ns)
+        else:
+            data = self._chunks[number]
+        if self._send(connection, data):
+            self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        if connection.step < IDLE:
+            self._due.append(connection)
+        else:
+            self._answer_next(connection)
+
+    def _send(self, connection: Connection, data: bytes) -> bool:
+        """:return: whether the kernel took all of it; otherwise the rest goes out when it can."""
+        try:
+            taken = connection.sock.send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            self._close(connection)
+            return False
+        if taken == len(data):
+            return True
+        connection.unsent = data[taken:]
+        self._epoll.modify(connection.sock.fileno(), select.EPOLLOUT)
+        return False
+
+    def _flush(self, connection: Connection) -> None:
+        unsent, connection.unsent = connection.unsent, b""
+        if self._send(connection, unsent):
+            self._epoll.modify(connection.sock.fileno(), select.EPOLLIN)
+            self._go_on(connection)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.provider", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--gap-ms", type=float, default=0, help="between two events of a stream; 0 for no pause")
+    options = parser.parse_args()
+    with socket.create_server(("127.0.0.1", options.port), backlog=4096) as listener:
+        listener.setblocking(False)
+        Provider(listener, int(options.gap_ms * 1e6)).serve()
+
+
+if __name__ == "__main__":
+    main()

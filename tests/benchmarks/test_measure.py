@@ -1,0 +1,115 @@
+"""Real measurements, as short as they can be: nothing is said about the times that they find."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gateways import Gateway, known_gateways, peer
+from benchmarks.machine import CannotMeasure, find_tools
+from benchmarks.measure import CALLS, DIRECT, PACED, SATURATED, Bench, MemoryWatch, Plan
+from benchmarks.shapes import EVENTS
+from tests.benchmarks.records import record
+from tests.wires import WIRE
+
+OURS = {"llhttp": "llmgateway", "twisted": "twisted"}[WIRE]
+
+
+def bench(folder: Path, *tools: str) -> Bench:
+    """One that uses the cores that there are; skips the test if a program is missing."""
+    try:
+        found = find_tools(["taskset", *tools])
+    except CannotMeasure as error:
+        pytest.skip(str(error))
+    cores = sorted(os.sched_getaffinity(0))
+    plan = Plan(
+        seconds=1,
+        warm_up_s=0,
+        connections=2,
+        streams=3,
+        gap_ms=1,
+        cores=(cores[0], cores[-1]),
+        counted_calls=20,
+        attempts=1,
+    )
+    return Bench(plan, found, folder)
+
+
+def known(name: str, folder: Path, *tools: str) -> tuple[Bench, Gateway]:
+    made = bench(folder, *tools)
+    return made, known_gateways(made._tools.get("nginx", ""))[name]
+
+
+def test_streams_through_our_gateway_are_counted(tmp_path: Path) -> None:
+    made, gateway = known(OURS, tmp_path)
+    found = made.measure(PACED, gateway)
+    assert (found.part, found.gateway, found.faults, found.examples) == (PACED, OURS, 0, [])
+    assert found.units > 0
+    assert found.units % EVENTS == 0
+    assert found.usage.cpu.total_s > 0
+    assert found.usage.peak_bytes > 0 < found.idle_bytes
+    assert "/v1/chat/completions" in (tmp_path / "1-paced" / "access.log").read_text()
+
+
+def test_calls_through_nginx_are_counted(tmp_path: Path) -> None:
+    made, gateway = known("nginx", tmp_path, "nginx", "wrk")
+    found = made.measure(CALLS, gateway)
+    assert (found.gateway, found.faults) == ("nginx", 0)
+    assert found.units > 0 < found.usage.cpu.total_s
+
+
+def test_without_a_gateway_nothing_of_one_is_found(tmp_path: Path) -> None:
+    found = bench(tmp_path).measure(SATURATED, None)
+    assert (found.gateway, found.faults) == (DIRECT, 0)
+    assert found.units > 0 == found.usage.cpu.total_s
+
+
+def test_gateway_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    broken = peer(f"broken={sys.executable} -c 'import sys; sys.exit(\"no licence\")'")
+    with pytest.raises(CannotMeasure, match=r"broken gave no right answer(.|\n)*no licence"):
+        bench(tmp_path).measure(SATURATED, broken)
+
+
+def test_command_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CannotMeasure, match="no-such-gateway"):
+        bench(tmp_path).measure(SATURATED, peer("other=no-such-gateway"))
+
+
+@pytest.mark.parametrize("others", [[40.0, 20.0, 30.0], [40.0, 3.0]], ids=["never quiet", "quiet at last"])
+def test_least_disturbed_of_several_attempts_counts(
+    others: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(others)
+    monkeypatch.setattr(Bench, "_scene", lambda *_: nullcontext())
+    monkeypatch.setattr(Bench, "_streams", lambda *_: record("other", 1.0, others=left.pop(0)))
+    made = Bench(Plan(attempts=3), {}, tmp_path)
+    assert made.measure(SATURATED, peer("other=run")).usage.others_percent[0] == min(others)
+    assert left == []
+
+
+def test_attempt_with_wrong_answers_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [record("other", 1.0, others=40.0, faults=1), record("other", 1.0)]
+    monkeypatch.setattr(Bench, "_scene", lambda *_: nullcontext())
+    monkeypatch.setattr(Bench, "_streams", lambda *_: left.pop(0))
+    assert Bench(Plan(), {}, tmp_path).measure(SATURATED, peer("other=run")).faults == 1
+
+
+def test_memory_is_looked_at_at_least_once() -> None:
+    with MemoryWatch([os.getpid()]) as memory:
+        pass
+    assert memory.peak_bytes > 0
+
+
+def test_profile_of_our_gateway_names_its_rooms(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    stacks = tmp_path / "stacks"
+    found = made.profile(WIRE, stacks)
+    rooms = {room.name: room for room in found.rooms}
+    assert {"llm_gateway.web", "llm_gateway.wire", "llm_gateway.upstream", "twisted.internet"} <= set(rooms)
+    assert rooms["llm_gateway.web"].instructions > 0
+    assert found.samples > 0 < found.cpu_us
+    assert all(line.rpartition(" ")[2].isdecimal() for line in stacks.read_text().splitlines())
