@@ -90,6 +90,20 @@ def test_any_chunking_gives_the_same_events_and_the_same_end(stream: bytes, plac
     assert outcome(cut(stream, places), limit) == outcome([stream], limit)
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"event: a\ndata: x\n\nevent: b\ndata: y\n\n",
+        b"data: x\n\n\n\nevent: b\n\ndata: y\n\n",
+        b"event: a\nevent: b\ndata: x\ndata: y\n\n: c\n\ndata:z\n\n",
+        b"event: \ndata: \xff\n\nid: 7\ndata: x\n\nevent:  a\ndata: y\n\n",
+    ],
+)
+def test_whole_events_at_once_are_what_they_are_byte_by_byte(rest: bytes) -> None:
+    first = b"data: begun\n\n"
+    assert parse(first, rest) == parse(*(bytes([byte]) for byte in first + rest))
+
+
 @given(data=st.text(), name=st.text(), ending=st.sampled_from(["\n", "\r", "\r\n"]))
 def test_what_was_written_is_what_is_read(data: str, name: str, ending: str) -> None:
     one_line = "".join(name.replace("\0", "").split())
