@@ -27,6 +27,8 @@ class Destination(msgspec.Struct, frozen=True):
     """From the model catalogue: the default where the dialect demands a limit and the caller gave none."""
     reasoning: bool | None = None
     """Whether the model reasons; ``None`` where the catalogue does not say."""
+    preset: str | None = None
+    """The preset that the provider is (``groq``), whatever its own name: providers of one dialect differ."""
 
 
 class StreamDecoder(ABC):

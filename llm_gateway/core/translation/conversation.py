@@ -340,6 +340,8 @@ class Request(msgspec.Struct, frozen=True):
     out any other changes the meaning."""
     dialect: str = ""
     """The name of the codec that read it: ``extras`` are written back by that one only."""
+    legacy_functions: bool = False
+    """Whether a Chat Completions caller has ``functions``, the forerunner of tools: it gets ``function_call`` back."""
 
 
 # An answer
