@@ -72,9 +72,9 @@ class Attempt:
     ==========  ==========================  ===============================================================
     state       holds                       an error, a clock or a drain leads to
     ==========  ==========================  ===============================================================
-    sending     ``_sending``                the error, raised: no byte has reached the client
-    holding     ``_relay``, not begun       the same
-    relaying    ``_relay``, begun           an error event, or a cut connection where there is no room for one
+    sending     ``_sending``                the error in the outcome: no byte has reached the client
+    holding     ``_relay``, sink not begun  the same
+    relaying    ``_relay``, sink begun      an error event, or a cut connection where there is no room for one
     settled     neither                     nothing
     ==========  ==========================  ===============================================================
     """
@@ -111,7 +111,7 @@ class Attempt:
     ) -> None:
         """
         :param watch: looks at attempts after ``call.timeouts.first_look_s``.
-        :param dialect: the one that the answer speaks, for an error event in a stream.
+        :param dialect: the one that the provider speaks, to know the end of a stream.
         :param done: called once, when the answer is over, whole or not.
         """
         self._call = call
@@ -293,10 +293,10 @@ class Attempt:
         self._over = True
         relay = self._relay
         self._hang_up()
-        if relay is None or not relay.begun:
+        if relay is None or not self._sink.begun:
             self._settle(Outcome(error.ended, error, unanswered=True))
             return
-        relay.break_off(self._dialect.error_frame(error, self._request_id) if self._streaming else None)
+        relay.break_off(error, stream=self._streaming)
         self._settle(Outcome(error.ended, error))
 
     def _hang_up(self) -> None:

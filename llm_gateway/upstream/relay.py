@@ -12,6 +12,7 @@ from zope.interface import implementer
 from llm_gateway.core.framing import Framing
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.masking import Masking
+from llm_gateway.errors import GatewayError
 from llm_gateway.upstream.sink import Sink
 
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
@@ -102,20 +103,15 @@ class Relay(Protocol):
         self.let_go()
         self._sink.finish()
 
-    def break_off(self, frame: bytes | None) -> None:
+    def break_off(self, error: GatewayError, *, stream: bool) -> None:
         """
         The answer will not become whole, and part of it has gone out.
 
-        :param frame: an error event to end a stream with; ``None`` where the body has no room for one.
+        :param stream: whether it is a stream of events that can be read.
         """
         self._on_end = None
         self.let_go()
-        if frame is None:
-            self._sink.cut()
-        else:
-            # A client that was given half an event drops it at the blank line, at the latest when it reads the JSON.
-            self._sink.write(b"\n\n" + frame if self._framing.inside else frame)
-            self._sink.finish()
+        self._sink.break_off(error, stream=stream, inside=self._framing.inside)
 
     def let_go(self) -> None:
         """Slow the provider down for the client no more."""

@@ -7,14 +7,19 @@ from typing import Protocol
 from twisted.internet.interfaces import IPushProducer
 
 from llm_gateway.core.headers import Fields
+from llm_gateway.errors import GatewayError
 
 
 class Sink(Protocol):
     """The client's side of a call, as an attempt sees it."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether the client got something: from then on the answer cannot be replaced."""
+
     def begin(self, status: int, headers: Fields) -> None:
         """
-        The answer's status and headers; from here on the answer cannot be replaced.
+        The answer's status and headers.
 
         :param headers: names spelt as Twisted spells them.
         """
@@ -25,8 +30,14 @@ class Sink(Protocol):
     def finish(self) -> None:
         """The body is whole."""
 
-    def cut(self) -> None:
-        """The body will not become whole: close the connection behind what was written, so that the client sees it."""
+    def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
+        """
+        The body will not become whole: tell the client in its stream, or else close the connection behind what was
+        written, so that it sees it. Only where the answer has begun.
+
+        :param stream: whether the provider's answer is a stream of events.
+        :param inside: whether what was written ends within an event.
+        """
 
     def abort(self) -> None:
         """Close the connection now; the client does not read what was written."""

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.dialects import OPENAI
+from llm_gateway.core.dialects import OPENAI, Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.record import REFUSED, CallRecord, timestamp
@@ -29,12 +29,18 @@ _REASONS = {int(status): phrase.encode("ascii") for status, phrase in responses.
 class Answer:
     """The client's side of a call, for an attempt to write to: a ``upstream.sink.Sink`` over a request."""
 
-    def __init__(self, request: Request, context: CallContext) -> None:
+    def __init__(self, request: Request, context: CallContext, dialect: Dialect) -> None:
+        """
+        :param dialect: the one that the body is written in.
+        """
         self._request = request
         self._context = context
         self._record = context.record
+        self._dialect = dialect
+        self.begun = False
 
     def begin(self, status: int, headers: Fields) -> None:
+        self.begun = True
         request = self._request
         request.setResponseCode(status, reason(status))
         fields_of(request.responseHeaders).update(headers)
@@ -50,9 +56,15 @@ class Answer:
     def finish(self) -> None:
         self._request.finish()
 
-    def cut(self) -> None:
-        # Without the chunk or the bytes that would complete the answer, so that the client knows.
-        self._request.loseConnection()
+    def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
+        if not stream:
+            # Without the chunk or the bytes that would complete the answer, so that the client knows.
+            self._request.loseConnection()
+            return
+        frame = self._dialect.error_frame(error, self._context.request_id)
+        # A client that was given half an event drops it at the blank line, at the latest when it reads the JSON.
+        self.write(b"\n\n" + frame if inside else frame)
+        self.finish()
 
     def abort(self) -> None:
         # The channel's own close would wait for the client to read.

@@ -166,7 +166,7 @@ class ForwardingResource(Resource):
             finally:
                 self._live.leave(attempt)
 
-        answer = Answer(request, context)
+        answer = Answer(request, context, target.dialect)
         attempt = Attempt(
             call, target.client, self._clock, target.watch, answer, target.dialect, context.request_id, over
         )
