@@ -1,7 +1,9 @@
-"""What every test gets: a guard against coroutines that nobody runs, and the folder of the program under test."""
+"""What every test gets: a guard against coroutines that nobody runs, a mark, and the folder of the program to test."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import inspect
 import os
 import sys
@@ -10,13 +12,57 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
+TESTS = Path(__file__).parent
+WIRES = TESTS / "wires.py"
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "wire: the outcome may depend on LLMGATEWAY_TEST_WIRE (set by conftest.py)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse coroutine tests that nothing awaits: pytest-twisted calls them, drops the coroutine and reports a pass."""
+    """
+    Refuse coroutine tests that nothing awaits: pytest-twisted calls them, drops the coroutine and reports a pass.
+
+    Mark ``wire`` what can get at ``tests.wires`` through imports. Every other test cannot know which wire it is to use,
+    so that a run with ``-m wire`` is all that another wire needs.
+    """
+    for item in items:
+        if WIRES in _imported(item.path):
+            item.add_marker("wire")
     unawaited = [item.nodeid for item in items if isinstance(item, pytest.Function) and _is_unawaited(item.function)]
     if unawaited:
         complaint = "async tests need @pytest_twisted.ensureDeferred, or they pass without running:"
         raise pytest.UsageError("\n  ".join([complaint, *unawaited]))
+
+
+@functools.cache
+def _imported(module: Path) -> frozenset[Path]:
+    """Every file of the tests that this one imports: itself, through others, or by way of its folder's conftest.py."""
+    found: set[Path] = set()
+    rest = [module, *(folder / "conftest.py" for folder in module.parents if TESTS in folder.parents)]
+    while rest:
+        new = set(_named(rest.pop())) - found
+        found |= new
+        rest += new
+    return frozenset(found)
+
+
+@functools.cache
+def _named(module: Path) -> tuple[Path, ...]:
+    """The files of the tests that this one names in an import, in a function too."""
+    names: list[str] = []
+    if not module.exists():
+        return ()
+    for node in ast.walk(ast.parse(module.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            # What is imported from a package may be a module or a value of it.
+            names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+    files = (TESTS.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.startswith("tests."))
+    return tuple(file for file in files if file.exists())
 
 
 def _is_unawaited(function: object) -> bool:

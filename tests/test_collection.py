@@ -9,21 +9,26 @@ import pytest
 CONFTEST = (Path(__file__).parent / "conftest.py").read_text()
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param("async def test_lonely():\n    assert False", id="function"),
-        pytest.param("async def test_lonely():\n    assert False\n    yield", id="generator"),
-        pytest.param("class TestIt:\n    async def test_lonely(self):\n        assert False", id="method"),
-    ],
-)
-def test_async_test_that_nobody_awaits_is_refused_by_name(pytester: pytest.Pytester, body: str) -> None:
-    """Such a test would pass without running; the run ends before its first test and says which one it is."""
+def test_async_tests_that_nobody_awaits_are_refused_by_name(pytester: pytest.Pytester) -> None:
+    """Such a test would pass without running; the run ends before its first test and says which ones they are."""
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(body)
+    pytester.makepyfile(
+        """
+        async def test_function():
+            assert False
+
+        async def test_generator():
+            assert False
+            yield
+
+        class TestIt:
+            async def test_method(self):
+                assert False
+        """
+    )
     result = pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*ensureDeferred*", "*::test_lonely"])
+    result.stderr.fnmatch_lines(["*ensureDeferred*", "*::test_function", "*::test_generator", "*::TestIt::test_method"])
 
 
 def test_async_test_under_ensure_deferred_runs(pytester: pytest.Pytester) -> None:
@@ -43,3 +48,24 @@ def test_async_test_under_ensure_deferred_runs(pytester: pytest.Pytester) -> Non
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
+
+
+def test_what_can_know_the_wire_is_marked_and_nothing_else(pytester: pytest.Pytester) -> None:
+    """Itself, by way of another module, inside a function, or through its folder's conftest.py."""
+    importing = {
+        "__init__": "",
+        "folder/__init__": "",
+        "wires": "WIRE = 'llhttp'",
+        "memory": "from tests.wires import WIRE",
+        "plain": "import os",
+        "test_direct": "from tests.wires import WIRE\ndef test_it(): ...",
+        "test_through": "from tests.memory import WIRE\ndef test_it(): ...",
+        "test_late": "def test_it():\n    from tests import memory",
+        "folder/conftest": "from tests import memory",
+        "folder/test_beside": "def test_it(): ...",
+        "test_neither": "import tests.plain\ndef test_it(): ...",
+    }
+    pytester.makepyfile(**{"tests/conftest": CONFTEST, **{f"tests/{name}": text for name, text in importing.items()}})
+    result = pytester.runpytest_subprocess("-m", "not wire", "-v")
+    result.assert_outcomes(passed=1, deselected=4)
+    result.stdout.fnmatch_lines(["*test_neither.py::test_it PASSED*"])
