@@ -50,3 +50,5 @@ class ProviderFailure(msgspec.Struct, frozen=True):
     code: str | None = None
     """The provider's own code."""
     request_id: str | None = None
+    retry_after_s: float | None = None
+    """When to try again, where the body says so (Gemini's ``RetryInfo``); the header of that name is not read here."""
