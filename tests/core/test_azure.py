@@ -40,7 +40,10 @@ def test_other_paths_are_not_azure_s(path: bytes) -> None:
     assert from_azure(path, b"") is None
 
 
-@pytest.mark.parametrize("path", [b"/openai/deployments/", b"/openai/deployments/gpt", b"/openai/deployments//x", b"/openai/deployments/%ff/x"])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    "path",
+    [b"/openai/deployments/", b"/openai/deployments/gpt", b"/openai/deployments//x", b"/openai/deployments/%ff/x"],
+)
 def test_path_without_a_deployment_is_refused(path: bytes) -> None:
     with pytest.raises(BadRequest, match="must name a deployment"):
         from_azure(path, b"")
@@ -79,7 +82,7 @@ def test_operations_of_a_deployment_are_the_sdk_s() -> None:
     assert {f"/{name.decode()}" for name in DEPLOYMENT_OPERATIONS} == azure._deployments_endpoints
 
 
-@given(MODELS, st.sampled_from(sorted(DEPLOYMENT_OPERATIONS)))  # fmt: skip
+@given(MODELS, st.sampled_from(sorted(DEPLOYMENT_OPERATIONS)))
 def test_what_is_written_for_azure_is_read_back(model: str, operation: bytes) -> None:
     """And whatever the model is called, the path leads to its deployment and nowhere else."""
     path, query = asked_of_azure(operation, b"", model, "2024-10-21")

@@ -32,7 +32,7 @@ def changed(body: bytes, name: str = "new") -> bytes | None:
         (b'{"n":-1.5e+7,"z":null,"model":"old","f":false}', b'{"n":-1.5e+7,"z":null,"model":"new","f":false}'),
         ('{"ü€😀":"ü","model":"öld"}'.encode(), '{"ü€😀":"ü","model":"new"}'.encode()),
     ],
-)  # fmt: skip
+)
 def test_only_the_top_level_name_is_replaced(before: bytes, after: bytes) -> None:
     """What else looks like it, nested or inside a text, is left alone; so are spacing, order and escapes."""
     assert changed(before) == after
@@ -108,7 +108,7 @@ def test_body_in_a_map_is_read_too() -> None:
     ("before", "after"),
     [
         (b"{}", b'{"model":"new"}'),
-        (b' { } ', b' {"model":"new" } '),
+        (b" { } ", b' {"model":"new" } '),
         (b'{ "a":1}', b'{"model":"new", "a":1}'),
         (b'{"a":{"model":"x"}}', b'{"model":"new","a":{"model":"x"}}'),
         (b'{"a":1,"model":"old"}', b'{"a":1,"model":"new"}'),
@@ -116,7 +116,7 @@ def test_body_in_a_map_is_read_too() -> None:
         (b"[1]", None),
         (b"--boundary", None),
     ],
-)  # fmt: skip
+)
 def test_model_of_the_path_is_put_where_the_body_names_none(before: bytes, after: bytes | None) -> None:
     pieces = with_model(before, "new")
     assert (None if pieces is None else b"".join(pieces)) == after
