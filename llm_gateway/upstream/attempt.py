@@ -230,7 +230,7 @@ class Attempt:
             self._conclude(reason)
         except Exception:
             # Twisted would log it and forget the call; its client is still waiting.
-            self._fault(Failure())
+            self._fail_with(Failure())
 
     def _conclude(self, reason: Failure) -> None:
         assert self._relay is not None
@@ -293,11 +293,16 @@ class Attempt:
         self._over = True
         relay = self._relay
         self._hang_up()
-        if relay is None or not self._sink.begun:
+        if not self._sink.begun:
             self._settle(Outcome(error.ended, error, unanswered=True))
             return
-        relay.break_off(error, stream=self._streaming)
-        self._settle(Outcome(error.ended, error))
+        try:
+            if relay is not None:
+                relay.break_off(error, stream=self._streaming)
+            else:
+                self._sink.break_off(error, stream=self._streaming, inside=False)
+        finally:
+            self._settle(Outcome(error.ended, error))
 
     def _hang_up(self) -> None:
         """Close the provider's connection, whatever state it is in."""

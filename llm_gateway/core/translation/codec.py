@@ -67,6 +67,9 @@ class Codec(ABC):
     name: ClassVar[str]
     """``chat``, ``responses``, ``messages`` or ``gemini``."""
 
+    stream_type: ClassVar[bytes] = b"text/event-stream"
+    """The content type of its streams."""
+
     dialect: ClassVar[str]
     """The dialect whose provider speaks it, as in ``core.dialects.DIALECTS``."""
 

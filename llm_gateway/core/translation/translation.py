@@ -1,0 +1,149 @@
+"""One call between two dialects, from the caller's request to the caller's answer; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm_gateway.core.translation.codec import Codec, Destination
+from llm_gateway.core.translation.collect import StreamFailed, collect
+from llm_gateway.core.translation.conversation import Request
+from llm_gateway.core.translation.events import Ended, Event, Failed
+from llm_gateway.core.translation.explode import exploded
+from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
+from llm_gateway.core.translation.losses import Losses
+from llm_gateway.errors import GatewayError, UpstreamDisconnected
+
+__all__ = ["StreamTranslation", "Translation", "failure_of"]
+
+_KINDS = {
+    401: FailureKind.AUTHENTICATION,
+    403: FailureKind.PERMISSION,
+    404: FailureKind.NOT_FOUND,
+    413: FailureKind.TOO_LARGE,
+    429: FailureKind.RATE_LIMIT,
+    503: FailureKind.OVERLOADED,
+    504: FailureKind.TIMEOUT,
+}
+
+
+def failure_of(error: GatewayError) -> ProviderFailure:
+    """
+    :return: an error of the gateway's own, to be said in the middle of a stream.
+    """
+    status = error.http_status
+    kind = _KINDS.get(status, FailureKind.SERVER if status >= 500 else FailureKind.INVALID)
+    return ProviderFailure(status, kind, error.message, code=error.kind)
+
+
+class Translation:
+    """Between a caller and a provider that speak differently."""
+
+    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination, losses: Losses) -> None:
+        """
+        :raises GatewayError: the provider's dialect cannot say what the caller asks.
+        """
+        self._caller = caller
+        self._provider = provider
+        self._asked = asked
+        self._to = to
+        self.stream = asked.stream
+        """Whether the caller wants a stream."""
+        self.body = provider.encode_request(asked, to, losses)
+        """What the provider is sent."""
+        self.stream_type = caller.stream_type
+        """The content type of the stream that the caller gets."""
+        self.lost = (*losses.dropped, *losses.changed)
+        """The fields of the request that could not be said, or not exactly."""
+
+    def answer(self, body: bytes) -> bytes:
+        """
+        :param body: the provider's whole answer.
+        :return: the caller's, whole or as a stream, whichever it wants.
+        :raises UpstreamMalformed: it is none.
+        """
+        answer = self._provider.decode_answer(body, provider=self._to.provider)
+        if self.stream:
+            return self._caller.stream_encoder(self._asked).encode(exploded(answer))
+        return self._caller.encode_answer(answer, self._asked)
+
+    def failure(self, status: int, body: bytes, request_id: str) -> tuple[int, bytes, ProviderFailure]:
+        """
+        :param status: the provider's, of 400 and more.
+        :return: status and body for the caller, and the neutral failure.
+        """
+        failure = self._provider.decode_failure(status, body)
+        return *self._caller.encode_failure(failure, request_id), failure
+
+    def said(self, failure: ProviderFailure, request_id: str) -> tuple[int, bytes]:
+        """
+        :return: status and body of a whole answer that says so.
+        """
+        return self._caller.encode_failure(failure, request_id)
+
+    def streamed(self) -> StreamTranslation:
+        """
+        :return: for a provider that answers with a stream.
+        """
+        return StreamTranslation(self._caller, self._provider, self._asked, self._to)
+
+
+class StreamTranslation:
+    """A provider's stream on its way to a caller; to one that wants a whole answer it is gathered."""
+
+    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination) -> None:
+        self._caller = caller
+        self._asked = asked
+        self._decoder = provider.stream_decoder(provider=to.provider)
+        self._encoder = caller.stream_encoder(asked) if asked.stream else None
+        self._gathered: list[Event] = []
+        self._begun = False
+        self._over = False
+        self.failure: ProviderFailure | None = None
+        """The error that the provider's stream ended with."""
+
+    def feed(self, data: bytes) -> bytes:
+        """
+        :return: what goes to the caller now; nothing of a failure that comes before everything else.
+        """
+        return self._pass_on(self._decoder.feed(data))
+
+    def close(self) -> bytes:
+        """
+        The provider's stream is over.
+
+        :return: the rest, or the whole answer.
+        :raises UpstreamDisconnected: it broke off before anything of it went out.
+        """
+        rest = self._pass_on(self._decoder.close())
+        if not self._over:
+            raise UpstreamDisconnected("The provider ended its stream before the answer was whole.")
+        if self._encoder is None and self.failure is None:
+            try:
+                return self._caller.encode_answer(collect(self._gathered), self._asked)
+            except StreamFailed as failed:
+                self.failure = failed.failure
+        return rest
+
+    def fail(self, failure: ProviderFailure) -> bytes:
+        """
+        :return: how the caller's stream, that has begun, ends now.
+        """
+        return b"" if self._over or self._encoder is None else self._pass_on([Failed(failure)])
+
+    def _pass_on(self, events: Sequence[Event]) -> bytes:
+        if self._over or not events:
+            return b""
+        for event in events:
+            if isinstance(event, Failed):
+                self.failure = event.failure
+                self._over = True
+                if not self._begun and event is events[0]:
+                    # Nothing has gone out: it can still be a status and a body.
+                    return b""
+            elif isinstance(event, Ended):
+                self._over = True
+        if self._encoder is None:
+            self._gathered.extend(events)
+            return b""
+        self._begun = True
+        return self._encoder.encode(events)

@@ -1,0 +1,128 @@
+"""A provider's answer on its way to a caller who speaks another dialect."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IPushProducer
+
+from llm_gateway.core.headers import EVENT_STREAM_HEADERS, Fields
+from llm_gateway.core.translation.translation import StreamTranslation, Translation, failure_of
+from llm_gateway.errors import GatewayError, UpstreamMalformed
+from llm_gateway.web.answer import Answer
+
+MAX_WHOLE_BYTES = 67_108_864
+"""Of an answer that is translated as one: a dozen images."""
+
+MAX_FAILURE_BYTES = 1_048_576
+"""Of an answer that is an error."""
+
+_OF_THE_BODY = (
+    b"Content-Type",
+    b"Content-Length",
+    b"Content-Encoding",
+    b"Content-Language",
+    b"Content-Md5",
+    b"Digest",
+    b"ETag",
+    b"Last-Modified",
+    b"Accept-Ranges",
+    b"Content-Range",
+    b"Cache-Control",
+    b"X-Accel-Buffering",
+)
+"""What a provider says of a body that its caller does not get."""
+
+
+class TranslatedAnswer:
+    """
+    A ``upstream.sink.Sink`` that writes to another one in the caller's dialect.
+
+    A stream is translated event by event. Everything else is gathered first: nothing reaches the client before it is
+    whole, so that until then it can still be answered with an error.
+    """
+
+    def __init__(self, answer: Answer, translation: Translation, request_id: str) -> None:
+        self._answer = answer
+        self._translation = translation
+        self._request_id = request_id
+        self._status = 0
+        self._headers: Fields = {}
+        self._stream: StreamTranslation | None = None
+        self._pieces: list[bytes] = []
+        self._left = 0
+
+    @property
+    def begun(self) -> bool:
+        return self._answer.begun
+
+    def begin(self, status: int, headers: Fields) -> None:
+        if b"Content-Encoding" in headers:
+            raise UpstreamMalformed("The provider compressed an answer that it was asked not to compress.")
+        content_type = headers.get(b"Content-Type", [b""])[0].lower()
+        self._status = status
+        self._headers = {name: values for name, values in headers.items() if name not in _OF_THE_BODY}
+        if status >= 400:
+            self._left = MAX_FAILURE_BYTES
+        elif content_type.startswith(b"text/event-stream"):
+            self._stream = self._translation.streamed()
+        else:
+            self._left = MAX_WHOLE_BYTES
+
+    def write(self, piece: bytes) -> None:
+        if self._stream is not None:
+            self._send(self._stream.feed(piece))
+            return
+        self._left -= len(piece)
+        if self._left < 0:
+            raise UpstreamMalformed("The provider's answer is too long to be translated.")
+        self._pieces.append(piece)
+
+    def finish(self) -> None:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        if self._status >= 400:
+            status, body, _ = self._translation.failure(self._status, body, self._request_id)
+            self._whole(status, body)
+        elif self._stream is None:
+            self._send(self._translation.answer(body), last=True)
+        else:
+            rest = self._stream.close()
+            if self._stream.failure is not None and not self.begun:
+                self._whole(*self._translation.said(self._stream.failure, self._request_id))
+            else:
+                self._send(rest, last=True)
+        self._answer.finish()
+
+    def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
+        assert self._stream is not None  # nothing else begins before it is whole
+        self._answer.write(self._stream.fail(failure_of(error)))
+        self._answer.finish()
+
+    def abort(self) -> None:
+        self._answer.abort()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        self._answer.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._answer.unregisterProducer()
+
+    def _send(self, body: bytes, *, last: bool = False) -> None:
+        """A piece of a stream, or the whole answer to a caller that wants none."""
+        if self._translation.stream:
+            if not body and not last:
+                return
+            if not self.begun:
+                self._answer.begin(self._status, {**self._headers, **self._stream_headers()})
+            if body:
+                self._answer.write(body)
+        elif last:
+            self._whole(self._status, body)
+
+    def _stream_headers(self) -> Fields:
+        own = {name: [value] for name, value in EVENT_STREAM_HEADERS.items()}
+        return {b"Content-Type": [self._translation.stream_type], **own}
+
+    def _whole(self, status: int, body: bytes) -> None:
+        headers = {b"Content-Type": [b"application/json"], b"Content-Length": [b"%d" % len(body)]}
+        self._answer.begin(status, {**self._headers, **headers})
+        self._answer.write(body)
