@@ -120,7 +120,7 @@ def refusal(request: Request, error: GatewayError) -> bytes:
         headers.setRawHeaders(name.encode("ascii"), [value.encode("latin-1")])
     context.record.status = error.http_status
     context.record.bytes_out += len(body)
-    unasked = not context.asked and not isinstance(error, InternalError)
+    unasked = not context.asked_provider and not isinstance(error, InternalError)
     context.settle(REFUSED if unasked else error.ended, error)
     return body
 

@@ -54,7 +54,7 @@ class CallContext(msgspec.Struct):
     log: AccessLog | None
     operation: Operation = Operation.ROOT
     grant: Grant | None = None
-    asked: bool = False
+    asked_provider: bool = False
     """Whether a provider has been asked."""
     settled: bool = False
 

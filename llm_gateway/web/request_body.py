@@ -1,0 +1,99 @@
+"""A request's body, however the site has kept it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from io import BytesIO
+from typing import Any, BinaryIO, cast
+
+from twisted.web.iweb import IBodyProducer
+from twisted.web.server import Request
+
+from llm_gateway.core.peek import model_of
+from llm_gateway.core.record import CallRecord
+from llm_gateway.errors import BadRequest, RequestTooLarge
+from llm_gateway.upstream.bodies import spooled_body
+from llm_gateway.web.uploads import StreamedBody
+from llm_gateway.wire.upload import BytesBody
+
+IN_MEMORY_BYTES = 1_048_576
+"""A request's body up to this size is sent from memory, a larger one from the file that it was spooled to."""
+
+
+class RequestBody:
+    """One request's body. It is taken once, in one of two ways."""
+
+    __slots__ = ("_content", "_max_bytes", "_record", "_request", "_size", "_whole")
+
+    def __init__(self, request: Request, record: CallRecord, max_bytes: int) -> None:
+        """
+        :param record: told how long it is, and of the model that it names.
+        :raises RequestTooLarge: it is longer than ``max_bytes``.
+        """
+        self._request: Any = request
+        self._record = record
+        self._max_bytes = max_bytes
+        content = self._content = cast(BinaryIO, request.content)
+        self._whole: bytes | None = None
+        if type(content) is BytesIO:
+            self._whole = content.getvalue()
+            size = len(self._whole)
+        else:
+            size = content.seek(0, os.SEEK_END)
+            content.seek(0)
+        self._size = record.bytes_in = size
+        # A site that bounds bodies itself has left out the one that is too large; in somebody else's site it is here.
+        if size > max_bytes or getattr(request, "body_refused", False):
+            raise RequestTooLarge.over(max_bytes)
+
+    def producer(self) -> IBodyProducer | None:
+        """
+        :return: for passing it on as it is; ``None`` where there is none.
+        """
+        request = self._request
+        if getattr(request, "body_stream", None) is not None:
+            return self._streamed()
+        if not self._size:
+            return None
+        content, whole = self._content, self._whole
+        if whole is None and self._size <= IN_MEMORY_BYTES:
+            whole = content.read()
+        if whole is not None:
+            # By its look rather than by its content type: curl calls JSON a form unless it is told.
+            if whole.startswith(b"{"):
+                self._record.model = model_of(whole)
+            # An answer may take an hour; the body has to be held once and only until it is sent.
+            content.close()
+            return BytesBody(whole)
+        start = content.read(1)
+        content.seek(0)
+        if start == b"{":
+            # Mapped, not read: one field is wanted, not a copy of the rest.
+            with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+                self._record.model = model_of(view)
+        return spooled_body(content)
+
+    def whole(self) -> bytes:
+        """
+        :return: all of it, for reading it here.
+        :raises BadRequest: it is compressed or was not gathered.
+        """
+        request = self._request
+        if getattr(request, "body_stream", None) is not None:
+            raise BadRequest("A large body must be application/json here.")
+        if (request.getHeader(b"content-encoding") or b"identity").lower() != b"identity":
+            raise BadRequest("The body must not be compressed here: this provider speaks another dialect.", status=415)
+        body = self._content.read() if self._whole is None else self._whole
+        self._content.close()
+        return body
+
+    def _streamed(self) -> IBodyProducer:
+        length = self._request.getHeader(b"content-length")
+
+        def count(size: int) -> None:
+            self._record.bytes_in += size
+
+        return StreamedBody(
+            self._request.deliver_body, None if length is None else int(length), self._max_bytes, count
+        )
