@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["CONVERSATIONS", "Api", "Asked", "asked_of"]
+__all__ = ["CONVERSATIONS", "OTHER", "Api", "Asked", "asked_of"]
 
 
 class Api(Enum):
@@ -68,6 +68,10 @@ class Asked(msgspec.Struct, frozen=True):
     def stream(self) -> bool | None:
         """Whether a stream is asked for, where the path says so."""
         return None if self.verb is None else self.verb == "streamGenerateContent"
+
+
+OTHER = Asked(Api.OTHER)
+"""What is not looked into."""
 
 
 def asked_of(method: bytes, path: bytes) -> Asked:

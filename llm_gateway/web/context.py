@@ -10,6 +10,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
 
+from llm_gateway.core.apis import OTHER, Asked
 from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.record import CallRecord
 from llm_gateway.errors import GatewayError
@@ -53,6 +54,7 @@ class CallContext(msgspec.Struct):
     """Seconds on ``clock``."""
     log: AccessLog | None
     operation: Operation = Operation.ROOT
+    asked: Asked = OTHER
     grant: Grant | None = None
     asked_provider: bool = False
     """Whether a provider has been asked."""

@@ -12,6 +12,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
+from llm_gateway.core.apis import OTHER, Asked, asked_of
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameters
 from llm_gateway.core.record import CallRecord, printable, timestamp
@@ -21,6 +22,9 @@ from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of, keep_context, new_request_id
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.wire.fields import fields_of
+
+_AS_IS = frozenset({Operation.NATIVE, Operation.RAW})
+"""What is relayed whatever it is."""
 
 _SHOWN = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 """The methods of every day, as text."""
@@ -54,7 +58,7 @@ class FrontResource(Resource):
         super().__init__()
         self._router = router
         self._relay = relay
-        self._remembered: dict[tuple[bytes, bytes], Operation] = {}
+        self._remembered: dict[tuple[bytes, bytes], tuple[Operation, Asked]] = {}
         self._grants = grants
         self._clock = clock
         self._log = log
@@ -65,9 +69,9 @@ class FrontResource(Resource):
         headers = fields_of(request.responseHeaders)
         headers[b"X-Gw-Request-Id"] = [context.request_id.encode("ascii")]
         headers.pop(b"Server", None)
-        operation = self._remembered.get((request.method, context.path))
-        if operation is not None:
-            context.operation = operation
+        remembered = self._remembered.get((request.method, context.path))
+        if remembered is not None:
+            context.operation, context.asked = remembered
             return cast(bytes | int, self._relay.render(request))
         try:
             return self._route(request, context)
@@ -96,13 +100,14 @@ class FrontResource(Resource):
     def remember(self, request: Request, operation: Operation) -> None:
         """The router has sent this request to the relay, as this operation."""
         context = context_of(request)
-        context.operation = operation
+        asked = OTHER if operation in _AS_IS else asked_of(request.method, context.path)
+        context.operation, context.asked = operation, asked
         if len(context.path) > self.MAX_REMEMBERED_BYTES:
             return
         if len(self._remembered) >= self.MAX_REMEMBERED:
             # Paths with an id in them come once; those that matter are back at once.
             self._remembered.clear()
-        self._remembered[request.method, context.path] = operation
+        self._remembered[request.method, context.path] = operation, asked
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")
