@@ -168,8 +168,9 @@ class Channel(Outlet):
         self._awaiting = _Awaiting.NOTHING
         self._buffer = b""
         self._stop_clock()
-        # It and what it calls back hold each other.
-        self._parser = None
+        parser, self._parser = self._parser, None
+        if parser is not None:
+            parser.close()
         # The transport tells only those that it still knows: no longer after loseConnection.
         self.stopProducing()
         stream, self._stream = self._stream, None

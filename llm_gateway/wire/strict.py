@@ -142,6 +142,11 @@ class RequestParser:
         """Let go of the last request's headers; the next may be far."""
         self.fields = _NONE
 
+    def close(self) -> None:
+        """No more will come. The parser and what it calls back hold each other, and would wait for the collector."""
+        self.fields = _NONE
+        del self._llhttp, self.on_body
+
     def _read_fields(self, raw: bytes) -> Fields:
         if not raw:
             return {}
