@@ -24,7 +24,6 @@ from zope.interface import implementer
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
 from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.outlet import TICK_S, Outlet
-from llm_gateway.wire.prompt import prompt_write
 from llm_gateway.wire.request import Request
 from llm_gateway.wire.stock import (
     LAST_READ_S,
@@ -141,7 +140,8 @@ class Channel(Outlet):
             self._network = self.transport
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
-        self.write = prompt_write(transport)  # type: ignore[assignment, method-assign]
+        writer = self.site.outbox.writer(transport)
+        self.write, self.writeSequence = writer.write, writer.writeSequence  # type: ignore[method-assign]
         self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)

@@ -23,7 +23,6 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from llm_gateway.wire.fields import read
-from llm_gateway.wire.prompt import prompt_write
 from llm_gateway.wire.response import Response
 from llm_gateway.wire.upload import BytesBody, Upload
 
@@ -88,7 +87,7 @@ class Connection(Protocol):
         if isinstance(handle, socket.socket):
             self._readable = select.poll()
             self._readable.register(handle, select.POLLIN)
-        self._write = prompt_write(self.transport)
+        self._writer = self._home.outbox.writer(self.transport)
         self._home.opened()
 
     def secured(self) -> Deferred[Connection]:
@@ -144,10 +143,10 @@ class Connection(Protocol):
         self._read_since = 0
         body = exchange.body
         if body is None:
-            self._write(exchange.head)
+            self._writer.write(exchange.head)
         elif type(body) is BytesBody:
             # The usual case, without the ceremony.
-            self._write(exchange.head + body.take())
+            self._writer.write(exchange.head + body.take())
         else:
             upload = self._upload = Upload(exchange.head, body, self.transport, self._not_written)
             upload.start()
@@ -215,7 +214,7 @@ class Connection(Protocol):
         written = self._upload is None or self._upload.done
         exchange = self._end()
         # They hold each other.
-        del self._parser, self.on_body, self._write
+        del self._parser, self.on_body, self._writer
         if exchange is None:
             return
         if response is not None:

@@ -19,6 +19,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
 from llm_gateway.wire.connection import Connection
+from llm_gateway.wire.outbox import Outbox
 
 _HOST_AND_PORT = re.compile(rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -72,6 +73,7 @@ class OriginPool:
     def __init__(self, pool: ConnectionPool, origin: Origin, max_connections: int | None) -> None:
         self._pool = pool
         self.origin = origin
+        self.outbox = pool.outbox
         self.host_line = b"Host: %b\r\n" % origin.authority
         self._max = max_connections
         self.in_use = 0
@@ -204,6 +206,7 @@ class ConnectionPool:
         :param tls_policy: whom to trust; as browsers do unless given.
         """
         self._reactor = reactor
+        self.outbox = Outbox(reactor)
         self._max_idle = max_idle_per_origin
         self._idle_s = idle_s
         self._max = max_per_origin

@@ -11,6 +11,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Site as TwistedSite
 
 from llm_gateway.wire.channel import Channel
+from llm_gateway.wire.outbox import Outbox
 from llm_gateway.wire.request import Request
 from llm_gateway.wire.stock import IDLE_S, Refusal, plain_refusal
 from llm_gateway.wire.visitors import Visited
@@ -63,6 +64,7 @@ class Site(Visited, TwistedSite):
         self.max_body_bytes = max_body_bytes
         self.refusal = refusal
         self.wants_stream = wants_stream
+        self.outbox = Outbox(self.reactor)
 
     @property
     def logs(self) -> bool:

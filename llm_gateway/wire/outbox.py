@@ -1,0 +1,104 @@
+"""Sending what was written in one round of the reactor at the end of that round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IReactorTime
+
+JOIN_BYTES = 65_536
+"""More than this in several pieces is not copied together but handed to the transport."""
+
+_INNER = ("dataBuffer", "_tempDataBuffer", "TLS")
+
+
+class Writer(Protocol):
+    """How to write to one connection."""
+
+    def write(self, data: bytes) -> None:
+        """As a transport's."""
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """As a transport's."""
+
+
+class Outbox:
+    """
+    Gathers what is written to many connections while the reactor handles what has come, then sends it.
+
+    Twisted's own transports wait for the reactor to say that a socket is ready, which nearly always it was: two changes
+    of what it waits for, and one more round, for every piece. Sending each piece at once costs more elsewhere: every
+    one wakes a process that has just gone to sleep. So everything goes out when the round is over, each connection's in
+    one piece. What the system does not take, and everything behind it, goes through the transport's own ``write``, and
+    so do all errors: producers and protocols see no difference.
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._waiting: list[_PromptWriter] = []
+
+    def writer(self, transport: Any) -> Writer:
+        """
+        :param transport: any; those other than plain TCP and Unix sockets are written to in their own way.
+        """
+        # Documented nowhere: which bytes wait. A Twisted that keeps them otherwise is written to in its own way.
+        if isinstance(transport, tcp.Connection) and all(hasattr(transport, name) for name in _INNER):
+            return _PromptWriter(self, transport)
+        writer: Writer = transport
+        return writer
+
+    def add(self, writer: _PromptWriter) -> None:
+        """It has something to send."""
+        if not self._waiting:
+            # Called when this round is over, before the reactor waits again.
+            self._reactor.callLater(0, self._send)
+        self._waiting.append(writer)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for writer in waiting:
+            writer.send()
+
+
+class _PromptWriter:
+    __slots__ = ("_outbox", "_pieces", "_send_now", "_transport")
+
+    def __init__(self, outbox: Outbox, transport: tcp.Connection) -> None:
+        self._outbox = outbox
+        self._transport: Any = transport
+        self._pieces: list[bytes] = []
+        # Of the socket, which the transport lets go of when it is closed.
+        self._send_now = transport.socket.send
+
+    def write(self, data: bytes) -> None:
+        pieces = self._pieces
+        if not pieces:
+            self._outbox.add(self)
+        pieces.append(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        for data in iovec:
+            self.write(data)
+
+    def send(self) -> None:
+        """Hand everything to the system, or to the transport."""
+        pieces, self._pieces = self._pieces, []
+        transport = self._transport
+        if (
+            transport.dataBuffer
+            or transport._tempDataBuffer
+            or transport.TLS
+            or (len(pieces) > 1 and sum(map(len, pieces)) > JOIN_BYTES)
+        ):
+            transport.writeSequence(pieces)
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            sent = self._send_now(data)
+        except OSError:
+            # It is full, or closed: the transport finds the same, and knows whom to tell.
+            sent = 0
+        if sent < len(data):
+            transport.write(data[sent:])
