@@ -214,16 +214,22 @@ class Attempt:
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
         mask = None if encoded else masking(call.secrets)
-        return Relay(self._sink, response.code, headers, framing, mask, length, self._byte_came, self._body_ended)
+        return Relay(
+            self._sink,
+            response.code,
+            headers,
+            framing,
+            mask,
+            length,
+            self._clock,
+            self._reactor.seconds,
+            self._body_ended,
+        )
 
     def _not_answered(self, failure: Failure) -> None:
         self._sending = None
         if not self._over:
             self._fail_with(failure)
-
-    def _byte_came(self) -> None:
-        # The timer is set anew when it fires, rather than for every piece.
-        self._clock.byte_came(self._reactor.seconds())
 
     def _body_ended(self, reason: Failure) -> None:
         try:

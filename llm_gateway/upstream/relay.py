@@ -9,6 +9,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from llm_gateway.core.clocks import CallClock
 from llm_gateway.core.framing import Framing
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.masking import Masking
@@ -37,13 +38,14 @@ class Relay(Protocol):
         framing: Framing,
         mask: Masking | None,
         length: int | None,
-        on_data: Callable[[], None],
+        clock: CallClock,
+        now: Callable[[], float],
         on_end: Callable[[Failure], None],
     ) -> None:
         """
         :param length: of the body, where it is known.
         :param mask: keeps the real key out of the body; ``None`` where the body cannot be read, as when compressed.
-        :param on_data: called for every piece that comes.
+        :param clock: told when a piece comes, by ``now``.
         :param on_end: called once, with the reason that Twisted gives for the end of the body, or with a fault of ours.
         """
         self._sink = sink
@@ -52,19 +54,23 @@ class Relay(Protocol):
         self._framing = framing
         self._mask = mask
         self._length = length
-        self._on_data = on_data
+        self._clock = clock
+        self._now = now
         self._on_end: Callable[[Failure], None] | None = on_end
         self.begun = False
         self._registered = False
         self.paused = False
         self._before = self._tail = b""
 
+    def makeConnection(self, transport: ITransport) -> None:
+        self.transport = transport
+
     def dataReceived(self, data: bytes) -> None:
         on_end = self._on_end
         if on_end is None:
             return
         try:
-            self._on_data()
+            self._clock.byte_came(self._now())
             size = len(data)
             if size >= TAIL_BYTES:
                 self._tail = data if size <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
@@ -134,7 +140,7 @@ class Relay(Protocol):
     def resumeProducing(self) -> None:
         """The client has caught up."""
         self.paused = False
-        self._on_data()
+        self._clock.byte_came(self._now())
         if self.transport is not None:
             self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above
 
@@ -144,7 +150,7 @@ class Relay(Protocol):
 
     def _begin(self, *, last: bool) -> None:
         """
-        :param last: whether the answer is over when what is at hand has been written: then there is nobody to slow down.
+        :param last: whether the answer is over when what is at hand has been written: nobody has to be slowed down.
         """
         self.begun = True
         self._sink.begin(self._status, self._headers)

@@ -42,7 +42,7 @@ class Answer:
     def begin(self, status: int, headers: Fields) -> None:
         self.begun = True
         request = self._request
-        request.setResponseCode(status, reason(status))
+        request.setResponseCode(status, _REASONS.get(status, b""))
         fields_of(request.responseHeaders).update(headers)
         # Twisted would call an answer without a type text/html.
         request.defaultContentType = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -52,7 +51,8 @@ class AuthResource(Resource):
         record = context.record
         record.key = grant.label
         record.provider = grant.key.provider
-        return cast(bytes | int, self._then.render(request))
+        answer: bytes | int = self._then.render(request)
+        return answer
 
     def _authorise(self, request: Request, context: CallContext) -> Grant:
         found = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import Enum
-from typing import cast
+from operator import attrgetter
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -26,9 +27,12 @@ def new_request_id() -> str:
 
 
 class Operation(Enum):
-    """How the rest of a path is turned into a provider's URL; the value is how many leading segments are ours."""
+    """How the rest of a path is turned into a provider's URL; ``ours`` leading segments of it are not passed on."""
 
-    NATIVE = None
+    def __init__(self, ours: int) -> None:
+        self.ours = ours
+
+    NATIVE = -1
     """The provider's own URL from ``aiservices.json``, whatever the dialect."""
     ROOT = 0
     """All of the path goes below the base URL: ``/responses``."""
@@ -101,8 +105,5 @@ def keep_context(request: IRequest, context: CallContext) -> None:
     setattr(request, _KEPT_AS, context)
 
 
-def context_of(request: IRequest) -> CallContext:
-    """
-    :return: what the front resource keeps with this request.
-    """
-    return cast(CallContext, getattr(request, _KEPT_AS))
+context_of: Callable[[IRequest], CallContext] = attrgetter(_KEPT_AS)
+"""What the front resource keeps with this request."""

@@ -88,9 +88,9 @@ class ForwardingResource(Resource):
         if context.operation is Operation.NATIVE:
             url = target.native_url(checked_query(context.query))
         elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
-            url = target.url_below(context.path, context.operation.value, checked_query(context.query))
+            url = target.url_below(context.path, context.operation.ours, checked_query(context.query))
         else:
-            url = target.remembered_url(context.path, context.operation.value)
+            url = target.remembered_url(context.path, context.operation.ours)
         provider = target.provider
         return ProviderCall(
             provider=provider.name,

@@ -72,7 +72,8 @@ class FrontResource(Resource):
         remembered = self._remembered.get((request.method, context.path))
         if remembered is not None:
             context.operation, context.asked = remembered
-            return cast(bytes | int, self._relay.render(request))
+            answer: bytes | int = self._relay.render(request)
+            return answer
         try:
             return self._route(request, context)
         except GatewayError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from io import BytesIO
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from twisted.web.iweb import IBodyProducer
 from twisted.web.server import Request
@@ -34,7 +34,8 @@ class RequestBody:
         self._request: Any = request
         self._record = record
         self._max_bytes = max_bytes
-        content = self._content = cast(BinaryIO, request.content)
+        content: Any = request.content
+        self._content: BinaryIO = content
         self._whole: bytes | None = None
         if type(content) is BytesIO:
             self._whole = content.getvalue()
@@ -94,6 +95,4 @@ class RequestBody:
         def count(size: int) -> None:
             self._record.bytes_in += size
 
-        return StreamedBody(
-            self._request.deliver_body, None if length is None else int(length), self._max_bytes, count
-        )
+        return StreamedBody(self._request.deliver_body, None if length is None else int(length), self._max_bytes, count)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from llm_gateway.errors import BadRequest, RequestTooLarge
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyTooLarge
+from llm_gateway.wire.fields import fields_of
 
 STREAMED_BYTES = 1_048_576
 """A shorter body is gathered first: that costs less, and it can be sent again."""
@@ -27,8 +28,8 @@ def wants_stream(request: IRequest) -> bool:
 
     :param request: with its headers, before its body.
     """
-    length = request.getHeader(b"content-length")
-    if length is not None and int(length) <= STREAMED_BYTES:
+    lengths = fields_of(request.requestHeaders).get(b"Content-Length")
+    if lengths is not None and int(lengths[-1]) <= STREAMED_BYTES:
         return False
     return b"json" not in (request.getHeader(b"content-type") or b"").lower()
 

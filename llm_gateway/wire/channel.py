@@ -236,11 +236,13 @@ class Channel(Outlet):
         """A request has come as far as its body."""
         self.persistent = head.keep_alive and not self.site.seeing_off
         request = self._request = self.requestFactory(self)
+        ours = isinstance(request, Request)
         self._rendered = self._answered = self._dropping = False
         # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
         request.requestHeaders._rawHeaders = head.fields
         length = head.length
-        request.parseCookies()
+        if not ours:
+            request.parseCookies()
         self._deadline = inf
         if length == 0:
             request.gotLength(0)
@@ -251,7 +253,6 @@ class Channel(Outlet):
             self._await_body(head)
             self._refuse_body()
             return
-        ours = isinstance(request, Request)
         if ours and site.wants_stream is not None:
             request.method, request.uri, request.clientproto = head.method, head.target, head.version
             request.path = head.target.partition(b"?")[0]

@@ -250,7 +250,8 @@ class Connection(Protocol):
         minor, phrase = line.groups()
         fields = read(self._head[line.end() : end]) if end > line.end() else {}
         self._head = b""
-        exchange = cast("Exchange", self._exchange)
+        exchange = self._exchange
+        assert exchange is not None
         version = _HTTP_1_1 if minor == b"1" else _HTTP_1_0
         self._response = Response(self, exchange, version, code, phrase or b"", fields)
         # The parser would wait for the body that the headers of an answer to HEAD speak of.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+
 from twisted.web.http_headers import Headers
 
 Fields = dict[bytes, list[bytes]]
@@ -67,14 +70,13 @@ def headers_of(fields: Fields) -> Headers:
     """
     :param fields: in which there is nothing to make safe; the headers keep and change this very object.
     """
-    headers = Headers()
+    headers = _new(Headers)
     # Documented private. What is public does over again, header by header, what is known here.
     headers._rawHeaders = fields
     return headers
 
 
-def fields_of(headers: Headers) -> Fields:
-    """
-    :return: what these headers keep, to read or to change; names must be spelt right.
-    """
-    return headers._rawHeaders
+_new = object.__new__
+
+fields_of: Callable[[Headers], Fields] = attrgetter("_rawHeaders")
+"""What these headers keep, to read or to change; names must be spelt right."""

@@ -20,12 +20,11 @@ from twisted.web.http import (
     datetimeToString,
     parse_qs,
 )
-from twisted.web.http_headers import Headers
 from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
-from llm_gateway.wire.fields import fields_of, written
+from llm_gateway.wire.fields import fields_of, headers_of, written
 from llm_gateway.wire.stock import SPOOL_BYTES
 
 JOIN_BYTES = 16_384
@@ -70,8 +69,8 @@ class Request(TwistedRequest):
         self.channel = channel
         self.client = channel.getPeer()
         self.host = channel.getHost()
-        self.requestHeaders = Headers()
-        self.responseHeaders = Headers()
+        self.requestHeaders = headers_of({})
+        self.responseHeaders = headers_of({})
         self.cookies = []
         self.transport = channel.transport
         self.queued = queued
@@ -126,7 +125,7 @@ class Request(TwistedRequest):
             return
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, self._query = path.partition(b"?")
-        cast(BinaryIO, self.content).seek(0)
+        self.content.seek(0)  # type: ignore[union-attr]  # it is there as soon as there is a request
         self.process()
 
     @property
@@ -231,7 +230,7 @@ class Request(TwistedRequest):
             # The client waits for more than there is, and would take the next answer for it.
             channel.persistent = False
         site = channel.site
-        if site.logs:
+        if site._logFile is not None:
             site.log(self)
         self.finished = 1
         self._flowing = False
@@ -304,7 +303,7 @@ class Request(TwistedRequest):
             channel.persistent = False
         elif channel.is_last() and recent and code >= 200:
             headers[b"Connection"] = [b"close"]
-        if self.code_message is RESPONSES.get(code):
+        if self.code_message == RESPONSES.get(code):
             line = _STATUS_LINES[recent, code]
         else:
             # A reason phrase of the resource's own may come from anywhere.

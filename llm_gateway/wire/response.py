@@ -123,7 +123,7 @@ class Response:
         self._claimed = True
         # Set before the reader can ask to pause, which must hold when this returns.
         was_paused, self.paused = self.paused, False
-        protocol.makeConnection(cast(Any, self))
+        protocol.makeConnection(self)  # type: ignore[arg-type]  # as much of a transport as bodies get
         while self._early:
             protocol.dataReceived(self._early.pop(0))
         if self._reason is not None:

@@ -83,6 +83,9 @@ class Site(Visited, TwistedSite):
         # Twisted's copies the list by way of the copy module.
         request.site = self
         request.sitepath = list(request.prepath)
+        if self.resource.isLeaf:
+            leaf: IResource = self.resource
+            return leaf
         return cast(IResource, getChildForRequest(self.resource, request))
 
     def startFactory(self) -> None:
