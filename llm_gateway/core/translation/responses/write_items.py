@@ -1,0 +1,287 @@
+"""Messages of the conversation as the items of ``input``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.conversation import (
+    Audio,
+    CacheMark,
+    Citation,
+    Document,
+    Foreign,
+    Image,
+    Inline,
+    Linked,
+    Message,
+    Part,
+    Refusal,
+    Request,
+    Role,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from llm_gateway.core.translation.losses import Losses, Weight
+from llm_gateway.core.translation.responses import documents
+from llm_gateway.core.translation.responses.carried import for_thinking
+from llm_gateway.core.translation.responses.documents import Breakpoint, Content, InputItem
+from llm_gateway.errors import BadRequest
+
+__all__ = ["ItemWriter", "annotation", "written_citations"]
+
+_OURS = frozenset({"file_citation", "url_citation", "container_file_citation", "file_path"})
+_AUDIO_FORMATS = {
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+}
+_EXTENSIONS = {
+    "application/json": "json",
+    "application/pdf": "pdf",
+    "text/csv": "csv",
+    "text/html": "html",
+    "text/markdown": "md",
+    "text/plain": "txt",
+}
+
+
+class ItemWriter:
+    """Writes one message after another."""
+
+    def __init__(self, request: Request, to: Destination, losses: Losses) -> None:
+        self.items: list[InputItem] = []
+        self._to = to
+        self._losses = losses
+        self._own = request.dialect == "responses"
+        self._calls: dict[str, bool] = {}
+        """Ids of the calls so far, and whether each is a custom tool's."""
+
+    def write(self, message: Message, place: str) -> None:
+        """
+        :param place: in the neutral conversation, for the names of what is left out.
+        :raises Unsupported: by way of the losses.
+        :raises BadRequest: a result for a call that never was.
+        """
+        if message.name is not None:
+            self._losses.drop(f"{place}.name", Weight.HINT, "the Responses API has no names of participants")
+        run: list[Content] = []
+        for index, part in enumerate(message.parts):
+            where = f"{place}.parts[{index}]"
+            content = self._content(part, where, message.role)
+            if content is not None:
+                run.append(content)
+                continue
+            self._say(message.role, run)
+            run = []
+            self._item(part, where)
+        self._say(message.role, run)
+
+    def _say(self, role: Role, run: list[Content]) -> None:
+        if not run:
+            return
+        if role is not Role.ASSISTANT:
+            self.items.append(documents.Message(role=role.value, content=run))
+            return
+        match run:
+            case [documents.OutputText(text=text, annotations=())]:
+                self.items.append(documents.Message(role="assistant", content=text))
+            case _:
+                self.items.append(
+                    documents.OutputMessage(
+                        id=f"msg_{len(self.items)}", role="assistant", status="completed", content=run
+                    )
+                )
+
+    def _item(self, part: Part, place: str) -> None:
+        match part:
+            case ToolCall():
+                self._calls[part.id] = part.custom
+                if part.opaque is not None:
+                    self._without(f"{place}.signature", Weight.HINT, "only its own provider can read it")
+                if part.custom:
+                    self.items.append(documents.CustomToolCall(call_id=part.id, name=part.name, input=part.arguments))
+                else:
+                    call = documents.FunctionCall(call_id=part.id, name=part.name, arguments=part.arguments or "{}")
+                    self.items.append(call)
+            case ToolResult():
+                self._result(part, place)
+            case Thinking():
+                self._thinking(part, place)
+            case Foreign(dialect="responses"):
+                self.items.append(part.raw)
+            case Foreign():
+                self._foreign(part, place)
+
+    def _foreign(self, part: Foreign, place: str) -> None:
+        weight = Weight.HINT if part.hint else Weight.MEANING
+        self._without(f"{place}.{part.kind}", weight, "the Responses API has nothing like it")
+
+    def _without(self, field: str, weight: Weight, why: str) -> None:
+        if self._losses.drop(field, weight, why) and field not in self._losses.dropped:
+            # To be passed on all the same it would need a name of its own in the request.
+            self._losses.dropped.append(field)
+
+    def _result(self, result: ToolResult, place: str) -> None:
+        custom = self._calls.get(result.call_id)
+        if custom is None:
+            raise BadRequest(f"{place}: is the result of a call that is not in the conversation before it.")
+        if result.is_error:
+            self._without(f"{place}.is_error", Weight.HINT, "the Responses API does not tell failed calls from others")
+        output: str | list[Content]
+        match result.parts:
+            case ():
+                output = ""
+            case (Text(text=text, cache=None),):
+                output = text
+            case _:
+                output = []
+                for index, part in enumerate(result.parts):
+                    where = f"{place}.parts[{index}]"
+                    content = self._content(part, where, Role.USER)
+                    if content is not None:
+                        output.append(content)
+                    elif isinstance(part, Foreign):
+                        self._foreign(part, where)
+        if custom or result.custom:
+            self.items.append(documents.CustomToolCallOutput(call_id=result.call_id, output=output))
+        else:
+            self.items.append(documents.FunctionCallOutput(call_id=result.call_id, output=output))
+
+    def _thinking(self, thinking: Thinking, place: str) -> None:
+        opaque = thinking.opaque
+        if opaque is None and not self._own:
+            self._without(f"{place}.thinking", Weight.HINT, "OpenAI takes no reasoning back that it has not encrypted")
+            return
+        if opaque is not None and (opaque.dialect != "responses" or opaque.provider not in (None, self._to.provider)):
+            whose = opaque.provider or "another provider"
+            self._without(f"{place}.thinking", Weight.MEANING, f"only {whose} can read its reasoning")
+            return
+        id, encrypted = for_thinking(thinking)
+        read = thinking.text
+        self.items.append(
+            documents.ReasoningItem(
+                id=id,
+                summary=[documents.SummaryText(text=read)] if read and thinking.summary else [],
+                content=[documents.ReasoningText(text=read)] if read and not thinking.summary else None,
+                encrypted_content=encrypted,
+            )
+        )
+
+    # Content
+
+    def _content(self, part: Part, place: str, role: Role) -> Content | None:
+        """
+        :return: ``None`` where the part is an item of its own, or is left out.
+        """
+        match part:
+            case Text() if role is Role.ASSISTANT:
+                return documents.OutputText(text=part.text, annotations=written_citations(part.citations, part.text))
+            case Text():
+                return documents.InputText(text=part.text, prompt_cache_breakpoint=self._cache(part.cache, place))
+            case Refusal():
+                return documents.OutputRefusal(refusal=part.text)
+            case Image():
+                return self._image(part, place)
+            case Document():
+                return self._document(part, place)
+            case Audio():
+                return self._audio(part, place)
+            case Foreign(dialect="responses") if role is not Role.ASSISTANT and part.kind.startswith("input_"):
+                return part.raw
+        return None
+
+    def _cache(self, cache: CacheMark | None, place: str) -> Breakpoint | None:
+        if cache is None:
+            return None
+        if self._own:
+            return Breakpoint()
+        # Models before gpt-5.6 do not know breakpoints, and cache by themselves.
+        self._without(f"{place}.cache_control", Weight.HINT, "OpenAI caches prompts by itself")
+        return None
+
+    def _image(self, image: Image, place: str) -> Content | None:
+        cache = self._cache(image.cache, place)
+        url, file_id = self._source(image.source, place)
+        if url is None and file_id is None:
+            return None
+        return documents.InputImage(
+            detail=image.detail or "auto", image_url=url, file_id=file_id, prompt_cache_breakpoint=cache
+        )
+
+    def _document(self, document: Document, place: str) -> Content | None:
+        if document.context is not None:
+            self._without(f"{place}.context", Weight.HINT, "the Responses API has no context of files")
+        if document.citations:
+            self._without(f"{place}.citations", Weight.HINT, "the Responses API cites by itself")
+        cache = self._cache(document.cache, place)
+        source = document.source
+        url, file_id = self._source(source, place)
+        if isinstance(source, Inline):
+            ending = _EXTENSIONS.get(source.media_type, "bin")
+            return documents.InputFile(
+                filename=document.name or f"document.{ending}", file_data=url, prompt_cache_breakpoint=cache
+            )
+        if url is None and file_id is None:
+            return None
+        return documents.InputFile(filename=document.name, file_url=url, file_id=file_id, prompt_cache_breakpoint=cache)
+
+    def _source(self, source: Inline | Linked | Stored, place: str) -> tuple[str | None, str | None]:
+        """
+        :return: a URL or the id of a file; neither where the file is another provider's.
+        """
+        match source:
+            case Inline():
+                return f"data:{source.media_type};base64,{source.data}", None
+            case Linked():
+                return source.url, None
+            case Stored(dialect="openai"):
+                return None, source.file_id
+        self._without(f"{place}.file_id", Weight.MEANING, "the file was uploaded to another provider")
+        return None, None
+
+    def _audio(self, audio: Audio, place: str) -> Content | None:
+        source = audio.source
+        form = _AUDIO_FORMATS.get(source.media_type) if isinstance(source, Inline) else None
+        if isinstance(source, Inline) and form is not None:
+            return documents.InputAudio(input_audio=documents.AudioData(source.data, form))
+        self._without(f"{place}.audio", Weight.MEANING, "the Responses API takes audio as inline mp3 or wav only")
+        return None
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_typed = msgspec.json.Decoder(_Typed).decode
+
+
+def written_citations(citations: tuple[Citation, ...], text: str) -> tuple[documents.UrlCitation | msgspec.Raw, ...]:
+    """
+    :param text: that they belong to.
+    :return: those that the dialect can say.
+    """
+    return tuple(said for citation in citations if (said := annotation(citation, len(text))) is not None)
+
+
+def annotation(citation: Citation, length: int) -> documents.UrlCitation | msgspec.Raw | None:
+    """
+    :param length: of the text so far, in characters: the end of what is cited where the citation does not say it.
+    """
+    if citation.raw is not None:
+        try:
+            if _typed(citation.raw).type in _OURS:
+                return citation.raw
+        except msgspec.MsgspecError:
+            pass
+    if citation.url is None:
+        return None
+    end = length if citation.end is None else citation.end
+    return documents.UrlCitation(
+        url=citation.url, title=citation.title or "", start_index=citation.start or 0, end_index=end
+    )

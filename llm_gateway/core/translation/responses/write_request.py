@@ -1,0 +1,233 @@
+"""A neutral request as one of the Responses API."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Text
+from llm_gateway.core.translation.losses import Losses, Weight
+from llm_gateway.core.translation.responses.documents import Format, InputItem
+from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
+from llm_gateway.core.translation.responses.write_items import ItemWriter
+
+__all__ = ["write_format", "write_request"]
+
+_SMALLEST_LIMIT = 16
+"""Of ``max_output_tokens``; below it OpenAI refuses the request."""
+
+_EFFORTS = ((2_048, "low"), (12_288, "medium"))
+"""Budgets of reasoning tokens and the effort that stands for all up to them; ``high`` above."""
+
+_SHOW = {"auto": "auto", "concise": "concise", "detailed": "detailed", "full": "detailed"}
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _Reasoning(msgspec.Struct, frozen=True, omit_defaults=True):
+    effort: str | None = None
+    summary: str | None = None
+
+
+class _Text(msgspec.Struct, frozen=True, omit_defaults=True):
+    format: Format | None = None
+    verbosity: str | None = None
+
+
+class _Body(msgspec.Struct, kw_only=True, omit_defaults=True):
+    model: str
+    input: list[InputItem]
+    instructions: str | None = None
+    stream: bool = False
+    store: bool | None = None
+    max_output_tokens: int | None = None
+    tools: list[WrittenTool] = []
+    tool_choice: object = None
+    parallel_tool_calls: bool | None = None
+    text: _Text = _Text()
+    reasoning: _Reasoning = _Reasoning()
+    include: list[str] = []
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    user: str | None = None
+    metadata: dict[str, str] = {}
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+
+
+def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
+    """
+    Write it so that nothing is kept at the provider: all that it has to know comes with every request.
+    """
+    instructions, messages = _instructions(request.messages)
+    items = ItemWriter(request, to, losses)
+    for index, message in enumerate(messages, len(request.messages) - len(messages)):
+        items.write(message, f"messages[{index}]")
+    more: dict[str, msgspec.Raw] = {}
+    _leave_out(request, losses, more)
+    body = _Body(
+        model=to.model,
+        instructions=instructions,
+        input=items.items,
+        stream=request.stream,
+        store=None if "store" in more else False,
+        max_output_tokens=_limit(request.max_tokens, losses),
+        tools=write_tools(request.tools) + _foreign_tools(request, losses),
+        parallel_tool_calls=request.parallel_tool_calls,
+        text=_Text(write_format(request.output), request.verbosity),
+        reasoning=_reasoning(request.reasoning, to, losses),
+        include=_include(request, to),
+        temperature=request.sampling.temperature,
+        top_p=request.sampling.top_p,
+        top_logprobs=request.top_logprobs if request.logprobs else None,
+        user=request.user,
+        metadata=request.metadata,
+        service_tier=request.service_tier,
+        prompt_cache_key=request.cache_key,
+    )
+    if request.tool_choice is not None:
+        body.tool_choice = write_choice(request.tool_choice, request.tools)
+    written = msgspec.json.encode(body)
+    return _merged(written, more) if more else written
+
+
+def _merged(written: bytes, more: dict[str, msgspec.Raw]) -> bytes:
+    """
+    :param more: fields by name, dotted for nested; what is written already wins over them.
+    """
+    fields = _object(written)
+    for name, value in more.items():
+        outer, dot, inner = name.partition(".")
+        if dot:
+            nested = _object(fields.get(outer, msgspec.Raw(b"{}")))
+            nested.setdefault(inner, value)
+            fields[outer] = msgspec.Raw(msgspec.json.encode(nested))
+        else:
+            fields.setdefault(name, value)
+    return msgspec.json.encode(fields)
+
+
+def _instructions(messages: tuple[Message, ...]) -> tuple[str | None, tuple[Message, ...]]:
+    """
+    :return: the leading system message where it is one plain text, and the other messages.
+    """
+    if len(messages) > 1 and messages[0].role is Role.SYSTEM and messages[1].role is not Role.SYSTEM:
+        first = messages[0]
+        match first.parts:
+            case (Text(text=text, cache=None),) if text and first.name is None:
+                return text, messages[1:]
+    return None, messages
+
+
+def _leave_out(request: Request, losses: Losses, more: dict[str, msgspec.Raw]) -> None:
+    """
+    Tell what the dialect cannot say.
+
+    :param more: gets the fields to send under their own names.
+    """
+
+    def without(field: str, weight: Weight, why: str, value: object) -> None:
+        if losses.drop(field, weight, why):
+            more[field] = msgspec.Raw(msgspec.json.encode(value))
+
+    sampling = request.sampling
+    if request.stop:
+        without("stop", Weight.MEANING, "the Responses API has no stop sequences", request.stop)
+    if sampling.top_k is not None:
+        without("top_k", Weight.MEANING, "the Responses API has no top_k", sampling.top_k)
+    if sampling.seed is not None:
+        without("seed", Weight.MEANING, "the Responses API has no seed", sampling.seed)
+    if sampling.presence_penalty:
+        without("presence_penalty", Weight.MEANING, "the Responses API has no penalties", sampling.presence_penalty)
+    if sampling.frequency_penalty:
+        without("frequency_penalty", Weight.MEANING, "the Responses API has no penalties", sampling.frequency_penalty)
+    if sampling.logit_bias is not None and bytes(sampling.logit_bias) != b"{}":
+        without("logit_bias", Weight.MEANING, "the Responses API has no logit_bias", sampling.logit_bias)
+    if request.choices > 1:
+        without("n", Weight.MEANING, "the Responses API gives one answer", request.choices)
+    others = [modality for modality in request.modalities if modality != "text"]
+    if others:
+        without("modalities", Weight.MEANING, "the Responses API answers in text", request.modalities)
+    for name, value in request.extras.items():
+        if request.dialect == "responses" and "[" not in name:
+            more[name] = value
+            continue
+        weight = Weight.HINT if name in request.hints else Weight.MEANING
+        if losses.drop(name, weight, "the Responses API has no such field"):
+            if "." in name or "[" in name:
+                losses.dropped.append(name)
+            else:
+                more[name] = value
+
+
+def _foreign_tools(request: Request, losses: Losses) -> list[WrittenTool]:
+    written: list[WrittenTool] = []
+    for tool in request.foreign_tools:
+        if tool.dialect == "responses":
+            written.append(tool.raw)
+            continue
+        weight = Weight.HINT if tool.hint else Weight.MEANING
+        if losses.drop(f"tools[{tool.kind}]", weight, "only the provider that the tool belongs to can run it"):
+            written.append(tool.raw)
+    return written
+
+
+def _limit(max_tokens: int | None, losses: Losses) -> int | None:
+    if max_tokens is not None and max_tokens < _SMALLEST_LIMIT:
+        losses.change("max_tokens")
+        return _SMALLEST_LIMIT
+    return max_tokens
+
+
+def write_format(output: OutputFormat | None) -> Format | None:
+    """
+    :return: the ``text.format``; ``None`` for plain text.
+    """
+    if output is None:
+        return None
+    if output.schema is None:
+        return Format(type="json_object")
+    return Format(
+        type="json_schema",
+        name=output.name or "answer",
+        schema=output.schema,
+        description=output.description,
+        strict=output.strict,
+    )
+
+
+def _reasoning(reasoning: Reasoning | None, to: Destination, losses: Losses) -> _Reasoning:
+    if reasoning is None:
+        return _Reasoning()
+    effort = reasoning.effort
+    if effort is None and reasoning.budget_tokens is not None and reasoning.enabled is not False:
+        effort = next((name for budget, name in _EFFORTS if reasoning.budget_tokens <= budget), "high")
+        losses.change("reasoning.budget_tokens")
+    summary = None if reasoning.show is None else _SHOW.get(reasoning.show)
+    if reasoning.show == "full":
+        losses.change("reasoning.show")
+    if to.reasoning is False:
+        if effort not in (None, "none") or summary is not None:
+            losses.drop("reasoning", Weight.HINT, "the model does not reason")
+        return _Reasoning()
+    if reasoning.enabled is False and effort is None:
+        # Some of OpenAI's models can be told not to reason ("none"), some only to hardly do so ("minimal"), and each
+        # refuses the other's word; without the catalogue's word for it, the model's default is the one that works.
+        losses.drop("reasoning.enabled", Weight.HINT, "which of OpenAI's models can be told not to reason is not known")
+    return _Reasoning(effort, summary)
+
+
+def _include(request: Request, to: Destination) -> list[str]:
+    reasoning = request.reasoning
+    wanted = reasoning is not None and (
+        reasoning.encrypted or bool(reasoning.enabled) or reasoning.adaptive or reasoning.effort not in (None, "none")
+    )
+    include = []
+    # The provider keeps nothing, so the next request has to bring the reasoning along. Models that do not reason refuse
+    # to be asked ("Encrypted content is not supported with this model").
+    if to.reasoning or (to.reasoning is None and wanted):
+        include.append("reasoning.encrypted_content")
+    if request.logprobs:
+        include.append("message.output_text.logprobs")
+    return include
