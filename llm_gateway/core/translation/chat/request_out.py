@@ -1,0 +1,365 @@
+"""A request for a provider that speaks Chat Completions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from llm_gateway.core.translation.chat.flavours import Flavour, flavour_of
+from llm_gateway.core.translation.chat.messages_out import MessageWriter
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.conversation import ChoiceMode, OutputFormat, Reasoning, Request, Tool, ToolChoice
+from llm_gateway.core.translation.efforts import effort_of, nearest_effort
+from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
+from llm_gateway.core.translation.losses import Losses, Weight
+
+__all__ = ["write_request"]
+
+Object = dict[str, object]
+
+_LONGEST_USER = 64
+"""Characters of ``user`` and ``safety_identifier`` that OpenAI takes; Claude Code's ids are longer."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FALSE = msgspec.Raw(b"false")
+_WORD = re.compile(r"\w+")
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_TIERS = {"standard": "default", "standard_only": "default"}
+"""Anthropic's and Google's words for OpenAI's."""
+_KNOWN_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
+    """
+    :raises Unsupported: by way of the losses.
+    :raises BadRequest: a result belongs to no call.
+    """
+    return _encode(_Writer(request, to, losses).document())
+
+
+class _Writer:
+    def __init__(self, request: Request, to: Destination, losses: Losses) -> None:
+        self._request = request
+        self._to = to
+        self._flavour: Flavour = flavour_of(to)
+        self._losses = losses
+        self._own = request.dialect == "chat"
+        self._out: Object = {"model": to.model}
+
+    def document(self) -> Object:
+        request, out = self._request, self._out
+        out["messages"] = MessageWriter(request, self._to, self._flavour, self._losses).write()
+        if request.stream:
+            out["stream"] = True
+            if self._flavour.usage_option:
+                # Always asked for: whoever is the caller, what a call costs is to be known.
+                out["stream_options"] = {"include_usage": True}
+        self._add("max_tokens", request.max_tokens, self._flavour.max_tokens)
+        self._add_stop()
+        self._add_sampling()
+        self._add_tools()
+        self._add_output()
+        self._add_reasoning()
+        if request.choices != 1:
+            out["n"] = request.choices
+        if request.logprobs:
+            out["logprobs"] = True
+            self._add("top_logprobs", request.top_logprobs)
+        self._add_audio()
+        self._add_hints()
+        self._add_extras()
+        return out
+
+    def _add(self, field: str, value: object, name: str | None = None) -> None:
+        if value is not None:
+            self._out[name or self._flavour.named(field)] = value
+
+    def _add_if_known(self, field: str, value: object, weight: Weight, name: str | None = None) -> None:
+        """Fields that a provider of which nothing is known is not sent, unless the caller speaks its dialect."""
+        if value is None:
+            return
+        field_there = name or field
+        if (
+            self._own
+            or field_there in self._flavour.knows
+            or self._losses.drop(field, weight, "not every provider of this dialect knows it.")
+        ):
+            self._out[field_there] = value
+
+    # How tokens are chosen
+
+    def _add_stop(self) -> None:
+        stop, most = self._request.stop, self._flavour.stops
+        if most is not None and len(stop) > most:
+            self._losses.drop(f"stop[{most}:]", Weight.MEANING, f"it takes {most} stop sequences at most.")
+            stop = stop[:most]
+        if stop:
+            self._out["stop"] = stop
+
+    def _add_sampling(self) -> None:
+        sampling = self._request.sampling
+        self._add("temperature", sampling.temperature)
+        self._add("top_p", sampling.top_p)
+        self._add_if_known("top_k", sampling.top_k, Weight.MEANING)
+        self._add("presence_penalty", sampling.presence_penalty)
+        self._add("frequency_penalty", sampling.frequency_penalty)
+        self._add("logit_bias", sampling.logit_bias)
+        self._add("seed", sampling.seed)
+
+    # Tools
+
+    def _add_tools(self) -> None:
+        request = self._request
+        chosen = request.tool_choice
+        tools = request.tools
+        if chosen is not None and _lists(chosen) and not self._flavour.allowed_tools:
+            # The tools that may not be called are not there at all then, which comes to the same.
+            self._losses.change("tool_choice")
+            tools = tuple(tool for tool in tools if tool.name in chosen.names)
+            chosen = ToolChoice(chosen.mode)
+        documents: list[object] = [self._tool(tool) for tool in tools]
+        for index, foreign in enumerate(request.foreign_tools):
+            if foreign.dialect == "chat":
+                documents.append(foreign.raw)
+            else:
+                weight = Weight.HINT if foreign.hint else Weight.MEANING
+                self._losses.drop(f"tools[{index}].{foreign.kind}", weight, "it does not run such a tool itself.")
+        if not documents:
+            # Neither of the other two fields is allowed without tools.
+            return
+        self._out["tools"] = documents
+        if chosen is not None:
+            self._out["tool_choice"] = self._choice(chosen)
+        self._add("parallel_tool_calls", request.parallel_tool_calls)
+
+    def _tool(self, tool: Tool) -> Object:
+        described: Object = {"name": tool.name}
+        if tool.description is not None:
+            described["description"] = tool.description
+        if tool.cache is not None:
+            self._losses.drop("cache_control", Weight.HINT, "tools have no marks for the cache.")
+        if tool.custom is not None and self._flavour.custom_tools:
+            described["format"] = _nested(tool.custom)
+            return {"type": "custom", "custom": described}
+        if tool.custom is not None:
+            self._losses.change(f"tools.{tool.name}")
+            described["description"] = description_of(tool)
+            described["parameters"] = FREEFORM_PARAMETERS
+        elif tool.parameters is not None:
+            described["parameters"] = tool.parameters
+        if tool.strict is not None:
+            described["strict"] = tool.strict
+        return {"type": "function", "function": described}
+
+    def _choice(self, choice: ToolChoice) -> object:
+        if not choice.names or choice.mode is ChoiceMode.NONE:
+            return choice.mode.value
+        named = [self._named_tool(name) for name in choice.names]
+        if not _lists(choice):
+            return named[0]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode.value, "tools": named}}
+
+    def _named_tool(self, name: str) -> Object:
+        custom = self._flavour.custom_tools and any(
+            tool.custom is not None for tool in self._request.tools if tool.name == name
+        )
+        kind = "custom" if custom else "function"
+        return {"type": kind, kind: {"name": name}}
+
+    # What the answer is to be
+
+    def _add_output(self) -> None:
+        output = self._request.output
+        if output is None:
+            return
+        if output.schema is None:
+            self._out["response_format"] = {"type": "json_object"}
+        elif self._flavour.schemas or self._losses.drop(
+            "response_format.json_schema", Weight.MEANING, "it can be bound to JSON, but not to a schema."
+        ):
+            self._out["response_format"] = {"type": "json_schema", "json_schema": self._schema(output)}
+        else:
+            self._out["response_format"] = {"type": "json_object"}
+
+    def _schema(self, output: OutputFormat) -> Object:
+        name = output.name or "answer"
+        if not _NAME.fullmatch(name):
+            self._losses.change("response_format.json_schema.name")
+            name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
+        described: Object = {"name": name, "schema": output.schema}
+        if output.description is not None:
+            described["description"] = output.description
+        if output.strict is not None:
+            described["strict"] = output.strict
+        return described
+
+    def _add_reasoning(self) -> None:
+        reasoning = self._request.reasoning
+        if reasoning is None:
+            return
+        losses, flavour = self._losses, self._flavour
+        if reasoning.encrypted:
+            losses.drop("include.reasoning.encrypted_content", Weight.HINT, "it has no encrypted reasoning.")
+        if flavour.reasoning_object:
+            self._out["reasoning"] = _reasoning_object(reasoning)
+            return
+        if reasoning.show not in (None, "none") and flavour.thoughts is None:
+            losses.drop("reasoning.summary", Weight.HINT, "it does not show a model's reasoning.")
+        effort = self._effort(reasoning)
+        if effort is None:
+            return
+        if self._to.reasoning is False or not flavour.efforts:
+            if effort != "none":
+                losses.drop("reasoning_effort", Weight.HINT, "this model does not reason.")
+        elif effort == "none" and flavour.switch:
+            self._out["thinking"] = {"type": "disabled"}
+        else:
+            nearest = nearest_effort(effort, flavour.efforts)
+            if nearest != effort:
+                losses.change("reasoning_effort")
+            self._out["reasoning_effort"] = nearest
+
+    def _effort(self, reasoning: Reasoning) -> str | None:
+        if reasoning.effort is not None:
+            return reasoning.effort
+        if reasoning.enabled is False:
+            return "none"
+        if reasoning.budget_tokens is not None and not reasoning.adaptive:
+            self._losses.change("reasoning_effort")
+            return effort_of(reasoning.budget_tokens)
+        # To think, and no word on how much, is what these models do by themselves.
+        return None
+
+    def _add_audio(self) -> None:
+        modalities = self._request.modalities
+        if not modalities:
+            return
+        for kind in modalities:
+            if kind != "audio" and not self._own and kind not in self._flavour.knows:
+                self._losses.drop(f"modalities.{kind}", Weight.MEANING, "its answers hold no such thing.")
+                modalities = tuple(each for each in modalities if each != kind)
+        if modalities:
+            self._out["modalities"] = ["text", *modalities]
+
+    # What does not change the answer
+
+    def _add_hints(self) -> None:
+        request = self._request
+        self._add_user()
+        self._add_if_known("prompt_cache_key", request.cache_key, Weight.HINT)
+        self._add_if_known("verbosity", request.verbosity, Weight.HINT)
+        tier = request.service_tier
+        if tier is not None:
+            known = _TIERS.get(tier, tier)
+            if known != tier:
+                self._losses.change("service_tier")
+            if known in _KNOWN_TIERS:
+                self._add_if_known("service_tier", known, Weight.HINT)
+            else:
+                self._losses.drop("service_tier", Weight.HINT, "it has no such tier.")
+        if request.metadata and (
+            self._own
+            # OpenAI refuses them unless the answer is stored, which is not for the gateway to decide.
+            or self._losses.drop("metadata", Weight.HINT, "it keeps them with stored answers only.")
+        ):
+            self._out["metadata"] = request.metadata
+
+    def _add_user(self) -> None:
+        user = self._request.user
+        if user is None:
+            return
+        if len(user) > _LONGEST_USER:
+            # As good for telling users apart, and no longer readable, which OpenAI asks for.
+            self._losses.change("user")
+            user = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+        self._out["safety_identifier" if "safety_identifier" in self._flavour.knows else "user"] = user
+
+    def _add_extras(self) -> None:
+        request = self._request
+        for place, raw in request.extras.items():
+            weight = Weight.HINT if place in request.hints else Weight.MEANING
+            shared = request.dialect == "responses" and place in self._flavour.knows
+            if self._own or shared:
+                if not _put(self._out, place, raw):
+                    self._losses.drop(place, weight, "it stood where nothing is now.")
+            elif place == "store" and raw == _FALSE:
+                # That is how it is here anyway.
+                continue
+            elif self._losses.drop(place, weight, "Chat Completions has no such field.") and _WORD.fullmatch(place):
+                self._out.setdefault(place, raw)
+
+
+def _lists(choice: ToolChoice) -> bool:
+    """Whether it restricts the tools rather than naming the one to call."""
+    if not choice.names or choice.mode is ChoiceMode.NONE:
+        return False
+    return choice.mode is ChoiceMode.AUTO or len(choice.names) > 1
+
+
+def _reasoning_object(reasoning: Reasoning) -> Object:
+    """OpenRouter's ``reasoning``, which can say all of it."""
+    document: Object = {}
+    if reasoning.enabled is not None:
+        document["enabled"] = reasoning.enabled
+    if reasoning.budget_tokens is not None and not reasoning.adaptive:
+        # One of the two only.
+        document["max_tokens"] = reasoning.budget_tokens
+    elif reasoning.effort is not None:
+        document["effort"] = reasoning.effort
+    if reasoning.show == "none":
+        document["exclude"] = True
+    return document
+
+
+class _Grammar(msgspec.Struct, omit_defaults=True):
+    syntax: str | None = None
+    definition: str | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str = "text"
+    syntax: str | None = None
+    definition: str | None = None
+    grammar: msgspec.Raw | None = None
+
+
+_read_format = msgspec.json.Decoder(_Format).decode
+
+
+def _nested(form: msgspec.Raw) -> object:
+    """Responses has a grammar's fields beside its type, Chat Completions in an object of their own."""
+    try:
+        found = _read_format(form)
+    except msgspec.DecodeError:
+        return form
+    if found.type != "grammar" or found.grammar is not None:
+        return form
+    return {"type": "grammar", "grammar": _Grammar(found.syntax, found.definition)}
+
+
+def _put(document: Object, place: str, raw: msgspec.Raw) -> bool:
+    """
+    :param place: such as ``messages[2].content[0].note``; all but the last step of it have to be there.
+    :return: whether there was room.
+    """
+    steps = [name if name else int(index) for name, index in _STEP.findall(place)]
+    at: object = document
+    for step in steps[:-1]:
+        if isinstance(at, dict) and isinstance(step, str):
+            if step not in at and at is document:
+                at[step] = {}
+            at = at.get(step)
+        elif isinstance(at, list | tuple) and isinstance(step, int) and step < len(at):
+            at = at[step]
+        else:
+            return False
+    last = steps[-1]
+    if isinstance(at, Mapping) and isinstance(last, str) and last not in at:
+        at[last] = raw  # type: ignore[index]
+        return True
+    return False

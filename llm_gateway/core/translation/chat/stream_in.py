@@ -1,0 +1,150 @@
+"""A provider's stream of chunks, read as neutral events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llm_gateway.core.sse import Event as ServerSentEvent
+from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
+from llm_gateway.core.translation.chat.choice_in import ChoiceReader
+from llm_gateway.core.translation.chat.documents import ChunkDoc, count, name
+from llm_gateway.core.translation.chat.failures import failure_in
+from llm_gateway.core.translation.chat.usage import usage_in
+from llm_gateway.core.translation.codec import StreamDecoder
+from llm_gateway.core.translation.conversation import Usage
+from llm_gateway.core.translation.events import Begun, Ended, Event, Failed, UsageSeen
+from llm_gateway.core.translation.fields import BROKEN
+from llm_gateway.errors import UpstreamMalformed
+
+__all__ = ["MAX_EVENT_BYTES", "ChatStreamDecoder"]
+
+MAX_EVENT_BYTES = 16_777_216
+"""An image that a model made comes in one event; a large one is some 10 MB in base64."""
+
+_MAX_CHOICES = 128
+"""What OpenAI takes for ``n`` at most; what comes for a choice beyond it is not an answer to anybody's question."""
+
+_decode = msgspec.json.Decoder(ChunkDoc).decode
+
+
+class ChatStreamDecoder(StreamDecoder):
+    """
+    Reads chunks until ``[DONE]``.
+
+    A choice's reason to finish is held until the stream's end: some providers send it with every chunk, and OpenAI
+    sends a piece of sound behind it.
+    """
+
+    def __init__(self, provider: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        """
+        :param provider: who makes the answer, for opaque parts.
+        :param max_event_bytes: how much of one event is held.
+        """
+        self._provider = provider
+        self._parser = EventStreamParser(max_event_bytes)
+        self._choices: dict[int, ChoiceReader] = {}
+        self._id = ""
+        self._begun = False
+        self._over = False
+        self._broken: UpstreamMalformed | None = None
+        self._usage: Usage | None = None
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        if self._broken is not None:
+            raise self._broken
+        if self._over:
+            return ()
+        out: list[Event] = []
+        try:
+            events: Sequence[ServerSentEvent] = self._parser.feed(data)
+        except EventTooLarge as error:
+            self._break("an event of its stream is too long", error)
+            events = error.events
+        try:
+            for event in events:
+                if not self._take(event, out):
+                    return out
+        except BROKEN as error:
+            self._break("an event of its stream is not a chat completion's chunk", error)
+        except UpstreamMalformed as error:
+            self._broken = error
+        if self._broken is not None and not out:
+            raise self._broken
+        # What came before the fault is told first, wherever the bytes were cut.
+        return out
+
+    def close(self) -> Sequence[Event]:
+        if self._broken is not None:
+            raise self._broken
+        if self._over:
+            return ()
+        try:
+            self._parser.close()
+        except TruncatedStream:
+            return ()
+        if not self._choices or any(choice.finish is None for choice in self._choices.values()):
+            return ()
+        # It said why it ended, and left out the word for the end of the stream.
+        out: list[Event] = []
+        self._end(out)
+        return out
+
+    def _break(self, why: str, cause: Exception) -> None:
+        self._broken = UpstreamMalformed(f"The provider's answer cannot be read: {why}.")
+        self._broken.__cause__ = cause
+
+    def _take(self, event: ServerSentEvent, out: list[Event]) -> bool:
+        """
+        :return: whether the answer goes on.
+        """
+        data = event.data
+        if data.startswith("[DONE]"):
+            if self._begun:
+                self._end(out)
+            self._over = True
+            return False
+        chunk = _decode(data)
+        error = chunk.error
+        if event.event == "error" and error is None:
+            error = msgspec.Raw(data.encode())
+        if error is not None:
+            out.append(Failed(failure_in(error)))
+            self._over = True
+            return False
+        choices = chunk.choices
+        if choices:
+            if not self._begun:
+                self._begin(chunk, out)
+            for at, choice in enumerate(choices):
+                index = choice.index
+                reader = self._choices.get(at if index is None else index)
+                if reader is None:
+                    reader = self._new_choice(at if index is None else index)
+                reader.read(choice, out)
+        if chunk.usage is not None:
+            usage = usage_in(chunk.usage)
+            if usage != self._usage:
+                if not self._begun:
+                    self._begin(chunk, out)
+                self._usage = usage
+                out.append(UsageSeen(usage))
+        return True
+
+    def _begin(self, chunk: ChunkDoc, out: list[Event]) -> None:
+        self._begun = True
+        self._id = chunk.id or ""
+        out.append(Begun(self._id, chunk.model or "", count(chunk.created), name(chunk.service_tier)))
+
+    def _new_choice(self, index: int) -> ChoiceReader:
+        if not 0 <= index < _MAX_CHOICES:
+            raise UpstreamMalformed("The provider's answer cannot be read: it has a choice that nobody asked for.")
+        reader = self._choices[index] = ChoiceReader(index, self._id, self._provider)
+        return reader
+
+    def _end(self, out: list[Event]) -> None:
+        for index in sorted(self._choices):
+            self._choices[index].end(out)
+        self._over = True
+        out.append(Ended())
