@@ -17,7 +17,8 @@ import msgspec
 
 from llm_gateway.core.translation.conversation import Text as TextPart
 from llm_gateway.core.translation.conversation import Tool, ToolCall, ToolResult
-from llm_gateway.core.translation.responses.fields import BROKEN, Fields, json_text, text
+from llm_gateway.core.translation.fields import BROKEN, Fields, text
+from llm_gateway.core.translation.responses.raw import json_text
 
 __all__ = ["CALLS", "OUTPUTS", "call_item", "is_builtin", "tool_for", "written"]
 

@@ -2,12 +2,11 @@
 What travels in ``encrypted_content``.
 
 OpenAI binds the encrypted content of a reasoning item to the item's id: sent back with another id, or with one where it
-had none, it is refused ("Encrypted content item_id did not match the target item id"). Dialects that keep one opaque
-string have no room for an id beside it, so an opaque value of this dialect is the id, a space and the content.
+had none, it is refused ("Encrypted content item_id did not match the target item id"). So the two stay together.
 
-Another dialect's signature is sealed (:mod:`llm_gateway.core.translation.opaque`), and behind a colon stands what it
-belongs to where that is not the reasoning of the item itself: Gemini signs calls and texts too, and Anthropic tells
-reasoning that it has blacked out from such that it leaves out.
+Another dialect's signature is sealed (:mod:`llm_gateway.core.translation.opaque`). Gemini signs calls and texts too,
+for which a Response has no place: an item of its own carries such a signature, behind what it signs, and after a colon
+stands which that is.
 """
 
 from __future__ import annotations
@@ -15,64 +14,42 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.translation.conversation import Opaque, Thinking
-from llm_gateway.core.translation.opaque import sealed, unsealed
+from llm_gateway.core.translation.opaque import sealed, unsealed, unsealed_thinking
 
-__all__ = ["Carried", "carried", "for_call", "for_text", "for_thinking", "made", "own"]
+__all__ = ["Signature", "for_call", "for_text", "sealed_elsewhere", "signature"]
 
 _DIALECT = "responses"
 
 
-class Carried(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True):
+    """Of something that is not the reasoning of the item that carries it."""
+
     opaque: Opaque
-    redacted: bool = False
-    call_id: str | None = None
-    """Whose call it signs, if not the item's own reasoning."""
-    text: bool = False
-    """Whether it signs the text before the item."""
+    call_id: str | None
+    """Of the call that it signs; ``None`` for the text before the item."""
 
 
-def made(content: str, id: str | None, provider: str | None) -> Carried:
-    """
-    :param content: the ``encrypted_content`` of an item, as its maker wrote it.
-    :param id: of the item.
-    :param provider: who made it, where that is known.
-    """
-    return Carried(Opaque(_DIALECT, provider, f"{id} {content}" if id else content))
-
-
-def carried(content: str, id: str | None) -> Carried:
+def signature(content: str) -> Signature | None:
     """
     :param content: the ``encrypted_content`` of an item, as a caller sent it back.
-    :param id: of the item.
     """
-    seal, _, belongs = content.partition(":")
+    seal, colon, signed = content.partition(":")
     opaque = unsealed(seal, _DIALECT)
-    if opaque.dialect == _DIALECT and opaque.data == seal:
-        return made(content, id, None)
-    kind, _, call_id = belongs.partition(":")
-    return Carried(opaque, kind == "redacted", call_id if kind == "call" else None, kind == "text")
+    if not colon or opaque.data == seal:
+        return None
+    kind, _, call_id = signed.partition(":")
+    return Signature(opaque, call_id if kind == "call" else None)
 
 
-def own(opaque: Opaque) -> tuple[str | None, str]:
+def sealed_elsewhere(text: str, content: str) -> Thinking | None:
     """
-    :param opaque: of this dialect.
-    :return: the item's id and its encrypted content.
+    :param text: what is readable of the item's reasoning.
+    :param content: its ``encrypted_content``.
+    :return: the reasoning that this codec wrote so; ``None`` where OpenAI did.
     """
-    id, space, content = opaque.data.partition(" ")
-    return (id, content) if space else (None, id)
-
-
-def for_thinking(thinking: Thinking) -> tuple[str | None, str | None]:
-    """
-    :return: the item's id, if it has one of its own, and its encrypted content, if it has any.
-    """
+    thinking = unsealed_thinking(text, content, _DIALECT)
     opaque = thinking.opaque
-    if opaque is None:
-        return thinking.id, None
-    if opaque.dialect == _DIALECT:
-        id, content = own(opaque)
-        return id or thinking.id, content
-    return None, sealed(opaque, _DIALECT) + (":redacted" if thinking.redacted else "")
+    return None if opaque is None or opaque.data == content else thinking
 
 
 def for_call(opaque: Opaque, call_id: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.responses.fields import BROKEN
+from llm_gateway.core.translation.fields import BROKEN
 
 __all__ = ["ReadError", "read_error", "read_failure", "stream_failure", "write_error", "write_failure"]
 

@@ -11,6 +11,7 @@ from llm_gateway.core.translation.conversation import (
     Foreign,
     Image,
     Inline,
+    Opaque,
     Part,
     Refusal,
     Stop,
@@ -20,9 +21,8 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     Usage,
 )
-from llm_gateway.core.translation.responses.carried import made
+from llm_gateway.core.translation.fields import BROKEN
 from llm_gateway.core.translation.responses.failures import read_error
-from llm_gateway.core.translation.responses.fields import BROKEN
 from llm_gateway.core.translation.responses.names import flat_name
 from llm_gateway.core.translation.responses.read_items import annotation, thinkings
 from llm_gateway.errors import BadRequest, UpstreamMalformed
@@ -206,7 +206,7 @@ def _content(content: ReadPart) -> Text | Refusal | None:
 
 
 def reasoning_parts(item: ReadItem, provider: str) -> list[Thinking]:
-    kept = None if item.encrypted_content is None else made(item.encrypted_content, item.id, provider)
+    kept = None if item.encrypted_content is None else Opaque("responses", provider, item.encrypted_content)
     return thinkings(item.id, joined(item.summary), joined(item.content), kept)
 
 

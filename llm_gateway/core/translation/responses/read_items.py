@@ -24,10 +24,11 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
+from llm_gateway.core.translation.fields import Fields, integer, raws, reading, text
 from llm_gateway.core.translation.responses import builtins
-from llm_gateway.core.translation.responses.carried import Carried, carried
-from llm_gateway.core.translation.responses.fields import Fields, integer, is_text, raws, reading, text
+from llm_gateway.core.translation.responses.carried import Signature, sealed_elsewhere, signature
 from llm_gateway.core.translation.responses.names import flat_name
+from llm_gateway.core.translation.responses.raw import is_text
 from llm_gateway.errors import BadRequest
 
 __all__ = ["Items", "annotation"]
@@ -175,24 +176,27 @@ class Items:
         summary = "\n\n".join(self._texts(item, "summary"))
         content = "\n\n".join(self._texts(item, "content"))
         encrypted = item.take("encrypted_content", text)
-        if encrypted is None:
-            kept: Carried | None = None
-        else:
-            kept = carried(encrypted, id)
-            if kept.call_id is not None:
-                self._signatures[kept.call_id] = kept.opaque
+        if encrypted is not None:
+            signed = signature(encrypted)
+            if signed is not None:
+                self._sign(signed)
                 return
-            if kept.text:
-                self._sign_text(kept.opaque)
+            elsewhere = sealed_elsewhere(summary or content, encrypted)
+            if elsewhere is not None:
+                self._add(Role.ASSISTANT, elsewhere)
                 return
-        for thinking in thinkings(id, summary, content, kept):
+        opaque = None if encrypted is None else Opaque("responses", None, encrypted)
+        for thinking in thinkings(id, summary, content, opaque):
             self._add(Role.ASSISTANT, thinking)
 
-    def _sign_text(self, opaque: Opaque) -> None:
+    def _sign(self, signed: Signature) -> None:
+        if signed.call_id is not None:
+            self._signatures[signed.call_id] = signed.opaque
+            return
         for index in range(len(self._parts) - 1, -1, -1):
             part = self._parts[index]
             if isinstance(part, Text):
-                self._parts[index] = msgspec.structs.replace(part, opaque=opaque)
+                self._parts[index] = msgspec.structs.replace(part, opaque=signed.opaque)
                 return
 
     @staticmethod
@@ -257,18 +261,12 @@ class Items:
         return read
 
 
-def thinkings(id: str | None, summary: str, content: str, kept: Carried | None) -> list[Thinking]:
+def thinkings(id: str | None, summary: str, content: str, opaque: Opaque | None) -> list[Thinking]:
     """
     One reasoning item's parts: its summary, its text, and what is opaque on the last of them.
 
     :return: nothing where there is nothing in the item: with its id alone only OpenAI finds what it keeps.
     """
-    opaque = None if kept is None else kept.opaque
-    foreign = opaque is not None and opaque.dialect != "responses"
-    if foreign:
-        # Written by this codec from another dialect's reasoning, which has no ids and no summaries.
-        redacted = kept is not None and kept.redacted
-        return [Thinking(summary or content, opaque, redacted=redacted)]
     parts = []
     if summary:
         parts.append(Thinking(summary, id=id, summary=True))

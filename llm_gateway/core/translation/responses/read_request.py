@@ -5,15 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Sampling, Text
-from llm_gateway.core.translation.responses.fields import (
-    Fields,
-    boolean,
-    integer,
-    is_text,
-    json_text,
-    number,
-    text,
-)
+from llm_gateway.core.translation.fields import Fields, boolean, integer, number, text
+from llm_gateway.core.translation.responses.raw import is_text, json_text
 from llm_gateway.core.translation.responses.read_items import Items
 from llm_gateway.core.translation.responses.tools import ReadChoice, read_choice, read_tools
 from llm_gateway.errors import BadRequest

@@ -17,7 +17,7 @@ import msgspec
 from llm_gateway.core.sse import Event as RawEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge
 from llm_gateway.core.translation.codec import StreamDecoder
-from llm_gateway.core.translation.conversation import Foreign, Part, Refusal, Text, Thinking, ToolCall
+from llm_gateway.core.translation.conversation import Foreign, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from llm_gateway.core.translation.events import (
     Begun,
     Delta,
@@ -29,9 +29,8 @@ from llm_gateway.core.translation.events import (
     PartEnded,
     UsageSeen,
 )
-from llm_gateway.core.translation.responses.carried import made
+from llm_gateway.core.translation.fields import BROKEN
 from llm_gateway.core.translation.responses.failures import ReadError, read_error, stream_failure
-from llm_gateway.core.translation.responses.fields import BROKEN
 from llm_gateway.core.translation.responses.read_answer import (
     ReadItem,
     ReadLogprob,
@@ -415,7 +414,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         if read.encrypted_content is not None:
             if item.part is None:
                 self._begin_part(item, Thinking(id=read.id))
-            self._tell(item, Delta(opaque=made(read.encrypted_content, read.id, self._provider).opaque))
+            self._tell(item, Delta(opaque=Opaque("responses", self._provider, read.encrypted_content)))
 
     def _arguments_delta(self, event: _Event) -> None:
         item = self._open_item(event, "function_call") or self._open_item(event, "custom_tool_call")

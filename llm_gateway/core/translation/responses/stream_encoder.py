@@ -399,8 +399,7 @@ class ResponsesStreamEncoder(StreamEncoder):
                 self._say(b"response.reasoning_summary_text.done", b'%b,"text":%b' % (place, text))
                 kind, part = b"response.reasoning_summary_part.done", b'{"type":"summary_text","text":%b}' % text
             self._say(kind, b'%b,"part":%b' % (place, part))
-        # Its id was told when it began, before the encrypted content came.
-        self._item_done(msgspec.structs.replace(item, id=id))
+        self._item_done(item)
 
     def _end_call(self, call: ToolCall) -> None:
         index = self._at()

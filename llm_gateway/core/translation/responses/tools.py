@@ -8,10 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from llm_gateway.core.translation.conversation import ChoiceMode, Foreign, Tool, ToolChoice
+from llm_gateway.core.translation.fields import Fields, boolean, reading, text
 from llm_gateway.core.translation.responses import builtins
 from llm_gateway.core.translation.responses.documents import CustomTool, FunctionTool, NamespaceTool
-from llm_gateway.core.translation.responses.fields import Fields, boolean, is_text, reading, text
 from llm_gateway.core.translation.responses.names import flat_name
+from llm_gateway.core.translation.responses.raw import is_text
 from llm_gateway.errors import BadRequest
 
 __all__ = ["WrittenTool", "read_choice", "read_tools", "write_choice", "write_tools"]

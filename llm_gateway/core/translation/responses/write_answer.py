@@ -32,9 +32,10 @@ from llm_gateway.core.translation.conversation import (
     Usage,
 )
 from llm_gateway.core.translation.freeform import as_text
+from llm_gateway.core.translation.opaque import sealed_thinking
 from llm_gateway.core.translation.responses import documents
 from llm_gateway.core.translation.responses.builtins import call_item, is_builtin
-from llm_gateway.core.translation.responses.carried import for_call, for_text, for_thinking
+from llm_gateway.core.translation.responses.carried import for_call, for_text
 from llm_gateway.core.translation.responses.documents import Content
 from llm_gateway.core.translation.responses.tools import write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import written_citations
@@ -270,14 +271,16 @@ class Items:
         return thinking.id is not None and not thinking.summary
 
     def reasoning(self, index: int, thinking: Thinking) -> documents.ReasoningItem:
-        id, encrypted = for_thinking(thinking)
         texts, summary, content = thinking.text, [], None
         if texts and self.is_content(thinking):
             content = [documents.ReasoningText(text=texts)]
         elif texts:
             summary = [documents.SummaryText(text=texts)]
         return documents.ReasoningItem(
-            id=thinking.id or id or self.id("rs", index), summary=summary, content=content, encrypted_content=encrypted
+            id=thinking.id or self.id("rs", index),
+            summary=summary,
+            content=content,
+            encrypted_content=sealed_thinking(thinking, "responses"),
         )
 
     def signature(self, index: int, part: Text | ToolCall) -> documents.ReasoningItem | None:

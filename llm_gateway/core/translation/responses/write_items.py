@@ -27,7 +27,6 @@ from llm_gateway.core.translation.conversation import (
 )
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.responses import documents
-from llm_gateway.core.translation.responses.carried import for_thinking
 from llm_gateway.core.translation.responses.documents import Breakpoint, Content, InputItem
 from llm_gateway.errors import BadRequest
 
@@ -162,14 +161,13 @@ class ItemWriter:
             whose = opaque.provider or "another provider"
             self._without(f"{place}.thinking", Weight.MEANING, f"only {whose} can read its reasoning")
             return
-        id, encrypted = for_thinking(thinking)
         read = thinking.text
         self.items.append(
             documents.ReasoningItem(
-                id=id,
+                id=thinking.id,
                 summary=[documents.SummaryText(text=read)] if read and thinking.summary else [],
                 content=[documents.ReasoningText(text=read)] if read and not thinking.summary else None,
-                encrypted_content=encrypted,
+                encrypted_content=None if opaque is None else opaque.data,
             )
         )
 

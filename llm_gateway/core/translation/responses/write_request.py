@@ -6,6 +6,7 @@ import msgspec
 
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Text
+from llm_gateway.core.translation.efforts import effort_of
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.responses.documents import Format, InputItem
 from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
@@ -15,9 +16,6 @@ __all__ = ["write_format", "write_request"]
 
 _SMALLEST_LIMIT = 16
 """Of ``max_output_tokens``; below it OpenAI refuses the request."""
-
-_EFFORTS = ((2_048, "low"), (12_288, "medium"))
-"""Budgets of reasoning tokens and the effort that stands for all up to them; ``high`` above."""
 
 _SHOW = {"auto": "auto", "concise": "concise", "detailed": "detailed", "full": "detailed"}
 
@@ -202,7 +200,7 @@ def _reasoning(reasoning: Reasoning | None, to: Destination, losses: Losses) -> 
         return _Reasoning()
     effort = reasoning.effort
     if effort is None and reasoning.budget_tokens is not None and reasoning.enabled is not False:
-        effort = next((name for budget, name in _EFFORTS if reasoning.budget_tokens <= budget), "high")
+        effort = effort_of(reasoning.budget_tokens)
         losses.change("reasoning.budget_tokens")
     summary = None if reasoning.show is None else _SHOW.get(reasoning.show)
     if reasoning.show == "full":
