@@ -48,9 +48,9 @@ class _Message(msgspec.Struct):
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
     usage: Counts | None = None
-    container: msgspec.Raw | None = None
-    context_management: msgspec.Raw | None = None
-    diagnostics: msgspec.Raw | None = None
+    container: msgspec.Raw = _NULL
+    context_management: msgspec.Raw = _NULL
+    diagnostics: msgspec.Raw = _NULL
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -70,7 +70,7 @@ def read_answer(body: bytes, provider: str) -> Answer:
         raise UpstreamMalformed("The provider's answer is not one of the Messages API.") from error
     counts = message.usage or Counts()
     finish = finish_of(message.stop_reason, message.stop_sequence, message.stop_details)
-    extras = {name: raw for name in _EXTRAS if (raw := getattr(message, name)) not in (None, _NULL)}
+    extras = {name: raw for name in _EXTRAS if (raw := getattr(message, name)) != _NULL}
     return Answer(
         id=message.id,
         model=message.model,

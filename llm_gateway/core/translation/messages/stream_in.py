@@ -39,13 +39,16 @@ _MAX_INPUT_CHARACTERS = 1_048_576
 """Of a call that the provider runs itself: it is handed on whole. As large as one event may be."""
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Delta(msgspec.Struct):
     type: str = ""
     text: str = ""
     partial_json: str = ""
     thinking: str = ""
     signature: str = ""
-    citation: msgspec.Raw | None = None
+    citation: msgspec.Raw = _NULL
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
@@ -63,7 +66,7 @@ class _Frame(msgspec.Struct):
     type: str = ""
     index: int = 0
     delta: _Delta | None = None
-    content_block: msgspec.Raw | None = None
+    content_block: msgspec.Raw = _NULL
     message: _Start | None = None
     usage: Counts | None = None
 
@@ -175,7 +178,7 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def _start_block(self, frame: _Frame, events: list[Event]) -> None:
         self._end_block(events)
-        if frame.content_block is None:
+        if frame.content_block == _NULL:
             raise UpstreamMalformed("The provider's stream begins a block that is none.")
         ignored: Extras = {}
         part = part_of(frame.content_block, "content_block", ignored, self._provider)
@@ -222,7 +225,7 @@ class MessagesStreamDecoder(StreamDecoder):
         elif kind == "signature_delta":
             if isinstance(part, Thinking) and delta.signature:
                 events.append(Delta(opaque=Opaque(NAME, self._provider, delta.signature)))
-        elif kind == "citations_delta" and isinstance(part, Text) and delta.citation is not None:
+        elif kind == "citations_delta" and isinstance(part, Text) and delta.citation != _NULL:
             events.append(Delta(citation=self._citation(delta.citation)))
 
     @staticmethod
