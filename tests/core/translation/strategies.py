@@ -8,6 +8,7 @@ what is drawn here. Values are small and few, so that a law sees many shapes rat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 
 import msgspec
@@ -148,6 +149,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 _CHARACTERS = "abcXYZ 09.,:{}[]\"\\/'\n\t\r\0\x7fäß€漢🙂\u2028\ufeff<>&="
 
 
+@cache
 def words(min_size: int = 1, max_size: int = 12) -> st.SearchStrategy[str]:
     """
     :return: text with everything in it that an encoder may get wrong; never only blanks, which some providers refuse.
@@ -156,17 +158,19 @@ def words(min_size: int = 1, max_size: int = 12) -> st.SearchStrategy[str]:
     return text if not min_size else text.map(lambda drawn: drawn if drawn.strip() else "x" + drawn)
 
 
+@cache
 def names(prefix: str = "") -> st.SearchStrategy[str]:
     return st.text("abcdefgh_-0123", min_size=1, max_size=8).map(lambda drawn: prefix + drawn)
 
 
+@cache
 def json_objects() -> st.SearchStrategy[msgspec.Raw]:
     """Small JSON objects, as the text that a codec carries."""
-    leaves = st.none() | st.booleans() | st.integers(-9, 9) | words(0, 5)
-    values = leaves | st.lists(leaves, max_size=2) | st.dictionaries(words(1, 4), leaves, max_size=2)
-    return st.dictionaries(words(1, 4), values, max_size=3).map(lambda drawn: msgspec.Raw(msgspec.json.encode(drawn)))
+    values = st.sampled_from([None, True, 7, -0.5, "", "so", [], [1, "two"], {}, {"a": {"b": None}}]) | words(0, 5)
+    return st.dictionaries(words(1, 4), values, max_size=2).map(lambda drawn: msgspec.Raw(msgspec.json.encode(drawn)))
 
 
+@cache
 def schemas() -> st.SearchStrategy[msgspec.Raw]:
     """JSON Schemas that every provider takes."""
     kinds = st.sampled_from(["string", "number", "integer", "boolean"])
@@ -180,6 +184,7 @@ def schemas() -> st.SearchStrategy[msgspec.Raw]:
     )
 
 
+@cache
 def _arguments() -> st.SearchStrategy[str]:
     return json_objects().map(lambda drawn: bytes(drawn).decode())
 
@@ -187,16 +192,24 @@ def _arguments() -> st.SearchStrategy[str]:
 # Parts
 
 
+@cache
 def _mark(reach: Reach) -> st.SearchStrategy[CacheMark | None]:
     if not reach.marks:
         return st.none()
     return st.none() | st.sampled_from(reach.marks).map(CacheMark)
 
 
+@cache
 def _texts(reach: Reach) -> st.SearchStrategy[Text]:
     return st.builds(Text, words(), cache=_mark(reach))
 
 
+@cache
+def _plain_texts() -> st.SearchStrategy[Text]:
+    return words().map(Text)
+
+
+@cache
 def _images(reach: Reach) -> st.SearchStrategy[Image] | None:
     sources: list[st.SearchStrategy[Source]] = []
     if reach.inline_images:
@@ -209,6 +222,7 @@ def _images(reach: Reach) -> st.SearchStrategy[Image] | None:
     return st.builds(Image, st.one_of(sources), detail=details, cache=_mark(reach))
 
 
+@cache
 def _documents(reach: Reach) -> st.SearchStrategy[Document] | None:
     sources: list[st.SearchStrategy[Source]] = []
     if reach.inline_documents:
@@ -221,12 +235,14 @@ def _documents(reach: Reach) -> st.SearchStrategy[Document] | None:
     return st.builds(Document, st.one_of(sources), name=name, cache=_mark(reach))
 
 
+@cache
 def _sounds(reach: Reach) -> st.SearchStrategy[Audio] | None:
     if not reach.audio:
         return None
     return st.sampled_from(reach.audio).map(lambda kind: Audio(Inline(kind, SOUND)))
 
 
+@cache
 def _thoughts(reach: Reach) -> st.SearchStrategy[Thinking] | None:
     kinds: list[st.SearchStrategy[Thinking]] = []
     if reach.thinking:
@@ -239,6 +255,7 @@ def _thoughts(reach: Reach) -> st.SearchStrategy[Thinking] | None:
     return st.one_of(kinds) if kinds else None
 
 
+@cache
 def _limited(strategy: st.SearchStrategy[Part] | None, most: int) -> st.SearchStrategy[list[Part]]:
     return st.just([]) if strategy is None else st.lists(strategy, max_size=most)
 
@@ -246,14 +263,14 @@ def _limited(strategy: st.SearchStrategy[Part] | None, most: int) -> st.SearchSt
 # Messages
 
 
-@st.composite
-def _user_messages(draw: st.DrawFn, reach: Reach) -> Message:
+@cache
+def _user_messages(reach: Reach) -> st.SearchStrategy[Message]:
     kinds: list[st.SearchStrategy[Part]] = [_texts(reach)]
     kinds += [kind for kind in (_images(reach), _documents(reach), _sounds(reach)) if kind is not None]
-    parts = draw(st.lists(st.one_of(kinds), min_size=1, max_size=3))
+    parts = st.lists(st.one_of(kinds), min_size=1, max_size=3)
     if not reach.several_texts:
-        parts = _one_text(parts)
-    return Message(Role.USER, tuple(parts), draw(_participant(reach)))
+        parts = parts.map(_one_text)
+    return st.builds(Message, st.just(Role.USER), parts.map(tuple), _participant(reach))
 
 
 def _one_text(parts: Sequence[Part]) -> list[Part]:
@@ -261,10 +278,12 @@ def _one_text(parts: Sequence[Part]) -> list[Part]:
     return [part for part in parts if not isinstance(part, Text) or part is first]
 
 
+@cache
 def _participant(reach: Reach) -> st.SearchStrategy[str | None]:
     return st.none() | names() if reach.names else st.none()
 
 
+@cache
 def _system_messages(reach: Reach) -> st.SearchStrategy[Message]:
     roles = [Role.SYSTEM, Role.DEVELOPER] if reach.developer else [Role.SYSTEM]
     most = 2 if reach.several_texts else 1
@@ -287,7 +306,7 @@ def _turns(draw: st.DrawFn, reach: Reach, number: int, tools: Sequence[Tool]) ->
     if reach.refusals and not calls and draw(st.integers(0, 3)) == 0:
         return [Message(Role.ASSISTANT, (Refusal(draw(words())),))]
     thoughts = draw(_limited(_thoughts(reach), 1))
-    texts: list[Part] = list(draw(st.lists(st.builds(Text, words()), min_size=0 if calls else 1, max_size=1)))
+    texts: list[Part] = list(draw(st.lists(_plain_texts(), min_size=0 if calls else 1, max_size=1)))
     message = Message(Role.ASSISTANT, (*thoughts, *texts, *calls), draw(_participant(reach)))
     results = [draw(_results(reach, call)) for call in calls]
     if not results:
@@ -299,14 +318,13 @@ def _turns(draw: st.DrawFn, reach: Reach, number: int, tools: Sequence[Tool]) ->
 
 def _calls(call_id: str, tool: Tool) -> st.SearchStrategy[ToolCall]:
     custom = tool.custom is not None
-    return st.builds(
-        ToolCall, st.just(call_id), st.just(tool.name), words() if custom else _arguments(), custom=st.just(custom)
-    )
+    said = words() if custom else _arguments()
+    return said.map(lambda drawn: ToolCall(call_id, tool.name, drawn, custom=custom))
 
 
 @st.composite
 def _results(draw: st.DrawFn, reach: Reach, call: ToolCall) -> ToolResult:
-    parts: list[Text | Image] = list(draw(st.lists(st.builds(Text, words()), min_size=1, max_size=2)))
+    parts: list[Text | Image] = list(draw(st.lists(_plain_texts(), min_size=1, max_size=2)))
     images = _images(reach)
     if reach.pictured_results and images is not None:
         parts += [msgspec.structs.replace(image, cache=None) for image in draw(st.lists(images, max_size=1))]
@@ -406,6 +424,7 @@ def _reasonings(draw: st.DrawFn, reach: Reach) -> Reasoning | None:
     return Reasoning(enabled=True, budget_tokens=draw(st.integers(1024, 32_000)))
 
 
+@cache
 def _fields(reach: Reach) -> dict[str, st.SearchStrategy[object]]:
     known: dict[str, st.SearchStrategy[object]] = {
         "max_tokens": st.none() | st.integers(1, 100_000),
@@ -454,6 +473,7 @@ def requests(draw: st.DrawFn, reach: Reach) -> Request:
 # Answers
 
 
+@cache
 def _citations() -> st.SearchStrategy[Citation]:
     return st.builds(
         Citation,
@@ -489,6 +509,7 @@ def _finishes(draw: st.DrawFn, reach: Reach, parts: Sequence[Part]) -> Finish:
     return Finish(draw(st.sampled_from(reach.stops)))
 
 
+@cache
 def _token_logprobs() -> st.SearchStrategy[TokenLogprob]:
     one = st.builds(TokenLogprob, words(), st.sampled_from([-0.5, -9999.0]), st.sampled_from([None, (226, 130, 172)]))
     return st.builds(lambda token, top: msgspec.structs.replace(token, top=tuple(top)), one, st.lists(one, max_size=2))
