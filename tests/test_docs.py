@@ -13,11 +13,22 @@ import msgspec
 import pytest
 
 from llm_gateway.cli import chat, check
-from llm_gateway.config.formats import HealthEntry, KeysFile, ProviderEntry, TimeoutsEntry, VirtualKeyEntry
+from llm_gateway.config.formats import (
+    ON_UNSUPPORTED,
+    DialectEntry,
+    HealthEntry,
+    KeysFile,
+    ModelEntry,
+    ProviderEntry,
+    TimeoutsEntry,
+    VirtualKeyEntry,
+)
 from llm_gateway.config.load import load_configuration
+from llm_gateway.config.presets import shipped_presets
 from llm_gateway.core import headers
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
+from llm_gateway.core.presets import Preset
 from llm_gateway.core.record import ENDINGS, CallRecord
 from llm_gateway.errors import GatewayError
 from llm_gateway.options import Options
@@ -238,11 +249,36 @@ def fields(shape: type[msgspec.Struct]) -> set[str]:
         ("aiservices.json", 0, ProviderEntry),
         ("timeouts", 0, TimeoutsEntry),
         ("health", 0, HealthEntry),
+        ("dialects", 0, DialectEntry),
+        ("models", 0, ModelEntry),
     ],
 )
 def test_every_field_of_the_files_is_documented(heading: str, position: int, shape: type[msgspec.Struct]) -> None:
     table = tables(section(reference("configuration"), heading))[position]
-    assert {code(row[0])[0] for row in table} == fields(shape)
+    assert {field for row in table for field in code(row[0])} == fields(shape)
+
+
+def test_every_preset_is_documented_as_it_is() -> None:
+    [table] = tables(section(reference("configuration"), "presets"))
+    documented = [[code(row[0])[0], row[1], code(row[2]), code(row[3])] for row in table]
+    assert documented == [
+        [
+            name,
+            preset.title,
+            [address.base_url.replace("{host}", usual_host(preset)) for address in preset.dialects.values()],
+            [place for place, each in preset.places.items() if each.default is None],
+        ]
+        for name, preset in shipped_presets().presets.items()
+    ]
+
+
+def usual_host(preset: Preset) -> str:
+    return "".join(place.hosts["*"] for place in preset.places.values() if place.hosts)
+
+
+def test_every_policy_for_what_is_not_supported_is_documented() -> None:
+    [table] = tables(section(reference("configuration"), "on_unsupported"))
+    assert [span for row in table for span in code(row[0])] == list(ON_UNSUPPORTED)
 
 
 def test_documented_timeouts_are_the_defaults() -> None:
@@ -324,7 +360,7 @@ def test_json_examples_are_configurations_that_load(page: Path, tmp_path: Path) 
     keys_files = [each for each in documents if "virtual_keys" in each]
     services = [each for each in documents if each and all(_is_provider(value) for value in each.values())]
     if page.stem == "configuration":
-        assert (len(keys_files), len(services)) == (2, 2)
+        assert (len(keys_files), len(services)) == (2, 5)
     for keys in keys_files or [{"virtual_keys": {"vk": {"provider": "openai", "api_key": "sk"}}}]:
         for providers in services or [json.loads((ROOT / "aiservices.json").read_text())]:
             named = {entry["provider"] for entry in keys["virtual_keys"].values()}
@@ -333,7 +369,7 @@ def test_json_examples_are_configurations_that_load(page: Path, tmp_path: Path) 
 
 def _is_provider(value: Any) -> bool:
     if isinstance(value, dict):
-        return bool({"url", "base_url"} & set(value))
+        return bool(set(value) & fields(ProviderEntry))
     return isinstance(value, str) and value.startswith("https://")
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from llm_gateway.config.document import Object, Scalar
 from llm_gateway.config.formats import KeysFile, VirtualKeyEntry
+from llm_gateway.config.models import read_key_models
 from llm_gateway.config.problems import Spot, looks_like_key, shown, suggestion
 from llm_gateway.config.providers import PROVIDER_NAME
 from llm_gateway.config.secrets import SecretSource, key_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Secret, VirtualKey
+from llm_gateway.core.translation.losses import OnUnsupported
 
 _HASHED = "sha256:"
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{64}")
@@ -32,6 +35,10 @@ class KnownProviders:
     names: frozenset[str]
     file: str
     """The file's name for messages: ``aiservices.json``."""
+    presets: frozenset[str] = frozenset()
+    """Names that stand for a provider though the file does not have them."""
+    lacking: Mapping[str, str] = attrs.field(factory=dict)
+    """Those that would, and what they lack: ``needs "region" (the AWS region, such as us-east-1)``."""
 
 
 def read_virtual_keys(spot: Spot, source: SecretSource, known: KnownProviders | None) -> dict[bytes, VirtualKey]:
@@ -84,12 +91,17 @@ class _KeysReader:
         digest = self._digest(written, spot)
         if not is_object(spot, 'an object with "provider" and "api_key"'):
             return
-        values = read_fields(spot, VirtualKeyEntry, quote=False)
+        values = read_fields(spot, VirtualKeyEntry, quote=False, aside=frozenset({"models"}))
         api_key = self._api_key(spot.field("api_key"), values.get("api_key"))
         provider = self._provider(spot.field("provider"), values, {written, api_key})
         name = self._name(spot.field("name"), values.get("name"), written, api_key)
+        models = spot.field("models")
+        rules = None if models is spot else read_key_models(models)
+        policy = OnUnsupported(values.get("on_unsupported", "default"))
         if len(spot.report.problems) == faults and digest and provider and api_key:
-            self.keys[digest] = VirtualKey(digest, digest.hex()[:8], name, provider, Secret(api_key))
+            self.keys[digest] = VirtualKey(
+                digest, digest.hex()[:8], name, provider, Secret(api_key), models=rules, on_unsupported=policy
+            )
 
     def _digest(self, written: str, spot: Spot) -> bytes | None:
         fault = None
@@ -135,16 +147,18 @@ class _KeysReader:
     def _provider(self, spot: Spot, values: dict[str, Any], secrets: set[str | None]) -> str | None:
         """Check the name; one that is merely unknown is a warning, so that one bad line does not stop everyone."""
         name = values.get("provider")
-        if not isinstance(name, str) or self.known is None or name in self.known.names:
+        if not isinstance(name, str) or self.known is None or name in self.known.names | self.known.presets:
             return name
         if not PROVIDER_NAME.fullmatch(name):
             spot.wrong('must be the name of a provider: 1 to 64 letters, digits, ".", "_" or "-"')
-        elif values.get("api_key") in self.known.names:
+        elif values.get("api_key") in self.known.names | self.known.presets:
             spot.wrong('"provider" and "api_key" seem to be swapped')
         elif (len(name) >= _TELLING and name in secrets) or looks_like_key(name):
             spot.wrong("must be the name of a provider, and looks like a key")
+        elif name in self.known.lacking:
+            spot.doubtful(f"{shown(name)} {self.known.lacking[name]} in {self.known.file}, so its calls are refused")
         else:
-            known = suggestion(name, self.known.names, what="providers")
+            known = suggestion(name, self.known.names, what="providers", besides=self.known.presets)
             spot.doubtful(f"{shown(name)} is not in {self.known.file}, so its calls are refused{known}")
         return name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources
 
 import attrs
@@ -11,10 +11,12 @@ import attrs
 from llm_gateway.config.document import MalformedDocument, read_document
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
 from llm_gateway.config.keys import KnownProviders, read_virtual_keys
-from llm_gateway.config.problems import Report, Spot
-from llm_gateway.config.providers import looks_like_keys_file, read_providers
+from llm_gateway.config.presets import shipped_presets
+from llm_gateway.config.problems import VERY_NEAR, Report, Spot, nearest
+from llm_gateway.config.providers import looks_like_keys_file, preset_provider, read_providers
 from llm_gateway.config.secrets import SecretSource
 from llm_gateway.config.values import Configuration, Provider
+from llm_gateway.core.presets import MissingPlace
 from llm_gateway.errors import ConfigurationError, Problem
 
 DEFAULT_KEYS_FILE = "keys.json"
@@ -57,24 +59,66 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
     services_source, keys_source = (SecretSource(environ, os.path.dirname(file)) for file in (services_file, keys_file))
 
     providers: dict[str, Provider] = {}
+    presets: dict[str, Provider] = {}
     known: KnownProviders | None = None
-    document = _read_settings(services_report, _NO_AISERVICES_FILE)
-    if document and looks_like_keys_file(document):
-        document.wrong("this looks like keys.json: are the two files swapped?")
-    elif document:
-        providers, names = read_providers(document, services_source)
-        known = KnownProviders(names, os.path.basename(services_file))
+    services = _read_settings(services_report, _NO_AISERVICES_FILE)
+    if services and looks_like_keys_file(services):
+        services.wrong("this looks like keys.json: are the two files swapped?")
+    elif services:
+        providers, names = read_providers(services, services_source)
+        presets, lacking = _presets(names)
+        known = KnownProviders(names, os.path.basename(services_file), frozenset(presets), lacking)
 
     document = _read_settings(keys_report, _NO_KEYS_FILE)
     keys = read_virtual_keys(document, keys_source, known) if document else {}
+    if services and known:
+        called = {key.provider for key in keys.values()}
+        presets = {name: preset for name, preset in presets.items() if name in called}
+        _check_names(services, known.names, called, presets)
     configuration = Configuration(
-        providers=providers,
+        providers=providers | presets,
         # Where nothing is known of providers, what a key names may be anything, a key in the wrong place too.
         keys=keys if known else {},
         warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
     )
     return Reading(configuration, _in_order(keys_report.problems) + _in_order(services_report.problems))
+
+
+def _check_names(services: Spot, names: Collection[str], called: Collection[str], presets: Collection[str]) -> None:
+    """
+    Warn of an ``aiservices.json`` that takes no part: without providers, or with one that was most likely meant where
+    keys name a preset.
+
+    :param names: of its providers.
+    :param called: what keys name.
+    :param presets: those of them that come from nowhere else.
+    """
+    if not names and not presets:
+        services.doubtful("no providers: every call will be refused")
+    for preset in presets:
+        near = nearest(preset, [name for name in names if name not in called], cutoff=VERY_NEAR)
+        if near is not None:
+            there = services.field(near)
+            message = (
+                f'no key names it, and those of "{preset}" go to the preset of that name: is one of them misspelt?'
+            )
+            there.report.warn(there.line, there.place, message)
+
+
+def _presets(names: Collection[str]) -> tuple[dict[str, Provider], dict[str, str]]:
+    """
+    :param names: of the providers in the file, which count before presets.
+    :return: the presets that need only a key, and for each of the others what it needs.
+    """
+    presets: dict[str, Provider] = {}
+    lacking: dict[str, str] = {}
+    for name in shipped_presets().presets.keys() - names:
+        try:
+            presets[name] = preset_provider(name)
+        except MissingPlace as missing:
+            lacking[name] = f'needs "{missing.name}" ({missing.about})'
+    return presets, lacking
 
 
 def choose_files(keys: str | None, aiservices: str | None, environ: Mapping[str, str]) -> tuple[str, str | None]:

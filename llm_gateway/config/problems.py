@@ -11,6 +11,9 @@ import attrs
 from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.errors import Problem
 
+VERY_NEAR = 0.85
+"""One letter missing, added or another in a name of six or more."""
+
 _KEY_PREFIX = re.compile(r"(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s", re.IGNORECASE)
 _LONG_RUN = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
 
@@ -76,20 +79,24 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """:return: the known name that a misspelt one most likely stands for, if one is near. Case does not matter."""
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """
+    :param cutoff: how near, from 0 up to 1 for the same.
+    :return: the known name that a misspelt one most likely stands for, if one is near. Case does not matter.
+    """
     by_folded = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[near[0]] if near else None
 
 
-def suggestion(name: str, known: Iterable[str], *, what: str) -> str:
+def suggestion(name: str, known: Iterable[str], *, what: str, besides: Iterable[str] = ()) -> str:
     """
     :param what: what the known names are, in the plural: ``fields``.
+    :param besides: more that may be meant: too many to be listed, and to be guessed unless they are very near.
     :return: the second half of a message: ``; did you mean "url"? Known fields: base_url, url``.
     """
     known = tuple(known)
-    near = nearest(name, known)
+    near = nearest(name, known) or nearest(name, besides, cutoff=VERY_NEAR)
     guess = f'; did you mean "{near}"?' if near else ";"
     return f"{guess} {'K' if near else 'k'}nown {what}: {listed(known)}"
 

@@ -10,22 +10,27 @@ import attrs
 import msgspec
 from msgspec import UnsetType
 
-from llm_gateway.config.document import Node, Object, Scalar
+from llm_gateway.config.document import List, Node, Object, Scalar
+from llm_gateway.config.endpoints import Endpoints, checked_url, preset_endpoints, read_endpoints
 from llm_gateway.config.formats import HealthEntry, ProviderEntry, TimeoutsEntry
+from llm_gateway.config.models import read_provider_models
 from llm_gateway.config.problems import Spot, shown
 from llm_gateway.config.secrets import SecretSource, header_value_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
-from llm_gateway.config.urls import host_of, origin_and_path, url_fault
 from llm_gateway.config.values import HealthCheck, Provider, Secret
 from llm_gateway.core.clocks import Timeouts
-from llm_gateway.core.dialects import DIALECTS, Dialect
 from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP, NOT_TO_PROVIDER
+from llm_gateway.core.model_rules import ModelRules
+from llm_gateway.core.presets import APIS
+from llm_gateway.core.translation.losses import OnUnsupported
 
 PROVIDER_NAME = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}")
 """It is part of the path ``/p/{provider}/``, from which browsers and libraries take ``.`` and ``..`` away."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HOSTS = {"api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "gemini"}
+_BETA = re.compile(r"[A-Za-z0-9._=*-]+")
+_READ_APART = frozenset({"dialects", "models", "forward_beta"})
+"""Fields that may be of several shapes."""
 _NEVER_SENT = frozenset(name.decode() for name in HOP_BY_HOP) | {"host", "content-length", "cookie"}
 _CREDENTIALS = frozenset(name.decode() for name in CREDENTIAL_HEADERS)
 _ACCOUNTS = frozenset(name.decode() for name in NOT_TO_PROVIDER)
@@ -50,8 +55,6 @@ def read_providers(spot: Spot, source: SecretSource) -> tuple[dict[str, Provider
         provider = _read_provider(name, there, source)
         if provider is not None and len(spot.report.problems) == faults:
             providers[name] = provider
-    if not names:
-        spot.doubtful("no providers: every call will be refused")
     return providers, frozenset(names)
 
 
@@ -71,6 +74,15 @@ def _check_schema_reference(spot: Spot) -> None:
         spot.wrong(f"must be a string, not {spot.node.kind}")
 
 
+def preset_provider(name: str) -> Provider:
+    """
+    :param name: of a preset, for a provider that ``aiservices.json`` says nothing of.
+    :raises MissingPlace: there is something that only the operator knows.
+    """
+    endpoints = preset_endpoints(name)
+    return _provider(name, endpoints, HealthCheck(endpoints.health_url or f"{endpoints.own.base_url}/models"))
+
+
 def _read_provider(name: str, spot: Spot, source: SecretSource) -> Provider | None:
     """:return: None when something has been reported that leaves no provider to speak of."""
     if not PROVIDER_NAME.fullmatch(name):
@@ -78,24 +90,45 @@ def _read_provider(name: str, spot: Spot, source: SecretSource) -> Provider | No
     entry = _read_entry(spot)
     if entry is None:
         return None
-    url = _checked_url(spot.field("url"), entry.url, query=True)
-    base_url = _checked_url(spot.field("base_url"), entry.base_url, query=False)
-    address = url or base_url
-    if address is None:
+    endpoints = read_endpoints(name, spot, entry)
+    health = _health(spot.field("health"), entry.health, endpoints)
+    models = spot.field("models")
+    forward_beta = spot.field("forward_beta")
+    if endpoints is None:
         return None
-    dialect = DIALECTS[entry.dialect or guess_dialect(name, address)]
-    base_url = _without_ending(dialect, address) if base_url is None else _given_base(spot, dialect, base_url)
-    auth = entry.auth or dialect.auth
-    return Provider(
-        name=name,
-        url=url or base_url + "".join(dialect.chat_endings[:1]),
-        base_url=base_url,
-        dialect=dialect.name,
-        auth=auth,
-        headers=tuple(_extra_headers(spot.field("headers"), entry.headers or {}, auth, source)),
+    auths = {each.auth for each in (endpoints.own, *endpoints.others)}
+    provider = _provider(name, endpoints, health)
+    return attrs.evolve(
+        provider,
+        headers=tuple(_extra_headers(spot.field("headers"), entry.headers or {}, auths, source)),
         forward_headers=tuple(_forwarded_headers(spot.field("forward_headers"), entry.forward_headers or [])),
         timeouts=_timeouts(entry.timeouts),
-        health=_health(spot.field("health"), entry.health, base_url),
+        apis=_apis(spot.field("apis"), entry.apis) or provider.apis,
+        api_version=entry.api_version or None,
+        models=ModelRules() if models is spot else read_provider_models(models),
+        on_unsupported=OnUnsupported(entry.on_unsupported or "default"),
+        forward_beta=provider.forward_beta if forward_beta is spot else _forwarded_betas(forward_beta),
+    )
+
+
+def _provider(name: str, endpoints: Endpoints, health: HealthCheck) -> Provider:
+    """:return: the provider as it is where the operator says nothing else."""
+    own, facts = endpoints.own, endpoints.facts
+    return Provider(
+        name=name,
+        url=own.url,
+        base_url=own.base_url,
+        dialect=own.dialect,
+        auth=own.auth,
+        headers=(),
+        forward_headers=(),
+        timeouts=Timeouts(),
+        health=health,
+        others=endpoints.others,
+        preset=endpoints.preset,
+        family=(facts.models_of if facts else None) or endpoints.preset,
+        apis=facts.apis if facts else APIS,
+        forward_beta=facts.forward_beta if facts else None,
     )
 
 
@@ -105,78 +138,60 @@ def _read_entry(spot: Spot) -> ProviderEntry | None:
         return ProviderEntry(url=node.value)
     if not is_object(spot, "a URL or an object"):
         return None
-    assert isinstance(node, Object)
-    entry = ProviderEntry(**read_fields(spot, ProviderEntry, quote=True))
-    if not (node.find("url") or node.find("base_url")):
-        spot.wrong('needs a field "url" or "base_url"')
-    return entry
-
-
-def _checked_url(spot: Spot, url: str | UnsetType, *, query: bool) -> str | None:
-    if isinstance(url, UnsetType):
-        return None
-    fault = url_fault(url, query=query)
-    if fault:
-        spot.wrong(fault)
-        return None
-    return url
-
-
-def guess_dialect(name: str, url: str) -> str:
-    """
-    Tell the dialect of a provider that does not name it.
-
-    How the URL ends says more than whose host it is (Anthropic and Google have OpenAI-dialect endpoints too), and the
-    host more than what somebody called it.
-    """
-    _, path = origin_and_path(url)
-    for dialect in DIALECTS.values():
-        if path.endswith(dialect.chat_endings):
-            return dialect.name
-    if path.endswith("/openai"):
-        return "openai"
-    by_host = _HOSTS.get(host_of(url))
-    if by_host:
-        return by_host
-    return name.casefold() if name.casefold() in DIALECTS else "openai"
-
-
-def _without_ending(dialect: Dialect, url: str) -> str:
-    origin, path = origin_and_path(url)
-    for ending in sorted(dialect.chat_endings, key=len, reverse=True):
-        if path.endswith(ending):
-            return origin + path.removesuffix(ending).rstrip("/")
-    return origin + path
-
-
-def _given_base(spot: Spot, dialect: Dialect, base_url: str) -> str:
-    origin, path = origin_and_path(base_url)
-    if path.endswith(dialect.chat_endings):
-        spot.field("base_url").wrong('must stop before the chat path: the whole URL belongs in "url"')
-    return origin + path
+    return ProviderEntry(**read_fields(spot, ProviderEntry, quote=True, aside=_READ_APART))
 
 
 def _timeouts(entry: TimeoutsEntry | UnsetType) -> Timeouts:
     return Timeouts() if isinstance(entry, UnsetType) else Timeouts(**msgspec.structs.asdict(entry))
 
 
-def _health(spot: Spot, entry: HealthEntry | UnsetType, base_url: str) -> HealthCheck:
+def _health(spot: Spot, entry: HealthEntry | UnsetType, endpoints: Endpoints | None) -> HealthCheck:
     entry = HealthEntry() if isinstance(entry, UnsetType) else entry
-    url = _checked_url(spot.field("url"), entry.url, query=True)
-    return HealthCheck(url=url or f"{base_url}/models", enabled=entry.enabled, method=entry.method)
+    url = checked_url(spot.field("url"), entry.url, query=True)
+    if url is None and endpoints is not None:
+        url = endpoints.health_url or f"{endpoints.own.base_url}/models"
+    return HealthCheck(url=url or "", enabled=entry.enabled, method=entry.method)
+
+
+def _apis(spot: Spot, apis: list[Any] | UnsetType) -> tuple[str, ...]:
+    found = [api for api in apis or [] if api is not None]
+    if not isinstance(apis, UnsetType) and not apis:
+        spot.wrong("must not be empty")
+    return tuple(dict.fromkeys(found))
+
+
+def _forwarded_betas(spot: Spot) -> tuple[str, ...] | None:
+    """:return: None for all of them."""
+    if isinstance(spot.node, Scalar) and isinstance(spot.node.value, bool):
+        return None if spot.node.value else ()
+    if not isinstance(spot.node, List):
+        spot.wrong(f"must be true, false or a list of names, not {spot.node.kind}")
+        return None
+    return tuple(dict.fromkeys(name for there in spot.items() if (name := _beta(there)) is not None))
+
+
+def _beta(spot: Spot) -> str | None:
+    value = spot.node.value if isinstance(spot.node, Scalar) else None
+    if isinstance(value, str) and _BETA.fullmatch(value):
+        return value
+    if isinstance(value, str):
+        spot.wrong("is not a name that a beta feature can have")
+    else:
+        spot.wrong(f"must be a string, not {spot.node.kind}")
+    return None
 
 
 def _extra_headers(
-    spot: Spot, headers: dict[str, str], auth: str, source: SecretSource
+    spot: Spot, headers: dict[str, str], auths: set[str], source: SecretSource
 ) -> Iterator[tuple[str, Secret]]:
-    taken = {"bearer": "authorization"}.get(auth, auth)
+    taken = {"authorization" if auth == "bearer" else auth for auth in auths}
     seen: set[str] = set()
     for written, text in headers.items():
         place = f"{spot.place}.{written}" if shown(written) else spot.place
         there = attrs.evolve(spot.field(written), place=place)
         name = written.lower()
         fault = _header_fault(name, _NEVER_SENT)
-        if name == taken:
+        if name in taken:
             fault = 'is what "auth" sends the key in; with "auth": "none" it can be set here'
         if name in seen:
             fault = "is given twice in different capitals"

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llm_gateway.config.formats import KeysFile, ProviderEntry, ProviderName, Url
+from llm_gateway.config.presets import shipped_presets
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE = "#/$defs/{name}"
@@ -29,17 +30,24 @@ def aiservices_schema() -> dict[str, Any]:
     """:return: the schema of ``aiservices.json``, whose top level is open: its names are the providers'."""
     roots = [Url, ProviderName, ProviderEntry]
     (url, name, entry), components = msgspec.json.schema_components(roots, ref_template=_TEMPLATE)
-    components["ProviderEntry"]["anyOf"] = [{"required": ["url"]}, {"required": ["base_url"]}]
+    somewhere = {"anyOf": [{"required": [field]} for field in ("url", "base_url", "dialects", "preset")]}
     return {
         "$schema": _DRAFT,
         "title": "aiservices.json",
         "description": "Providers by name: each the URL of its chat endpoint, or an object.",
         "type": "object",
-        "properties": {"$schema": {"type": "string", "description": "Where editors find the schema of this file."}},
+        "properties": {
+            "$schema": {"type": "string", "description": "Where editors find the schema of this file."},
+            **{preset: {"anyOf": [url, entry], "description": _title(preset)} for preset in shipped_presets().presets},
+        },
         "propertyNames": {"anyOf": [{"const": "$schema"}, {"pattern": name["pattern"]}]},
-        "additionalProperties": {"anyOf": [url, entry]},
+        "additionalProperties": {"anyOf": [url, {"allOf": [entry, somewhere]}]},
         "$defs": components,
     }
+
+
+def _title(preset: str) -> str:
+    return shipped_presets().presets[preset].title
 
 
 def schemas() -> Mapping[str, bytes]:

@@ -116,6 +116,8 @@ def _read_value(spot: Spot, wanted: inspect.Type, quote: bool) -> Any:
             return _read_bool(spot)
         case inspect.FloatType():
             return _read_number(spot, wanted, extra)
+        case inspect.IntType():
+            return _read_integer(spot, wanted, extra)
         case _:
             raise TypeError(f"a format uses a type that is not read yet: {wanted}")
 
@@ -147,7 +149,8 @@ def _read_string(spot: Spot, extra: dict[str, Any]) -> str | None:
         return value
     quoted = shown(value)
     what = extra["what"]
-    spot.wrong(f"unknown {what}{f' {quoted}' if quoted else ''}{suggestion(value, choices, what=f'{what}s')}")
+    plural = extra.get("plural") or f"{what}s"
+    spot.wrong(f"unknown {what}{f' {quoted}' if quoted else ''}{suggestion(value, choices, what=plural)}")
     return None
 
 
@@ -169,3 +172,16 @@ def _read_number(spot: Spot, wanted: inspect.FloatType, extra: dict[str, Any]) -
         spot.wrong(f"must be {expected}")
         return None
     return float(value)
+
+
+def _read_integer(spot: Spot, wanted: inspect.IntType, extra: dict[str, Any]) -> int | None:
+    value = spot.node.value if isinstance(spot.node, Scalar) else None
+    expected = extra.get("expected", "a whole number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        spot.wrong(f"must be {expected}, not {spot.node.kind}")
+        return None
+    too_small, too_large = wanted.ge is not None and value < wanted.ge, wanted.le is not None and value > wanted.le
+    if isinstance(value, float) or too_small or too_large:
+        spot.wrong(f"must be {expected}")
+        return None
+    return value

@@ -11,6 +11,9 @@ from typing import NoReturn
 import attrs
 
 from llm_gateway.core.clocks import Timeouts
+from llm_gateway.core.model_rules import ModelRules
+from llm_gateway.core.presets import APIS
+from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.errors import Problem
 
 
@@ -61,6 +64,17 @@ class HealthCheck:
 
 
 @attrs.frozen
+class Endpoint:
+    """Where a provider speaks one of its dialects."""
+
+    dialect: str
+    """A name in `llm_gateway.core.dialects.DIALECTS`."""
+    url: str
+    base_url: str
+    auth: str
+
+
+@attrs.frozen
 class Provider:
     """One provider of ``aiservices.json`` with every default filled in."""
 
@@ -79,6 +93,36 @@ class Provider:
     """More of the client's headers that are passed on. In lower case."""
     timeouts: Timeouts
     health: HealthCheck
+    others: tuple[Endpoint, ...] = ()
+    """The dialects that it speaks besides its own, each once."""
+    preset: str | None = None
+    """The known provider that this is."""
+    family: str | None = None
+    """Whose models it has, for the catalogue."""
+    apis: tuple[str, ...] = APIS
+    """Which of OpenAI's two ways of holding a conversation it has, if it speaks that dialect."""
+    api_version: str | None = None
+    """Of Azure's older API, whose paths `llm_gateway.core.azure` makes."""
+    models: ModelRules = attrs.field(factory=ModelRules)
+    """What the operator says of its models."""
+    on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
+    forward_beta: tuple[str, ...] | None = None
+    """The client's beta features that are passed on: names, with ``*`` for any characters; ``None`` for all."""
+
+    @property
+    def own_endpoint(self) -> Endpoint:
+        """Where it speaks its own dialect."""
+        return Endpoint(self.dialect, self.url, self.base_url, self.auth)
+
+    def speaking(self, dialect: str) -> Provider | None:
+        """:return: this provider with one of its dialects for its own; ``None`` if it does not speak that."""
+        if dialect == self.dialect:
+            return self
+        found = next((each for each in self.others if each.dialect == dialect), None)
+        if found is None:
+            return None
+        rest = (self.own_endpoint, *(each for each in self.others if each is not found))
+        return attrs.evolve(self, **attrs.asdict(found), others=rest)
 
 
 @attrs.frozen
@@ -93,6 +137,9 @@ class VirtualKey:
     provider: str
     """As written; a provider that is not configured is a warning, and its calls are refused."""
     api_key: Secret
+    models: ModelRules | None = None
+    """What it may call, and under which names; ``None`` for everything."""
+    on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
 
     @property
     def label(self) -> str:

@@ -96,7 +96,8 @@ class ModelRules:
         return hash(self.rules)
 
     def __repr__(self) -> str:
-        return f"ModelRules({[rule.pattern for rule in self.rules]})"
+        # Names in keys.json are not shown: a key may stand in their place.
+        return f"ModelRules(<{len(self.rules)} rules>)"
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -11,14 +11,19 @@ import attrs
 import pytest
 
 from llm_gateway.config.load import load_configuration
+from llm_gateway.config.presets import shipped_presets
 from llm_gateway.errors import ConfigurationError
 
 GOOD_KEYS = '{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-one"}}}'
 GOOD_SERVICES = '{"openai": "https://api.openai.com/v1/chat/completions"}'
 HASH_OF_VK_ONE = hashlib.sha256(b"vk_one").hexdigest()
 
-FIELDS_OF_A_KEY = "known fields: api_key, name, provider"
-FIELDS_OF_A_PROVIDER = "known fields: auth, base_url, dialect, forward_headers, headers, health, timeouts, url"
+FIELDS_OF_A_KEY = "known fields: api_key, models, name, on_unsupported, provider"
+FIELDS_OF_A_PROVIDER = (
+    "known fields: api_version, apis, auth, base_url, dialect, dialects, forward_beta, forward_headers, headers, "
+    "health, location, models, on_unsupported, preset, project, region, resource, timeouts, url"
+)
+TOKENS = "must be a whole number of tokens from 1 to 1000000000"
 SECONDS = "must be a number of seconds above 0 and not above 86400"
 
 
@@ -45,6 +50,15 @@ def openai_with(fields: str) -> str:
 
 def openai_at(url: str) -> str:
     return f'{{\n"openai": "{url}"}}'
+
+
+def key_and(fields: str) -> str:
+    return f'{{"virtual_keys": {{"vk_one": {{"provider": "openai", "api_key": "sk-one",\n{fields}}}}}}}'
+
+
+def mine(fields: str) -> str:
+    """A provider that is no preset."""
+    return f'{{"openai": "https://api.openai.com/v1/chat/completions",\n"mine": {{{fields}}}}}'
 
 
 def header_with(value: str) -> str:
@@ -203,7 +217,8 @@ KEYS = [
     Broken(
         "field-of-a-key-misspelt",
         'keys.json:1: virtual_keys[1]: needs a field "api_key"\n'
-        'keys.json:3: virtual_keys[1]: unknown field; did you mean "api_key"? Known fields: api_key, name, provider',
+        'keys.json:3: virtual_keys[1]: unknown field; did you mean "api_key"? '
+        f"{FIELDS_OF_A_KEY.capitalize()}",
         keys='{"virtual_keys": {"vk_one":\n {"provider": "openai",\n "apikey": "sk-one"}}}',
     ),
     Broken(
@@ -424,8 +439,8 @@ PROVIDERS = [
     ),
     Broken(
         "provider-without-url",
-        'aiservices.json:1: openai: needs a field "url" or "base_url"',
-        services='{"openai": {"dialect": "openai"}}',
+        'aiservices.json:1: mine: needs a field "url", "base_url", "dialects" or "preset"',
+        services='{"mine": {"dialect": "openai"}}',
     ),
     Broken(
         "field-of-a-provider-misspelt",
@@ -683,7 +698,8 @@ URLS = [
 SEVERAL = [
     Broken(
         "everything-at-once",
-        'keys.json:2: virtual_keys[1]: unknown field; did you mean "provider"? Known fields: api_key, name, provider\n'
+        'keys.json:2: virtual_keys[1]: unknown field; did you mean "provider"? '
+        f"{FIELDS_OF_A_KEY.capitalize()}\n"
         'keys.json:2: virtual_keys[1]: needs a field "provider"\n'
         "keys.json:2: virtual_keys[1].api_key: the environment variable A is not set\n"
         "keys.json:3: virtual_keys[2].api_key: must not be empty\n"
@@ -702,7 +718,252 @@ SEVERAL = [
     ),
 ]
 
-ALL = WHOLE_FILES + SYNTAX + KEYS + SECRETS + PROVIDERS + URLS + SEVERAL
+KEY_MODELS = [
+    Broken(
+        "models-of-a-key-a-string",
+        "keys.json:2: virtual_keys[1].models: must be a list of names or an object, not a string",
+        keys=key_and('"models": "gpt-5"'),
+    ),
+    Broken(
+        "models-of-a-key-empty",
+        "keys.json:2: virtual_keys[1].models: must not be empty; without it, the key may call every model",
+        keys=key_and('"models": []'),
+    ),
+    Broken(
+        "models-of-a-key-an-empty-object",
+        "keys.json:2: virtual_keys[1].models: must not be empty; without it, the key may call every model",
+        keys=key_and('"models": {}'),
+    ),
+    Broken(
+        "model-of-a-key-a-number",
+        "keys.json:3: virtual_keys[1].models[2]: must be a string, not a number",
+        keys=key_and('"models": ["gpt-5",\n5]'),
+    ),
+    Broken(
+        "model-of-a-key-empty",
+        "keys.json:2: virtual_keys[1].models[1]: the name of a model is 1 to 256 printable characters, with no space "
+        "at either end",
+        keys=key_and('"models": [""]'),
+    ),
+    Broken(
+        "model-of-a-key-twice",
+        "keys.json:3: virtual_keys[1].models[2]: is listed twice",
+        keys=key_and('"models": ["gpt-5",\n"gpt-5"]'),
+    ),
+    Broken(
+        "model-of-a-key-false",
+        "keys.json:2: virtual_keys[1].models[1]: must be the name of a model, or true for the same name, not false",
+        keys=key_and('"models": {"gpt-5": false}'),
+    ),
+    Broken(
+        "alias-of-a-key-an-object",
+        "keys.json:2: virtual_keys[1].models[1]: must be the name of a model, or true for the same name, not an object",
+        keys=key_and('"models": {"fast": {"upstream_name": "gpt-5"}}'),
+    ),
+    Broken(
+        "alias-of-a-key-twice",
+        "keys.json:3: virtual_keys[1].models[2]: is the same model as virtual_keys[1].models[1]; first on line 2",
+        keys=key_and('"models": {"fast": "gpt-5",\n"fast": "gpt-6"}'),
+    ),
+    Broken(
+        "alias-with-a-star-of-its-own",
+        'keys.json:2: virtual_keys[1].models[1]: may have one "*" and only where the name that it replaces has one: '
+        "it stands for the same there",
+        keys=key_and('"models": {"fast": "gpt-*"}'),
+    ),
+    Broken(
+        "policy-of-a-key-misspelt",
+        'keys.json:2: virtual_keys[1].on_unsupported: unknown policy "dorp"; did you mean "drop"? Known policies: '
+        "drop, pass, reject",
+        keys=key_and('"on_unsupported": "dorp"'),
+    ),
+]
+
+DIALECTS_AND_MODELS = [
+    Broken(
+        "preset-misspelt",
+        'aiservices.json:2: mine.preset: unknown preset "azzure"; did you mean "azure"? '
+        f"Known presets: {', '.join(sorted(shipped_presets().presets))}\n"
+        'aiservices.json:2: mine: needs a field "url", "base_url", "dialects" or "preset"',
+        services=mine('"preset": "azzure"'),
+    ),
+    Broken(
+        "preset-without-what-it-needs",
+        'aiservices.json:2: mine: needs a field "resource": the name of the resource, as in '
+        "https://NAME.openai.azure.com",
+        services=mine('"preset": "azure"'),
+    ),
+    Broken(
+        "preset-with-the-place-of-another",
+        'aiservices.json:2: mine.region: "groq" is in one place only: it takes no "region"',
+        services=mine('"preset": "groq", "region": "eu-west-1"'),
+    ),
+    Broken(
+        "place-beside-a-url",
+        'aiservices.json:2: mine.resource: says where the provider is, and so does "base_url"',
+        services=mine('"preset": "azure", "base_url": "https://a.example", "resource": "contoso"'),
+    ),
+    Broken(
+        "place-that-is-a-host",
+        'aiservices.json:2: mine.resource: must be of letters, digits and "-"',
+        services=mine('"preset": "azure", "resource": "contoso.openai.azure.com"'),
+    ),
+    Broken(
+        "dialect-that-a-preset-does-not-speak",
+        'aiservices.json:2: mine.dialect: "groq" does not speak it; its dialects: openai',
+        services=mine('"preset": "groq", "dialect": "gemini"'),
+    ),
+    Broken(
+        "version-of-a-preset-that-has-none",
+        'aiservices.json:2: mine.api_version: "groq" has no versions to choose from',
+        services=mine('"preset": "groq", "api_version": "2024-10-21"'),
+    ),
+    Broken(
+        "version-that-is-none",
+        'aiservices.json:2: mine.api_version: must be a date such as 2024-10-21, perhaps with "-preview" behind it',
+        services=mine('"preset": "azure", "resource": "contoso", "api_version": "latest"'),
+    ),
+    Broken(
+        "version-of-the-newer-api",
+        "aiservices.json:2: mine.api_version: is of Azure's older API, whose base URL ends in /openai",
+        services=mine('"base_url": "https://a.example/openai/v1", "api_version": "2024-10-21"'),
+    ),
+    Broken(
+        "dialects-a-list",
+        "aiservices.json:2: mine.dialects: must be an object, not a list",
+        services=mine('"dialects": ["openai"]'),
+    ),
+    Broken(
+        "dialects-empty",
+        "aiservices.json:2: mine.dialects: must hold a dialect and its base URL",
+        services=mine('"dialects": {}'),
+    ),
+    Broken(
+        "dialect-among-several-misspelt",
+        'aiservices.json:2: mine.dialects: unknown dialect "antropic"; did you mean "anthropic"? '
+        "Known dialects: anthropic, gemini, openai",
+        services=mine('"dialects": {"openai": "https://a.example/v1", "antropic": "https://a.example/v1"}'),
+    ),
+    Broken(
+        "dialect-among-several-a-number",
+        "aiservices.json:2: mine.dialects.openai: must be a base URL or an object, not a number",
+        services=mine('"dialects": {"openai": 1}'),
+    ),
+    Broken(
+        "dialect-among-several-with-a-chat-path",
+        'aiservices.json:2: mine.dialects.openai: must stop before the chat path: the whole URL belongs in "url"',
+        services=mine('"dialects": {"openai": "https://a.example/v1/chat/completions"}'),
+    ),
+    Broken(
+        "dialect-among-several-without-base-url",
+        'aiservices.json:2: mine.dialects.openai: needs a field "base_url"',
+        services=mine('"dialects": {"openai": {"url": "https://a.example/chat"}}'),
+    ),
+    Broken(
+        "dialect-among-several-with-unknown-field",
+        'aiservices.json:2: mine.dialects.openai: unknown field "baseurl"; did you mean "base_url"? Known fields: '
+        'auth, base_url, url\naiservices.json:2: mine.dialects.openai: needs a field "base_url"',
+        services=mine('"dialects": {"openai": {"baseurl": "https://a.example/v1"}}'),
+    ),
+    Broken(
+        "own-dialect-twice",
+        'aiservices.json:2: mine.dialects: "openai" has its URL beside it already',
+        services=mine('"base_url": "https://a.example/v1", "dialects": {"openai": "https://b.example/v1"}'),
+    ),
+    Broken(
+        "dialect-that-is-not-among-them",
+        'aiservices.json:2: mine.dialect: is not among its "dialects"',
+        services=mine('"dialect": "gemini", "dialects": {"openai": "https://b.example/v1"}'),
+    ),
+    Broken(
+        "header-of-the-key-of-another-dialect",
+        'aiservices.json:2: mine.headers.X-Api-Key: is what "auth" sends the key in; with "auth": "none" it can be set '
+        "here",
+        services=mine(
+            '"base_url": "https://a.example/v1", "dialects": {"anthropic": "https://b.example/v1"}, '
+            '"headers": {"X-Api-Key": "x"}'
+        ),
+    ),
+    Broken(
+        "api-misspelt",
+        'aiservices.json:2: openai.apis[1]: unknown API "response"; did you mean "responses"? Known APIs: chat, '
+        "responses",
+        services=openai_with('"apis": ["response"]'),
+    ),
+    Broken("apis-empty", "aiservices.json:2: openai.apis: must not be empty", services=openai_with('"apis": []')),
+    Broken(
+        "models-a-string",
+        "aiservices.json:2: openai.models: must be a list of names or an object, not a string",
+        services=openai_with('"models": "gpt-5"'),
+    ),
+    Broken(
+        "model-a-string",
+        "aiservices.json:3: openai.models.fast: must be an object, not a string",
+        services=openai_with('"models": {\n"fast": "gpt-5"}'),
+    ),
+    Broken(
+        "model-with-space-at-its-end",
+        "aiservices.json:2: openai.models[1]: the name of a model is 1 to 256 printable characters, with no space at "
+        "either end",
+        services=openai_with('"models": ["gpt-5 "]'),
+    ),
+    Broken(
+        "model-with-unknown-field",
+        'aiservices.json:2: openai.models.fast: unknown field "max_tokens"; did you mean "max_output_tokens"? Known '
+        "fields: context_window, inputs, max_output_tokens, operations, outputs, reasoning, sampling, title, "
+        "upstream_name",
+        services=openai_with('"models": {"fast": {"max_tokens": 5}}'),
+    ),
+    Broken(
+        "tokens-of-a-model-zero",
+        f"aiservices.json:2: openai.models.fast.max_output_tokens: {TOKENS}",
+        services=openai_with('"models": {"fast": {"max_output_tokens": 0}}'),
+    ),
+    Broken(
+        "tokens-of-a-model-a-fraction",
+        f"aiservices.json:2: openai.models.fast.context_window: {TOKENS}",
+        services=openai_with('"models": {"fast": {"context_window": 0.5}}'),
+    ),
+    Broken(
+        "tokens-of-a-model-a-string",
+        f"aiservices.json:2: openai.models.fast.context_window: {TOKENS}, not a string",
+        services=openai_with('"models": {"fast": {"context_window": "1M"}}'),
+    ),
+    Broken(
+        "medium-of-a-model-misspelt",
+        'aiservices.json:2: openai.models.fast.inputs[1]: unknown medium "images"; did you mean "image"? Known media: '
+        "audio, image, pdf, text, video",
+        services=openai_with('"models": {"fast": {"inputs": ["images"]}}'),
+    ),
+    Broken(
+        "upstream-name-with-a-star-of-its-own",
+        'aiservices.json:2: openai.models.fast.upstream_name: may have one "*" and only where the name that it '
+        "replaces has one: it stands for the same there",
+        services=openai_with('"models": {"fast": {"upstream_name": "gpt-*"}}'),
+    ),
+    Broken(
+        "policy-misspelt",
+        'aiservices.json:2: openai.on_unsupported: unknown policy "refuse"; known policies: drop, pass, reject',
+        services=openai_with('"on_unsupported": "refuse"'),
+    ),
+    Broken(
+        "beta-features-a-string",
+        "aiservices.json:2: openai.forward_beta: must be true, false or a list of names, not a string",
+        services=openai_with('"forward_beta": "all"'),
+    ),
+    Broken(
+        "beta-feature-a-number",
+        "aiservices.json:2: openai.forward_beta[1]: must be a string, not a number",
+        services=openai_with('"forward_beta": [1]'),
+    ),
+    Broken(
+        "beta-features-in-one-string",
+        "aiservices.json:2: openai.forward_beta[1]: is not a name that a beta feature can have",
+        services=openai_with('"forward_beta": ["a-1, b-2"]'),
+    ),
+]
+
+ALL = KEY_MODELS + DIALECTS_AND_MODELS + WHOLE_FILES + SYNTAX + KEYS + SECRETS + PROVIDERS + URLS + SEVERAL
 
 
 def write(path: str, content: str | bytes | None) -> None:

@@ -54,7 +54,8 @@ def test_keys_keep_their_order(tmp_path: Path) -> None:
     [
         ("deepsek", '; did you mean "deepseek"? Known providers: deepseek, openai'),
         ("OpenAI", '; did you mean "openai"? Known providers: deepseek, openai'),
-        ("mistral", "; known providers: deepseek, openai"),
+        ("minstral", '; did you mean "mistral"? Known providers: deepseek, openai'),
+        ("palantir", "; known providers: deepseek, openai"),
     ],
 )
 def test_unknown_provider_is_a_warning_with_the_nearest_name(provider: str, message: str, tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ def test_built_in_services_serve_the_seed_keys(tmp_path: Path) -> None:
 
 def test_no_providers_is_a_warning(tmp_path: Path) -> None:
     """An empty aiservices.json is allowed, and told."""
-    (tmp_path / "keys.json").write_text('{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-one"}}}')
+    (tmp_path / "keys.json").write_text('{"virtual_keys": {"vk_one": {"provider": "nowhere", "api_key": "sk-one"}}}')
     (tmp_path / "aiservices.json").write_text("{}")
     configuration = load_configuration(str(tmp_path / "keys.json"), str(tmp_path / "aiservices.json"), {})
     assert [warning.message for warning in configuration.warnings] == [
-        '"openai" is not in aiservices.json, so its calls are refused; known providers: none',
+        '"nowhere" is not in aiservices.json, so its calls are refused; known providers: none',
         "no providers: every call will be refused",
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,42 @@ import pytest
 
 from llm_gateway.config.formats import AUTH_STYLES
 from llm_gateway.config.load import load_configuration
+from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.schema import aiservices_schema, keys_schema, schemas, write_schemas
-from tests.config.test_broken_files import GOOD_KEYS, GOOD_SERVICES, KEYS, PROVIDERS, SECRETS, URLS, Broken
+from tests.config.test_broken_files import (
+    DIALECTS_AND_MODELS,
+    GOOD_KEYS,
+    GOOD_SERVICES,
+    KEY_MODELS,
+    KEYS,
+    PROVIDERS,
+    SECRETS,
+    URLS,
+    Broken,
+)
 
 SHIPPED = resources.files("llm_gateway") / "data"
-CHECKED = KEYS + SECRETS + PROVIDERS + URLS
+CHECKED = KEYS + SECRETS + PROVIDERS + URLS + KEY_MODELS + DIALECTS_AND_MODELS
 
 BEYOND_A_SCHEMA = {
-    "field-of-a-key-twice",
-    "forwarded-header-twice",
-    "forwarded-header-cookie",
-    "forwarded-header-of-an-account",
-    "forwarded-header-with-the-virtual-key",
-    "forwarded-headers-with-wildcard",
+    "alias-of-a-key-twice",
+    "alias-with-a-star-of-its-own",
     "base-url-with-chat-path",
     "base-url-with-query",
+    "dialect-among-several-with-a-chat-path",
+    "dialect-that-a-preset-does-not-speak",
+    "dialect-that-is-not-among-them",
+    "field-of-a-key-twice",
+    "forwarded-header-cookie",
+    "forwarded-header-of-an-account",
+    "forwarded-header-twice",
+    "forwarded-header-with-the-virtual-key",
+    "forwarded-headers-with-wildcard",
     "hash-of-nothing",
     "header-host",
     "header-of-the-connection",
     "header-of-the-key",
+    "header-of-the-key-of-another-dialect",
     "header-twice-in-different-capitals",
     "header-variable-not-set",
     "header-with-line-end",
@@ -39,7 +57,13 @@ BEYOND_A_SCHEMA = {
     "key-itself-after-file",
     "key-with-bearer",
     "key-with-line-end",
+    "model-of-a-key-twice",
+    "model-with-space-at-its-end",
     "name-is-the-key",
+    "own-dialect-twice",
+    "place-beside-a-url",
+    "preset-with-the-place-of-another",
+    "preset-without-what-it-needs",
     "provider-and-key-swapped",
     "provider-is-a-key",
     "provider-twice",
@@ -50,6 +74,7 @@ BEYOND_A_SCHEMA = {
     "secret-file-of-two-lines",
     "secret-file-too-large",
     "secret-file-without-path",
+    "upstream-name-with-a-star-of-its-own",
     "url-beyond-ascii",
     "url-with-bad-address",
     "url-with-bad-host",
@@ -67,6 +92,8 @@ BEYOND_A_SCHEMA = {
     "variable-not-set",
     "variable-with-line-end",
     "variable-without-braces",
+    "version-of-a-preset-that-has-none",
+    "version-of-the-newer-api",
     "virtual-key-and-its-own-hash",
     "virtual-keys-twice",
 }
@@ -78,8 +105,14 @@ def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
+@cache
+def validators() -> tuple[jsonschema.Draft202012Validator, jsonschema.Draft202012Validator]:
+    return validator(keys_schema()), validator(aiservices_schema())
+
+
 def accepted(keys: Any, services: Any) -> bool:
-    return validator(keys_schema()).is_valid(keys) and validator(aiservices_schema()).is_valid(services)
+    of_keys, of_services = validators()
+    return of_keys.is_valid(keys) and of_services.is_valid(services)
 
 
 @pytest.mark.parametrize("name", sorted(schemas()))
@@ -113,8 +146,14 @@ def test_schema_marks_what_it_can(broken: Broken) -> None:
 FULL_KEYS = {
     "$schema": "keys.schema.json",
     "virtual_keys": {
-        "vk_one": {"provider": "openai", "api_key": "${KEY}", "name": "one"},
-        "sha256:" + "0a" * 32: {"provider": "it", "api_key": "sk-${KEY}"},
+        "vk_one": {
+            "provider": "openai",
+            "api_key": "${KEY}",
+            "name": "one",
+            "models": {"fast": "gpt-5.4-mini", "gpt-*": True},
+            "on_unsupported": "drop",
+        },
+        "sha256:" + "0a" * 32: {"provider": "it", "api_key": "sk-${KEY}", "models": ["m", "n-*"]},
         "SHA256:" + "0B" * 32: {"provider": "it", "api_key": "x"},
     },
 }
@@ -131,7 +170,37 @@ FULL_SERVICES = {
         "forward_headers": ["x-trace"],
         "timeouts": {"connect_s": 1, "first_byte_s": 2.5, "idle_s": 3, "total_s": 86400},
         "health": {"enabled": True, "url": "https://a.example/up", "method": "HEAD"},
+        "dialects": {
+            "openai": "https://a.example/openai/v1",
+            "anthropic": {
+                "base_url": "https://a.example/anthropic/v1",
+                "url": "https://a.example/anthropic",
+                "auth": "bearer",
+            },
+        },
+        "apis": ["chat"],
+        "models": {
+            "m": {
+                "upstream_name": "their-m",
+                "title": "M",
+                "context_window": 1000,
+                "max_output_tokens": 100,
+                "reasoning": True,
+                "sampling": False,
+                "inputs": ["text", "image"],
+                "outputs": ["text"],
+                "operations": ["chat"],
+            },
+            "n-*": {"upstream_name": "their-*"},
+        },
+        "on_unsupported": "reject",
+        "forward_beta": ["computer-use-*"],
     },
+    "azure": {"resource": "contoso", "api_version": "2024-10-21", "models": ["gpt", "other-*"]},
+    "bedrock-eu": {"preset": "bedrock", "region": "eu-west-1", "forward_beta": False},
+    "vertex": {"project": "p-1", "location": "eu", "dialect": "openai"},
+    "mistral": {"timeouts": {"idle_s": 60}},
+    "both": {"dialects": {"anthropic": "https://a.example/v1", "openai": "https://a.example/v1"}},
 }
 
 
@@ -143,26 +212,44 @@ def test_schema_and_reader_accept_every_field(tmp_path: Path) -> None:
     files = str(tmp_path / "keys.json"), str(tmp_path / "aiservices.json")
     configuration = load_configuration(*files, {"KEY": "sk-one"})
     assert len(configuration.keys) == 3
-    assert list(configuration.providers) == ["openai", "base-only", "it"]
+    assert list(configuration.providers) == [name for name in FULL_SERVICES if name != "$schema"]
+    assert configuration.warnings == ()
     assert accepted(json.loads(GOOD_KEYS), json.loads(GOOD_SERVICES))
 
 
 def test_full_example_has_every_field() -> None:
     """The test above leaves out no field."""
-    defined = aiservices_schema()["$defs"]
-    provider = FULL_SERVICES["it"]
-    assert isinstance(provider, dict)
-    assert set(provider) == set(defined["ProviderEntry"]["properties"])
-    assert set(provider["timeouts"]) == set(defined["TimeoutsEntry"]["properties"])
-    assert set(provider["health"]) == set(defined["HealthEntry"]["properties"])
-    assert set(FULL_KEYS["virtual_keys"]["vk_one"]) == set(keys_schema()["$defs"]["VirtualKeyEntry"]["properties"])  # type: ignore[index]  # a dict
+    defined = {**keys_schema()["$defs"], **aiservices_schema()["$defs"]}
+    providers = [entry for entry in FULL_SERVICES.values() if isinstance(entry, dict)]
+    it: Any = FULL_SERVICES["it"]
+    keys: Any = FULL_KEYS["virtual_keys"]
+    full = {
+        "ProviderEntry": {name for entry in providers for name in entry},
+        "TimeoutsEntry": it["timeouts"],
+        "HealthEntry": it["health"],
+        "DialectEntry": it["dialects"]["anthropic"],
+        "ModelEntry": it["models"]["m"],
+        "VirtualKeyEntry": keys["vk_one"],
+    }
+    assert full.keys() == defined.keys()
+    for shape, entry in full.items():
+        assert set(entry) == set(defined[shape]["properties"]), shape
+
+
+@pytest.mark.parametrize("name", sorted(shipped_presets().presets))
+def test_editor_knows_every_preset_by_name(name: str) -> None:
+    """Under a preset's name nothing else is needed; under any other, an address or the preset."""
+    _, check = validators()
+    assert check.is_valid({name: {}})
+    assert check.is_valid({"mine": {"preset": name}})
+    assert not check.is_valid({"mine": {}})
 
 
 @pytest.mark.parametrize("style", AUTH_STYLES)
 def test_every_auth_style_is_in_the_schema(style: str) -> None:
     """Editors complete the names that the reader takes."""
     services = {"it": {"url": "http://localhost", "auth": style}}
-    assert validator(aiservices_schema()).is_valid(services)
+    assert validators()[1].is_valid(services)
 
 
 def test_every_field_is_described() -> None:

@@ -337,6 +337,7 @@ def test_warnings_are_logged_at_start_and_when_they_are_new(
 ) -> None:
     """A key that leads nowhere is told when the gateway starts, and when a change brings one."""
     files.write(files.services, "{}")
+    files.write(files.keys, '{"virtual_keys": {"vk_one": {"provider": "nowhere", "api_key": "sk-one"}}}')
     store = ConfigurationStore(files.load, clock, INTERVAL_S)
     store.start()
     assert [text.partition(": ")[0] for text in messages(log, LogLevel.warn)] == [

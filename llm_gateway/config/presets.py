@@ -1,0 +1,35 @@
+"""The presets that ship with the gateway, in ``data/presets.json``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+import msgspec
+
+from llm_gateway.core.presets import Preset
+
+__all__ = ["PresetsFile", "preset_at", "shipped_presets"]
+
+
+class PresetsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``data/presets.json``."""
+
+    date: str
+    """The day on which the addresses were looked up, ``YYYY-MM-DD``."""
+    presets: dict[str, Preset]
+
+
+@cache
+def shipped_presets() -> PresetsFile:
+    """:return: the file as it is."""
+    text = (resources.files("llm_gateway") / "data" / "presets.json").read_bytes()
+    return msgspec.json.decode(text, type=PresetsFile)
+
+
+def preset_at(host: str) -> str | None:
+    """
+    :param host: of a provider's URL, in lower case.
+    :return: the name of the preset whose host that is.
+    """
+    return next((name for name, preset in shipped_presets().presets.items() if preset.is_at(host)), None)
