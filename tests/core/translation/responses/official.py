@@ -42,11 +42,11 @@ def checked_response(body: bytes) -> Response:
     return Response.model_validate_json(body)
 
 
-def checked_stream(stream: bytes) -> tuple[list[Any], ParsedResponse[None]]:
+def checked_stream(stream: bytes) -> tuple[list[Any], ParsedResponse[None] | None]:
     """
     Read a stream as the SDK's ``responses.stream()`` does.
 
-    :return: its events, each valid, and the final response that the SDK makes of them.
+    :return: its events, each valid, and the final response that the SDK makes of them if the stream completed it.
     """
     parser = EventStreamParser(16 * 1024 * 1024)
     raw = parser.feed(stream)
@@ -59,6 +59,4 @@ def checked_stream(stream: bytes) -> tuple[list[Any], ParsedResponse[None]]:
         assert event.sequence_number == number
         state.handle_event(event)
         events.append(event)
-    final = state._completed_response
-    assert final is not None
-    return events, final
+    return events, state._completed_response

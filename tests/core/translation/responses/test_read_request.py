@@ -674,10 +674,12 @@ NAMES = st.sampled_from(
         *("input_audio", "annotations", "parameters", "format", "environment", "mode", "schema"),
     ]
 )
-OBJECTS = st.deferred(
+OBJECTS: st.SearchStrategy[dict[str, Any]] = st.deferred(
     lambda: st.builds(lambda kind, fields: {"type": kind, **fields}, KINDS, st.dictionaries(NAMES, VALUES, max_size=6))
 )
-VALUES = st.deferred(lambda: JSON | OBJECTS | st.lists(OBJECTS, max_size=3) | st.just("assistant"))
+VALUES: st.SearchStrategy[Any] = st.deferred(
+    lambda: JSON | OBJECTS | st.lists(OBJECTS, max_size=3) | st.just("assistant")
+)
 
 
 @given(
