@@ -9,6 +9,7 @@
     |   |-- ProviderNotConfigured   400
     |   |-- WrongProvider           403
     |   |-- WrongDialect            400
+    |   |-- ModelNotAllowed         404
     |   |-- NotFound                404
     |   |-- MethodNotAllowed        405
     |   |-- RequestTooLarge         413
@@ -112,6 +113,15 @@ class WrongProvider(CallerError):
     kind = "provider_not_allowed"
     anthropic_type = "permission_error"
     gemini_status = "PERMISSION_DENIED"
+
+
+class ModelNotAllowed(CallerError):
+    """The virtual key may not call the model that was asked for."""
+
+    status = 404
+    kind = "model_not_found"
+    anthropic_type = "not_found_error"
+    gemini_status = "NOT_FOUND"
 
 
 class WrongDialect(CallerError):

@@ -305,7 +305,7 @@ def test_every_dialect_is_documented() -> None:
 
 
 def full_record() -> CallRecord:
-    text = dict.fromkeys(("client_request_id", "key", "provider", "model", "dialect", "ended", "error"), "x")
+    text = dict.fromkeys(("client_request_id", "key", "provider", "model", "dialect", "dropped", "ended", "error"), "x")
     return CallRecord("t", "id", method="POST", path="/v1", status=200, first_byte_s=1.0, duration_s=1.0, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
 
 

@@ -53,6 +53,8 @@ class CallRecord(msgspec.Struct):
     """Bytes of the request's body."""
     bytes_out: int = 0
     """Bytes of the answer's body handed to the client's connection."""
+    dropped: str | None = None
+    """The fields of the request that the provider's dialect could not say, or not exactly, with commas between."""
     ended: str | None = None
     error: str | None = None
     """The kind of the gateway's own error, if there was one."""

@@ -300,6 +300,8 @@ class Attempt:
         relay = self._relay
         self._hang_up()
         if not self._sink.begun:
+            if relay is not None:
+                relay.let_go()
             self._settle(Outcome(error.ended, error, unanswered=True))
             return
         try:

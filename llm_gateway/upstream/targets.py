@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from llm_gateway.config.values import Provider, Secret
+from llm_gateway.core.apis import Api
+from llm_gateway.core.azure import asked_of_azure
+from llm_gateway.core.betas import BetaFilter
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.headers import Fields, to_client_filter, to_provider_filter
 from llm_gateway.core.paths import checked_suffix, joined
@@ -24,6 +28,24 @@ SHORTEST_SECRET = 8
 SECRET_WORDS = (b"auth", b"key", b"token", b"secret", b"password", b"credential")
 """A header whose name has one of these in it holds a secret."""
 
+_APIS: Mapping[str, frozenset[Api]] = {
+    "openai": frozenset({Api.CHAT, Api.RESPONSES, Api.EMBEDDINGS}),
+    "anthropic": frozenset({Api.MESSAGES, Api.COUNT_TOKENS}),
+    "gemini": frozenset({Api.GEMINI, Api.GEMINI_EMBEDDINGS, Api.GEMINI_COUNT_TOKENS}),
+}
+_ALWAYS = ("messages", "count_tokens", "gemini", "gemini_embeddings", "gemini_count_tokens", "embeddings")
+_PREFERRED = (Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.GEMINI)
+_SUFFIXES = {
+    Api.CHAT: b"/chat/completions",
+    Api.RESPONSES: b"/responses",
+    Api.MESSAGES: b"/messages",
+    Api.EMBEDDINGS: b"/embeddings",
+}
+_OF_DIALECT = re.compile(rb"(?:Anthropic|Openai|X-Stainless|X-Goog|Content|Accept|Range)\b", re.IGNORECASE)
+
+_BETAS = frozenset({b"Anthropic-Beta", b"Openai-Beta"})
+"""As Twisted spells them."""
+
 _to_client = to_client_filter()
 
 
@@ -34,14 +56,24 @@ class Target:
     MAX_REMEMBERED_BYTES = 128
     """Longer paths are worked out every time: nobody fills the memory with paths that he invents."""
 
-    def __init__(self, provider: Provider, client: HTTPClient, clock: IReactorTime) -> None:
+    def __init__(
+        self, provider: Provider, client: HTTPClient, clock: IReactorTime, others: Sequence[Target] = ()
+    ) -> None:
         """
         :param client: sends the calls; its connect timeout is the provider's.
         :param clock: for the provider's other timeouts.
+        :param others: the same provider in the other dialects that it speaks.
         """
+        self.others = others
         self.provider = provider
         self.client = client
         self.dialect = DIALECTS[provider.dialect]
+        self.apis = _APIS[provider.dialect].intersection(map(Api, (*provider.apis, *_ALWAYS)))
+        """What of its dialect the gateway knows this provider to have."""
+        self.conversation = next(api for api in _PREFERRED if api in self.apis)
+        """How conversations of other dialects are held with it."""
+        self.names_models = provider.api_version is not None
+        """Whether its paths name the model, as those of Azure's older API do."""
         self.url = provider.url.encode("ascii")
         base = urlsplit(provider.base_url)
         self._origin = f"{base.scheme}://{base.netloc}".encode("ascii")
@@ -51,6 +83,7 @@ class Target:
         self.remembered_url = lru_cache(self.MAX_REMEMBERED)(self.url_below)
         """``url_below`` for short paths without a query."""
         self._filter = to_provider_filter(provider.forward_headers)
+        self._betas = None if provider.forward_beta is None else BetaFilter(provider.forward_beta)
         self._defaults = _spelt(self.dialect.default_headers)
         self._extra = [
             (name.lower().encode("ascii"), value.reveal().encode("latin-1")) for name, value in provider.headers
@@ -63,9 +96,38 @@ class Target:
         :param query: the query string without its question mark.
         :raises BadRequest: this path would lead elsewhere.
         """
-        below = b"/" + path.split(b"/", ours + 1)[-1] if path.count(b"/") > ours else b""
-        url = self._origin + joined(self._base_path, checked_suffix(below))
+        url = self._origin + joined(self._base_path, checked_suffix(_below(path, ours)))
         return url + b"?" + query if query else url
+
+    def url_of(self, api: Api, model: str, *, stream: bool) -> bytes:
+        """
+        :param api: one that it has.
+        :return: where to ask for it.
+        """
+        if api is Api.GEMINI:
+            verb = "streamGenerateContent" if stream else "generateContent"
+            return self.url_of_gemini(model, verb, b"alt=sse" if stream else b"")
+        if self.names_models:
+            return self.url_of_azure(_SUFFIXES[api], 0, b"", model)
+        return self.url_below(_SUFFIXES[api], 0)
+
+    def url_of_gemini(self, model: str, verb: str, query: bytes) -> bytes:
+        """
+        :param model: as this provider calls it.
+        """
+        name = quote(model.removeprefix("models/"), safe="")
+        return self.url_below(f"/models/{name}:{verb}".encode("ascii"), 0, query)
+
+    def url_of_azure(self, path: bytes, ours: int, query: bytes, model: str | None) -> bytes:
+        """
+        As ``url_below``, for a provider whose paths name the model.
+
+        :raises BadRequest: none is named.
+        """
+        assert self.provider.api_version is not None
+        below = checked_suffix(_below(path, ours))
+        path, query = asked_of_azure(below, query, model, self.provider.api_version)
+        return self._origin + joined(self._base_path, path) + b"?" + query
 
     def native_url(self, query: bytes) -> bytes:
         """The provider's own URL, as configured, with the client's query behind it."""
@@ -100,10 +162,35 @@ class Target:
         :param own: what ``own_headers`` gave; these win.
         """
         fields = self._filter.keep(fields_of(client))
+        if self._betas is not None:
+            for name in _BETAS.intersection(fields):
+                fields[name] = self._betas.keep(fields[name])
+                if not fields[name]:
+                    del fields[name]
         for name, values in self._defaults.items():
             fields.setdefault(name, values)
         fields.update(own)
         return headers_of(fields)
+
+    def headers_for_translated(self, client: Headers, own: Fields) -> Headers:
+        """
+        The same for a body that is not the client's.
+
+        What speaks of the client's body, or in the client's dialect, stays here.
+        """
+        fields = self._filter.keep(fields_of(client))
+        for name in [name for name in fields if _OF_DIALECT.match(name)]:
+            del fields[name]
+        fields[b"Content-Type"] = [b"application/json"]
+        fields[b"Accept-Encoding"] = [b"identity"]
+        for name, values in self._defaults.items():
+            fields[name] = values
+        fields.update(own)
+        return headers_of(fields)
+
+
+def _below(path: bytes, ours: int) -> bytes:
+    return b"/" + path.split(b"/", ours + 1)[-1] if path.count(b"/") > ours else b""
 
 
 def _spelt(fields: Iterable[tuple[bytes, bytes]]) -> Fields:

@@ -45,6 +45,7 @@ def as_text(record: CallRecord) -> bytes:
         "first_byte_s": record.first_byte_s,
         "in": record.bytes_in,
         "out": record.bytes_out,
+        "dropped": _quoted(record.dropped),
         "id": record.request_id,
         "client_id": _quoted(record.client_request_id),
     }

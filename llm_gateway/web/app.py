@@ -86,6 +86,7 @@ class GatewayApp:
 
     @app.route("/v1/", branch=True, methods=_RELAYED)
     @app.route("/v1beta/", branch=True, methods=_RELAYED)
+    @app.route("/openai/", branch=True, methods=_RELAYED)
     def versioned(self, request: Request) -> IResource:
         return self._operation(request, Operation.VERSIONED)
 

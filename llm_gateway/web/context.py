@@ -59,6 +59,8 @@ class CallContext(msgspec.Struct):
     log: AccessLog | None
     operation: Operation = Operation.ROOT
     asked: Asked = OTHER
+    model: str | None = None
+    """Where the path names it in place of the body, as Azure's does."""
     grant: Grant | None = None
     asked_provider: bool = False
     """Whether a provider has been asked."""

@@ -7,6 +7,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from llm_gateway.core.apis import CONVERSATIONS
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
@@ -21,9 +22,11 @@ from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
 from llm_gateway.web.context import CallContext, Operation, context_of
-from llm_gateway.web.grants import Grant, GrantBook
+from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.translated import TranslatedAnswer
+from llm_gateway.web.translating import translated
 
 _log = Logger()
 
@@ -57,11 +60,17 @@ class ForwardingResource(Resource):
                 f"This path takes {', '.join(method.decode() for method in METHODS)}.",
                 headers={"allow": ", ".join(method.decode() for method in METHODS)},
             )
-        target = self._target(context, grant)
+        way = self._way(context, grant)
+        target = way.target
         context.record.dialect = target.dialect.name
-        sink: Sink = Answer(request, context, target.dialect)
-        if _same_dialect(context, target):
-            call = self._relayed(request, context, grant, target)
+        answer = Answer(request, context, target.dialect)
+        sink: Sink = answer
+        body = RequestBody(request, context.record, self._max_body_bytes)
+        if _has(target, context):
+            call = _relayed(request, context, grant, way, body)
+        elif context.asked.api in CONVERSATIONS:
+            call, translation = translated(request, context, grant, way, body)
+            sink = TranslatedAnswer(answer, translation, context.request_id)
         else:
             raise WrongDialect(
                 f"This path speaks {context.dialect.title} and the key's provider {target.provider.name!r} speaks "
@@ -70,37 +79,21 @@ class ForwardingResource(Resource):
         self._run(request, context, call, target, sink)
         return NOT_DONE_YET
 
-    def _target(self, context: CallContext, grant: Grant) -> Target:
-        target = grant.target
-        if target is None:
+    def _way(self, context: CallContext, grant: Grant) -> Way:
+        own = grant.way
+        if own is None:
             raise ProviderNotConfigured(
                 f"The key's provider {grant.key.provider!r} is not configured in this gateway. Tell its operator."
             )
         if context.operation is Operation.RAW:
+            name = own.target.provider.name
             asked = context.path.split(b"/")[2].decode("utf-8", "replace")
-            if asked != target.provider.name:
+            if asked != name:
                 if asked not in self._grants.targets:
                     raise NotFound(f"This gateway has no provider {asked[:64]!r}.")
-                raise WrongProvider(f"This key may use provider {target.provider.name!r} only, not {asked!r}.")
-        return target
-
-    def _relayed(self, request: Request, context: CallContext, grant: Grant, target: Target) -> ProviderCall:
-        if context.operation is Operation.NATIVE:
-            url = target.native_url(checked_query(context.query))
-        elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
-            url = target.url_below(context.path, context.operation.ours, checked_query(context.query))
-        else:
-            url = target.remembered_url(context.path, context.operation.ours)
-        provider = target.provider
-        return ProviderCall(
-            provider=provider.name,
-            method=_TEXT[request.method],
-            url=url,
-            headers=target.headers_for(request.requestHeaders, grant.headers),
-            body=RequestBody(request, context.record, self._max_body_bytes).producer(),
-            secrets=grant.secrets,
-            timeouts=provider.timeouts,
-        )
+                raise WrongProvider(f"This key may use provider {name!r} only, not {asked!r}.")
+            return own
+        return own if context.operation is Operation.NATIVE else grant.ways.get(context.dialect.name, own)
 
     def _run(self, request: Request, context: CallContext, call: ProviderCall, target: Target, sink: Sink) -> None:
         context.asked_provider = True
@@ -121,11 +114,41 @@ class ForwardingResource(Resource):
         attempt.run()
 
 
-def _same_dialect(context: CallContext, target: Target) -> bool:
+def _has(target: Target, context: CallContext) -> bool:
     """Whether the provider itself has what the path asks for, so that not a byte need change."""
     if context.operation is Operation.NATIVE or context.operation is Operation.RAW:
         return True
-    return context.dialect is target.dialect
+    api = context.asked.api
+    return context.dialect is target.dialect and (api not in CONVERSATIONS or api in target.apis)
+
+
+def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
+    target, operation = way.target, context.operation
+    model = None
+    if operation is not Operation.RAW and (grant.renames or context.model is not None or target.names_models):
+        producer, model = body.renamed(grant.chosen, context.model)
+    else:
+        producer = body.producer()
+    if operation is Operation.NATIVE:
+        url = target.native_url(checked_query(context.query))
+    elif target.names_models and operation is not Operation.RAW:
+        url = target.url_of_azure(context.path, operation.ours, checked_query(context.query), model)
+    elif context.asked.verb is not None and grant.renames:
+        url = target.url_of_gemini(grant.chosen(context.asked.model or "").name, context.asked.verb, context.query)
+    elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
+        url = target.url_below(context.path, operation.ours, checked_query(context.query))
+    else:
+        url = target.remembered_url(context.path, operation.ours)
+    provider = target.provider
+    return ProviderCall(
+        provider=provider.name,
+        method=_TEXT[request.method],
+        url=url,
+        headers=target.headers_for(request.requestHeaders, way.headers),
+        body=producer,
+        secrets=grant.secrets,
+        timeouts=provider.timeouts,
+    )
 
 
 def _settle(request: Request, context: CallContext, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from llm_gateway.core.apis import OTHER, Asked, asked_of
+from llm_gateway.core.azure import from_azure
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameters
 from llm_gateway.core.record import CallRecord, printable, timestamp
@@ -120,6 +121,7 @@ class FrontResource(Resource):
         query_key = None
         if query:
             query_key, query = self._take_key(request, query, dialect)
+        azure = from_azure(path, query) if path.startswith(b"/openai/") else None
         client_id = headers.get(b"X-Request-Id")
         record = CallRecord(
             timestamp(time.time()),
@@ -129,7 +131,10 @@ class FrontResource(Resource):
             # Whatever else it is may hold a key, as in http://user:key@host/.
             path=printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
         )
-        return CallContext(dialect, path, query, query_key, record, self._clock, self._clock.seconds(), self._log)
+        context = CallContext(dialect, path, query, query_key, record, self._clock, self._clock.seconds(), self._log)
+        if azure is not None:
+            context.path, context.query, context.model = azure.path, azure.query, azure.model
+        return context
 
     def _take_key(self, request: Request, query: bytes, dialect: Dialect) -> tuple[bytes | None, bytes]:
         """

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
-from llm_gateway.config.values import Configuration, VirtualKey
+from llm_gateway.config.catalogue import shipped_catalogue
+from llm_gateway.config.values import Configuration, Provider, VirtualKey
+from llm_gateway.core.catalogue import Chosen, choose
 from llm_gateway.core.headers import Fields
+from llm_gateway.core.record import printable
+from llm_gateway.core.translation.losses import OnUnsupported
+from llm_gateway.errors import ModelNotAllowed
 from llm_gateway.upstream.targets import Target
+
+
+@attrs.frozen
+class Way:
+    """To a provider in one of its dialects, with one of its real keys."""
+
+    target: Target
+    headers: Fields
+    """What the calls carry besides the client's headers."""
 
 
 @attrs.frozen
@@ -18,14 +32,31 @@ class Grant:
     """A resolved virtual key."""
 
     key: VirtualKey
-    target: Target | None
-    """The provider that it leads to; ``None`` while ``aiservices.json`` has none of that name."""
+    way: Way | None
+    """To its provider, in that one's own dialect; ``None`` while ``aiservices.json`` has none of that name."""
+    ways: Mapping[str, Way]
+    """The same in every dialect that the provider speaks, by name."""
     label: str
     """How the key is called in logs."""
-    headers: Fields
-    """What its calls carry besides the client's headers."""
     secrets: tuple[bytes, ...]
-    """What of them no client may get to see."""
+    """What the calls carry and no client may get to see."""
+    on_unsupported: OnUnsupported
+    """What is done about what its provider's dialect cannot say."""
+    renames: bool
+    """Whether the model that a caller names has to be looked at: it may be called otherwise, or not be allowed."""
+
+    def chosen(self, model: str) -> Chosen:
+        """
+        :param model: as the caller names it.
+        :raises ModelNotAllowed: the key may not call it.
+        """
+        way = self.way
+        assert way is not None
+        provider = way.target.provider
+        chosen = choose(model, self.key.models, provider.models, shipped_catalogue(), provider.family)
+        if chosen is None:
+            raise ModelNotAllowed(f"This key may not call a model named {printable(model)!r}.")
+        return chosen
 
 
 class GrantBook:
@@ -47,12 +78,16 @@ class GrantBook:
 
     def use(self, configuration: Configuration) -> None:
         """Replace what the keys open."""
-        targets = {
-            name: Target(provider, self._make_client(provider.timeouts.connect_s), self._clock)
-            for name, provider in configuration.providers.items()
-        }
+        targets = {name: self._target(provider) for name, provider in configuration.providers.items()}
         grants = {digest: _grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
         self._configuration, self.targets, self._grants = configuration, targets, grants
+
+    def _target(self, provider: Provider) -> Target:
+        client = self._make_client(provider.timeouts.connect_s)
+        others = [provider.speaking(each.dialect) for each in provider.others]
+        return Target(
+            provider, client, self._clock, [Target(each, client, self._clock) for each in others if each is not None]
+        )
 
     def find(self, presented: bytes) -> Grant | None:
         """
@@ -64,5 +99,10 @@ class GrantBook:
 
 def _grant(key: VirtualKey, target: Target | None) -> Grant:
     if target is None:
-        return Grant(key, None, key.label, {}, ())
-    return Grant(key, target, key.label, target.own_headers(key.api_key), target.secrets_with(key.api_key))
+        return Grant(key, None, {}, key.label, (), key.on_unsupported, False)
+    ways = {each.dialect.name: Way(each, each.own_headers(key.api_key)) for each in (target, *target.others)}
+    own = key.on_unsupported is not OnUnsupported.DEFAULT
+    policy = key.on_unsupported if own else target.provider.on_unsupported
+    secrets = target.secrets_with(key.api_key)
+    renames = key.models is not None or any(rule.target is not None for rule in target.provider.models.rules)
+    return Grant(key, ways[target.dialect.name], ways, key.label, secrets, policy, renames)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, BinaryIO
 
 from twisted.web.iweb import IBodyProducer
 from twisted.web.server import Request
 
+from llm_gateway.core.catalogue import Chosen
 from llm_gateway.core.peek import model_of
-from llm_gateway.core.record import CallRecord
+from llm_gateway.core.record import CallRecord, printable
+from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.errors import BadRequest, RequestTooLarge
 from llm_gateway.upstream.bodies import spooled_body
 from llm_gateway.web.uploads import StreamedBody
@@ -74,6 +77,38 @@ class RequestBody:
             with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
                 self._record.model = model_of(view)
         return spooled_body(content)
+
+    def renamed(self, choose: Callable[[str], Chosen], model: str | None) -> tuple[IBodyProducer | None, str | None]:
+        """
+        The same for a model that may be called otherwise by its provider, or may not be called.
+
+        :param choose: from the caller's name for it to the provider's.
+        :param model: where the path names it: it counts, not the body's.
+        :return: also the provider's name for the model, where one is named.
+        :raises ModelNotAllowed: by ``choose``.
+        :raises BadRequest: it cannot be told which model is meant.
+        """
+        name = None if model is None else choose(model).name
+        if not self._size or getattr(self._request, "body_stream", None) is not None:
+            return self.producer(), name
+        body = self._content.read() if self._whole is None else self._whole
+        places = find_model(body)
+        if places is None and model is None:
+            # No JSON, as an upload, or none that names a model: the provider judges it.
+            self._content.seek(0)
+            return self.producer(), None
+        if places is not None and places.ambiguous:
+            raise BadRequest("The request names its model more than once.")
+        self._content.close()
+        if name is None:
+            assert places is not None
+            name = choose(places.name).name
+        asked = model or (places.name if places is not None else name)
+        self._record.model = printable(asked)
+        if places is not None and places.name == name:
+            return BytesBody(body), name
+        pieces = with_model(body, name)
+        return BytesBody(body if pieces is None else b"".join(pieces)), name
 
     def whole(self) -> bytes:
         """

@@ -221,9 +221,9 @@ def test_key_of_unconfigured_provider_is_a_bad_request(with_key: Callable[[str],
 
 
 def test_key_of_another_dialect_is_a_bad_request(with_key: Callable[[str], anthropic.Anthropic]) -> None:
-    """A key for OpenAI on an Anthropic path: 400 in Anthropic's shape, which says what to do instead."""
+    """A key for OpenAI on a path that nothing is translated on: 400 in Anthropic's shape, which says what to do."""
     with pytest.raises(anthropic.BadRequestError, match="speaks OpenAI") as caught:
-        with_key("vk_user1_openai").messages.create(**asking("Hello"))
+        with_key("vk_user1_openai").messages.batches.list()
     assert caught.value.response.headers["x-gw-error"] == "dialect_mismatch"
     assert kind_of(caught.value) == "invalid_request_error"
 

@@ -283,9 +283,9 @@ def test_key_of_unconfigured_provider_is_a_bad_request(with_key: Callable[[str],
 
 
 def test_key_of_another_dialect_is_a_bad_request(with_key: Callable[[str], openai.OpenAI]) -> None:
-    """A key for Anthropic on an OpenAI path: 400 in OpenAI's shape, which says what to do instead."""
+    """A key for Anthropic on a path that nothing is translated on: 400 in OpenAI's shape, which says what to do."""
     with pytest.raises(openai.BadRequestError, match="speaks Anthropic") as caught:
-        with_key("vk_user2_anthropic").chat.completions.create(model="claude", messages=user("Hello"))
+        with_key("vk_user2_anthropic").moderations.create(input="Hello")
     assert code_of(caught.value) == "dialect_mismatch"
 
 

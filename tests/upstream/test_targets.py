@@ -7,6 +7,8 @@ from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
 from llm_gateway.config.values import Secret
+from llm_gateway.core.apis import Api
+from llm_gateway.errors import BadRequest
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.targets import Target, answer_headers
 from tests.memory import FakeAgent, provider
@@ -85,3 +87,35 @@ def test_placeholder_key_is_not_looked_for() -> None:
     """A local server's key may be ``x``; masking every x would help nobody."""
     target = Target(provider("p", URL), RelayClient(FakeAgent()), Clock())
     assert target.secrets_with(Secret("x")) == ()
+
+
+def test_beta_features_that_a_provider_does_not_know_stay_here() -> None:
+    """It would refuse the whole call; the header goes if nothing of it is left."""
+    known = ("interleaved-*",)
+    asked = {"Anthropic-Beta": "interleaved-thinking-1,other-2", "OpenAI-Beta": "assistants=v2"}
+    assert sent_headers(asked, forward_beta=known, auth="none") == {"anthropic-beta": "interleaved-thinking-1"}
+    assert sent_headers(asked, auth="none")["anthropic-beta"] == "interleaved-thinking-1,other-2"
+
+
+@pytest.mark.parametrize(
+    ("api", "stream", "url"),
+    [
+        (Api.CHAT, False, "/v1/chat/completions"),
+        (Api.RESPONSES, True, "/v1/responses"),
+        (Api.GEMINI, False, "/v1/models/a%2Fb:generateContent"),
+        (Api.GEMINI, True, "/v1/models/a%2Fb:streamGenerateContent?alt=sse"),
+    ],
+)
+def test_translated_calls_go_where_the_provider_has_them(api: Api, stream: bool, url: str) -> None:
+    target = Target(provider("p", URL), RelayClient(FakeAgent()), Clock())
+    assert target.url_of(api, "a/b", stream=stream).decode() == "https://api.test" + url
+
+
+def test_azures_older_paths_name_the_deployment() -> None:
+    azure = provider("p", "https://r.openai.azure.test/openai/chat/completions", api_version="2024-10-21")
+    target = Target(azure, RelayClient(FakeAgent()), Clock())
+    expected = b"https://r.openai.azure.test/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21"
+    assert target.url_of(Api.CHAT, "my-gpt", stream=True) == expected
+    assert target.url_of_azure(b"/v1/chat/completions", 1, b"api-version=old", "my-gpt") == expected
+    with pytest.raises(BadRequest, match="names none"):
+        target.url_of_azure(b"/v1/chat/completions", 1, b"", None)

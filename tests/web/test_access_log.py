@@ -50,6 +50,7 @@ def test_json_line_has_every_field() -> None:
         "first_byte_s": 0.1235,
         "bytes_in": 5,
         "bytes_out": 7,
+        "dropped": None,
         "ended": "ok",
         "error": None,
     }

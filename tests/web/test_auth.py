@@ -101,7 +101,7 @@ def test_key_in_the_query_of_another_dialect_goes_no_further(gateway: MemoryGate
     ("target", "key", "status", "code"),
     [
         ("/v1/messages", "vk_openai", 400, None),
-        ("/v1/chat/completions", "vk_anthropic", 400, "dialect_mismatch"),
+        ("/v1/files", "vk_anthropic", 400, "dialect_mismatch"),
         ("/v1beta/models/g:generateContent", "vk_openai", 400, None),
         ("/p/anthropic/v1/messages", "vk_openai", 403, None),
         ("/p/openai/v1/files", "vk_anthropic", 403, "provider_not_allowed"),

@@ -439,6 +439,7 @@ def test_access_log_has_the_facts(gateway: MemoryGateway) -> None:
         "status": 200,
         "bytes_in": 15,
         "bytes_out": 2,
+        "dropped": None,
         "first_byte_s": 2.0,
         "duration_s": 3.0,
         "ended": "ok",

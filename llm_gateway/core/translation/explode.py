@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from llm_gateway.core.translation.conversation import Answer, Audio, Inline, Part, Refusal, Text, Thinking, TokenLogprob, ToolCall
+from llm_gateway.core.translation.conversation import (
+    Answer,
+    Audio,
+    Inline,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    TokenLogprob,
+    ToolCall,
+)
 from llm_gateway.core.translation.events import Begun, Delta, Ended, Event, Finished, PartBegun, PartEnded, UsageSeen
 
 __all__ = ["exploded"]

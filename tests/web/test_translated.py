@@ -1,0 +1,366 @@
+"""Callers of every dialect on providers of every other one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseFailed
+
+from llm_gateway.config.values import Configuration
+from tests.memory import Client, MemoryGateway, provider, virtual_key
+from tests.memory import configuration as configured
+
+PROVIDERS = {
+    "openai": "https://openai.test/v1/chat/completions",
+    "anthropic": "https://anthropic.test/v1/messages",
+    "gemini": "https://gemini.test/v1beta",
+}
+
+ASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Say hi"}]}),
+    "responses": ("/v1/responses", {"model": "m", "input": "Say hi"}),
+    "messages": (
+        "/v1/messages",
+        {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "Say hi"}]},
+    ),
+    "gemini": (
+        "/v1beta/models/m:generateContent",
+        {"contents": [{"role": "user", "parts": [{"text": "Say hi"}]}]},
+    ),
+}
+
+URLS = {
+    "openai": b"https://openai.test/v1/chat/completions",
+    "anthropic": b"https://anthropic.test/v1/messages",
+    "gemini": b"https://gemini.test/v1beta/models/m:generateContent",
+}
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "openai": {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi there"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16},
+    },
+    "anthropic": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m-1",
+        "content": [{"type": "text", "text": "Hi there"}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 11, "output_tokens": 5},
+    },
+    "gemini": {
+        "candidates": [
+            {"content": {"role": "model", "parts": [{"text": "Hi there"}]}, "finishReason": "STOP", "index": 0}
+        ],
+        "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16},
+        "modelVersion": "m-1",
+        "responseId": "r1",
+    },
+}
+
+STREAMS: dict[str, list[str]] = {
+    "openai": [
+        'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":'
+        '{"role":"assistant","content":""},"finish_reason":null}]}\n\n',
+        'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":'
+        '{"content":"Hi "},"finish_reason":null}]}\n\n',
+        'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":'
+        '{"content":"there"},"finish_reason":null}]}\n\n',
+        'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{},'
+        '"finish_reason":"stop"}]}\n\n',
+        'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[],"usage":'
+        '{"prompt_tokens":11,"completion_tokens":5,"total_tokens":16}}\n\n',
+        "data: [DONE]\n\n",
+    ],
+    "anthropic": [
+        'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":'
+        '"assistant","model":"m-1","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":11,'
+        '"output_tokens":1}}}\n\n',
+        'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text",'
+        '"text":""}}\n\n',
+        'event: ping\ndata: {"type":"ping"}\n\n',
+        'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        '"text":"Hi "}}\n\n',
+        'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        '"text":"there"}}\n\n',
+        'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
+        'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+        '"usage":{"output_tokens":5}}\n\n',
+        'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    ],
+    "gemini": [
+        'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"Hi "}]},"index":0}],"usageMetadata":'
+        '{"promptTokenCount":11},"modelVersion":"m-1","responseId":"r1"}\r\n\r\n',
+        'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"there"}]},"finishReason":"STOP","index":0}],'
+        '"usageMetadata":{"promptTokenCount":11,"candidatesTokenCount":5,"totalTokenCount":16},"modelVersion":"m-1",'
+        '"responseId":"r1"}\r\n\r\n',
+    ],
+}
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "openai": {"error": {"message": "slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}},
+    "anthropic": {
+        "type": "error",
+        "error": {"type": "rate_limit_error", "message": "slow down"},
+        "request_id": "req_1",
+    },
+    "gemini": {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}},
+}
+
+OWN = {"chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini"}
+
+ACROSS = [(caller, to) for caller in ASKS for to in PROVIDERS if OWN[caller] != to]
+
+
+def configuration(**changes: Any) -> Configuration:
+    providers = [provider(name, url, name, **changes) for name, url in PROVIDERS.items()]
+    return configured([virtual_key(f"vk_{name}", name, f"sk-real-{name}") for name in PROVIDERS], providers)
+
+
+def ask(gateway: MemoryGateway, caller: str, to: str, *, stream: bool = False, **fields: Any) -> Client:
+    path, document = ASKS[caller]
+    document = {**document, **fields}
+    if stream and caller == "gemini":
+        path = path.replace("generateContent", "streamGenerateContent") + "?alt=sse"
+    elif stream:
+        document["stream"] = True
+        if caller == "chat":
+            document["stream_options"] = {"include_usage": True}
+    client = gateway.client()
+    client.ask("POST", path, json.dumps(document).encode(), authorization=f"Bearer vk_{to}")
+    return client
+
+
+def said(caller: str, body: bytes) -> tuple[str, int, int]:
+    """Text and tokens of a whole answer."""
+    answer = json.loads(body)
+    match caller:
+        case "chat":
+            usage = answer["usage"]
+            return answer["choices"][0]["message"]["content"], usage["prompt_tokens"], usage["completion_tokens"]
+        case "responses":
+            usage = answer["usage"]
+            [message] = [item for item in answer["output"] if item["type"] == "message"]
+            return message["content"][0]["text"], usage["input_tokens"], usage["output_tokens"]
+        case "messages":
+            return answer["content"][0]["text"], answer["usage"]["input_tokens"], answer["usage"]["output_tokens"]
+    usage = answer["usageMetadata"]
+    text = answer["candidates"][0]["content"]["parts"][0]["text"]
+    return text, usage["promptTokenCount"], usage["candidatesTokenCount"]
+
+
+def events(body: bytes) -> list[dict[str, Any]]:
+    lines = [line for line in body.decode().splitlines() if line.startswith("data: ") and line != "data: [DONE]"]
+    return [json.loads(line[6:]) for line in lines]
+
+
+def streamed(caller: str, body: bytes) -> tuple[str, int, int]:
+    """Text and tokens of a streamed one."""
+    seen = events(body)
+    match caller:
+        case "chat":
+            assert body.endswith(b"data: [DONE]\n\n")
+            text = "".join(each["choices"][0]["delta"].get("content") or "" for each in seen if each["choices"])
+            [usage] = [each["usage"] for each in seen if each.get("usage")]
+            return text, usage["prompt_tokens"], usage["completion_tokens"]
+        case "responses":
+            assert [each["sequence_number"] for each in seen] == list(range(len(seen)))
+            text = "".join(each["delta"] for each in seen if each["type"] == "response.output_text.delta")
+            assert seen[-1]["type"] == "response.completed"
+            usage = seen[-1]["response"]["usage"]
+            return text, usage["input_tokens"], usage["output_tokens"]
+        case "messages":
+            assert (seen[0]["type"], seen[-1]["type"]) == ("message_start", "message_stop")
+            deltas = [each["delta"] for each in seen if each["type"] == "content_block_delta"]
+            [end] = [each for each in seen if each["type"] == "message_delta"]
+            usage = {**seen[0]["message"]["usage"], **end["usage"]}
+            return "".join(each["text"] for each in deltas), usage["input_tokens"], usage["output_tokens"]
+    text = "".join(
+        part["text"] for each in seen for part in each["candidates"][0]["content"]["parts"] if "text" in part
+    )
+    usage = seen[-1]["usageMetadata"]
+    return text, usage["promptTokenCount"], usage["candidatesTokenCount"]
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    return MemoryGateway(configuration())
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_whole_answer_reaches_callers_of_another_dialect(gateway: MemoryGateway, caller: str, to: str) -> None:
+    client = ask(gateway, caller, to)
+    assert gateway.sent.url == URLS[to]
+    sent = json.loads(gateway.sent.body)
+    assert "Say hi" in json.dumps(sent)
+    response = gateway.sent.answer(x_request_id="req-of-provider")
+    whole = json.dumps(ANSWERS[to]).encode()
+    response.write(whole[:20])
+    response.write(whole[20:])
+    response.end()
+    status, headers, body = client.answer()
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert said(caller, body) == ("Hi there", 11, 5)
+    assert headers["x-request-id"] == "req-of-provider"
+    assert client.whole
+    assert (gateway.record.ended, gateway.record.model, gateway.record.dialect) == ("ok", "m", to)
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_stream_reaches_callers_of_another_dialect(gateway: MemoryGateway, caller: str, to: str) -> None:
+    client = ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    for event in STREAMS[to]:
+        response.write(event.encode())
+    response.end()
+    status, headers, body = client.answer()
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    assert headers["x-accel-buffering"] == "no"
+    assert streamed(caller, body) == ("Hi there", 11, 5)
+    assert client.whole
+    assert gateway.record.ended == "ok"
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_text_is_passed_on_as_it_comes(gateway: MemoryGateway, caller: str, to: str) -> None:
+    """Not when the stream is over."""
+    client = ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    for event in STREAMS[to]:
+        response.write(event.encode())
+        if "Hi " in event:
+            assert b"Hi " in client.answer()[2]
+            assert b"there" not in client.answer()[2]
+    response.end()
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_providers_error_is_said_in_the_callers_dialect(gateway: MemoryGateway, caller: str, to: str) -> None:
+    client = ask(gateway, caller, to)
+    response = gateway.sent.answer(429, retry_after="7")
+    response.write(json.dumps(FAILURES[to]).encode())
+    response.end()
+    status, headers, body = client.answer()
+    assert (status, headers["retry-after"]) == (429, "7")
+    error = json.loads(body)["error"]
+    assert "slow down" in error["message"]
+    expected = {"messages": ("type", "rate_limit_error"), "gemini": ("status", "RESOURCE_EXHAUSTED")}
+    name, value = expected.get(caller, ("message", error["message"]))
+    assert error[name] == value
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_stream_that_breaks_off_ends_with_an_error_of_the_callers_dialect(
+    gateway: MemoryGateway, caller: str, to: str
+) -> None:
+    client = ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    for event in STREAMS[to][:-1]:
+        response.write(event.encode())
+        if "Hi " in event:
+            break
+    response.end(ResponseFailed([Failure(ConnectionLost())]))
+    assert client.whole
+    body = client.answer()[2]
+    last = events(body)[-1]
+    assert "error" in json.dumps(last)
+    assert b"[DONE]" not in body
+    assert gateway.record.ended == "upstream_error"
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_answer_that_is_none_is_the_providers_fault(gateway: MemoryGateway, caller: str, to: str) -> None:
+    client = ask(gateway, caller, to)
+    response = gateway.sent.answer()
+    response.write(b"<html>busy</html>")
+    response.end()
+    status, headers, body = client.answer()
+    assert (status, headers["x-gw-error"]) == (502, "upstream_malformed")
+    assert "error" in json.loads(body)
+    assert gateway.record.ended == "upstream_error"
+
+
+@pytest.mark.parametrize("caller", ["chat", "responses", "messages"])
+def test_request_that_makes_no_sense_is_refused_with_its_place(gateway: MemoryGateway, caller: str) -> None:
+    to = "gemini"
+    path, _ = ASKS[caller]
+    client = gateway.client()
+    client.ask("POST", path, b'{"model": "m", "messages": 5, "input": 5}', authorization=f"Bearer vk_{to}")
+    status, _, body = client.answer()
+    assert status == 400
+    assert "messages" in json.loads(body)["error"]["message"] or "input" in json.loads(body)["error"]["message"]
+    assert not gateway.agent.sent
+
+
+def test_responses_go_to_a_provider_that_has_only_chat() -> None:
+    gateway = MemoryGateway(configuration(apis=("chat",)))
+    client = ask(gateway, "responses", "openai")
+    assert gateway.sent.url == URLS["openai"]
+    response = gateway.sent.answer()
+    response.write(json.dumps(ANSWERS["openai"]).encode())
+    response.end()
+    assert said("responses", client.answer()[2]) == ("Hi there", 11, 5)
+
+
+def test_what_cannot_be_said_is_named(gateway: MemoryGateway) -> None:
+    """In a header of the answer and in the access log."""
+    client = ask(gateway, "chat", "anthropic", prompt_cache_key="k")
+    response = gateway.sent.answer()
+    response.write(json.dumps(ANSWERS["anthropic"]).encode())
+    response.end()
+    assert "prompt_cache_key" in client.answer()[1]["x-gw-dropped"]
+    assert "prompt_cache_key" in (gateway.record.dropped or "")
+
+
+def test_what_would_change_the_answer_is_refused(gateway: MemoryGateway) -> None:
+    client = ask(gateway, "chat", "anthropic", logit_bias={"50256": -100})
+    status, headers, body = client.answer()
+    assert (status, headers["x-gw-error"]) == (400, "unsupported_field")
+    assert "logit_bias" in json.loads(body)["error"]["message"]
+    assert not gateway.agent.sent
+
+
+def test_native_paths_are_never_translated(gateway: MemoryGateway) -> None:
+    body = json.dumps(ASKS["chat"][1]).encode()
+    client = gateway.client()
+    client.ask("POST", "/chat/completions", body, authorization="Bearer vk_anthropic")
+    assert (gateway.sent.url, gateway.sent.body) == (PROVIDERS["anthropic"].encode(), body)
+
+
+def test_client_that_leaves_ends_a_translated_call(gateway: MemoryGateway) -> None:
+    client = ask(gateway, "messages", "openai", stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    response.write(STREAMS["openai"][1].encode())
+    client.leave()
+    assert response.transport.closed
+    assert gateway.record.ended == "client_gone"
+
+
+def test_headers_of_the_callers_dialect_stay_here(gateway: MemoryGateway) -> None:
+    client = gateway.client()
+    path, document = ASKS["messages"]
+    client.ask(
+        "POST",
+        path,
+        json.dumps(document).encode(),
+        x_api_key="vk_openai",
+        anthropic_version="2023-06-01",
+        anthropic_beta="x",
+        accept_encoding="gzip",
+        traceparent="00-1",
+    )
+    names = {name.lower() for name, _ in gateway.sent.headers.getAllRawHeaders()}
+    assert not {name for name in names if name.startswith(b"anthropic-")}
+    assert gateway.sent.headers.getRawHeaders(b"accept-encoding") == [b"identity"]
+    assert gateway.sent.headers.getRawHeaders(b"authorization") == [b"Bearer sk-real-openai"]
+    assert gateway.sent.headers.getRawHeaders(b"traceparent") == [b"00-1"]
