@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from llm_gateway.core.translation.codec import Destination
@@ -18,6 +20,8 @@ _SMALLEST_LIMIT = 16
 """Of ``max_output_tokens``; below it OpenAI refuses the request."""
 
 _SHOW = {"auto": "auto", "concise": "concise", "detailed": "detailed", "full": "detailed"}
+
+T = TypeVar("T")
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -42,8 +46,8 @@ class _Body(msgspec.Struct, kw_only=True, omit_defaults=True):
     tools: list[WrittenTool] = []
     tool_choice: object = None
     parallel_tool_calls: bool | None = None
-    text: _Text = _Text()
-    reasoning: _Reasoning = _Reasoning()
+    text: _Text | None = None
+    reasoning: _Reasoning | None = None
     include: list[str] = []
     temperature: float | None = None
     top_p: float | None = None
@@ -73,8 +77,8 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         max_output_tokens=_limit(request.max_tokens, losses),
         tools=write_tools(request.tools) + _foreign_tools(request, losses),
         parallel_tool_calls=request.parallel_tool_calls,
-        text=_Text(write_format(request.output), request.verbosity),
-        reasoning=_reasoning(request.reasoning, to, losses),
+        text=_said(_Text(write_format(request.output), request.verbosity), _Text()),
+        reasoning=_said(_reasoning(request.reasoning, to, losses), _Reasoning()),
         include=_include(request, to),
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
@@ -88,6 +92,10 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         body.tool_choice = write_choice(request.tool_choice, request.tools)
     written = msgspec.json.encode(body)
     return _merged(written, more) if more else written
+
+
+def _said(value: T, nothing: T) -> T | None:
+    return None if value == nothing else value
 
 
 def _merged(written: bytes, more: dict[str, msgspec.Raw]) -> bytes:

@@ -1,0 +1,368 @@
+"""What is sent to a provider that speaks the Responses API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.conversation import (
+    Audio,
+    CacheMark,
+    Citation,
+    Document,
+    Foreign,
+    Image,
+    Inline,
+    Linked,
+    Message,
+    Opaque,
+    OutputFormat,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Role,
+    Sampling,
+    Stored,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
+from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.errors import BadRequest
+from tests.core.translation.responses.official import checked_request
+
+CODEC = ResponsesCodec()
+TO = Destination("gpt-test", "openai")
+
+
+def user(*parts: Part) -> Message:
+    return Message(Role.USER, parts)
+
+
+def assistant(*parts: Part) -> Message:
+    return Message(Role.ASSISTANT, parts)
+
+
+def write(*messages: Message, to: Destination = TO, losses: Losses | None = None, **fields: Any) -> dict[str, Any]:
+    request = Request("m", messages or (user(Text("Hi")),), **{"dialect": "messages", **fields})
+    return checked_request(CODEC.encode_request(request, to, losses or Losses(OnUnsupported.REJECT)))
+
+
+def test_nothing_is_kept_at_the_provider() -> None:
+    assert write() == {
+        "model": "gpt-test",
+        "store": False,
+        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
+    }
+
+
+def test_leading_system_text_is_instructions() -> None:
+    written = write(Message(Role.SYSTEM, (Text("Be brief."),)), user(Text("Hi")))
+
+    assert written["instructions"] == "Be brief."
+    assert [item["role"] for item in written["input"]] == ["user"]
+
+
+def test_other_system_messages_stay_where_they_came() -> None:
+    written = write(
+        Message(Role.SYSTEM, (Text("One."), Text("Two."))),
+        user(Text("Hi")),
+        Message(Role.DEVELOPER, (Text("Three."),)),
+        user(Text("Ho")),
+    )
+
+    assert [item["role"] for item in written["input"]] == ["system", "user", "developer", "user"]
+    assert len(written["input"][0]["content"]) == 2
+
+
+def test_turn_with_reasoning_text_calls_and_results_is_items_in_its_order() -> None:
+    written = write(
+        user(Text("Look.")),
+        assistant(
+            Thinking("Hm.", Opaque("responses", "openai", "gAAA"), id="rs_1", summary=True),
+            Text("I look."),
+            ToolCall("c1", "look", '{"at":1}'),
+            ToolCall("c2", "patch", "*** Begin", custom=True),
+            ToolCall("c3", "look", ""),
+        ),
+        user(
+            ToolResult("c1", (Text("one"),)),
+            ToolResult("c2", (Text("two"), Image(Inline("image/png", "QUJD")))),
+            ToolResult("c3", ()),
+            Text("And?"),
+        ),
+    )
+
+    assert written["input"][1:] == [
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [{"type": "summary_text", "text": "Hm."}],
+            "encrypted_content": "gAAA",
+        },
+        {"type": "message", "role": "assistant", "content": "I look."},
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"at":1}'},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "patch", "input": "*** Begin"},
+        {"type": "function_call", "call_id": "c3", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "one"},
+        {
+            "type": "custom_tool_call_output",
+            "call_id": "c2",
+            "output": [
+                {"type": "input_text", "text": "two"},
+                {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,QUJD"},
+            ],
+        },
+        {"type": "function_call_output", "call_id": "c3", "output": ""},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "And?"}]},
+    ]
+
+
+def test_what_the_assistant_cited_and_refused_is_told() -> None:
+    written = write(
+        user(Text("Hi")),
+        assistant(Text("So.", (Citation("https://e.test", "E"), Citation(title="offline"))), Refusal("No.")),
+        user(Text("Ho")),
+    )
+
+    assert written["input"][1]["content"] == [
+        {
+            "type": "output_text",
+            "text": "So.",
+            "annotations": [
+                {"type": "url_citation", "url": "https://e.test", "title": "E", "start_index": 0, "end_index": 3}
+            ],
+        },
+        {"type": "refusal", "refusal": "No."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        (
+            Image(Linked("https://e.test/a.png"), "high"),
+            {"type": "input_image", "detail": "high", "image_url": "https://e.test/a.png"},
+        ),
+        (Image(Stored("file-1", "openai")), {"type": "input_image", "detail": "auto", "file_id": "file-1"}),
+        (
+            Document(Inline("application/pdf", "QUJD")),
+            {"type": "input_file", "filename": "document.pdf", "file_data": "data:application/pdf;base64,QUJD"},
+        ),
+        (
+            Document(Inline("text/plain", "QUJD"), "a.txt"),
+            {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,QUJD"},
+        ),
+        (
+            Document(Linked("https://e.test/a.pdf")),
+            {"type": "input_file", "file_url": "https://e.test/a.pdf"},
+        ),
+    ],
+)
+def test_media_are_sent_where_they_are(part: Part, content: dict[str, Any]) -> None:
+    assert write(user(part))["input"][0]["content"] == [content]
+
+
+def test_sound_is_sent_inline() -> None:
+    # Codex sends it, and the SDK's types do not have it yet.
+    request = Request("m", (user(Audio(Inline("audio/mpeg", "QUJD"))),), dialect="chat")
+    written = msgspec.json.decode(CODEC.encode_request(request, TO, Losses()))
+
+    assert written["input"][0]["content"] == [{"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}}]
+
+
+def test_tools_of_other_dialects_are_not_strict_unless_said() -> None:
+    tools = (Tool("a", "A.", msgspec.Raw(b'{"type":"object"}')), Tool("b", strict=True))
+
+    assert write(tools=tools)["tools"] == [
+        {"type": "function", "name": "a", "description": "A.", "parameters": {"type": "object"}, "strict": False},
+        {"type": "function", "name": "b", "parameters": {"type": "object", "properties": {}}, "strict": True},
+    ]
+
+
+def test_schema_without_a_name_gets_one() -> None:
+    written = write(output=OutputFormat(msgspec.Raw(b'{"type":"object"}'), strict=True))
+
+    assert written["text"]["format"] == {
+        "type": "json_schema",
+        "name": "answer",
+        "schema": {"type": "object"},
+        "strict": True,
+    }
+
+
+def test_limit_below_the_smallest_is_raised_and_told() -> None:
+    losses = Losses()
+
+    assert write(max_tokens=1, losses=losses)["max_output_tokens"] == 16
+    assert losses.changed == ["max_tokens"]
+
+
+# Reasoning
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "model_reasons", "written", "encrypted"),
+    [
+        (None, None, None, False),
+        (None, True, None, True),
+        (None, False, None, False),
+        (Reasoning(effort="low"), None, {"effort": "low"}, True),
+        (Reasoning(effort="low"), False, None, False),
+        (Reasoning(effort="none"), None, {"effort": "none"}, False),
+        (Reasoning(enabled=True, budget_tokens=1_024), None, {"effort": "low"}, True),
+        (Reasoning(enabled=True, budget_tokens=10_000), None, {"effort": "medium"}, True),
+        (Reasoning(enabled=True, budget_tokens=32_000), None, {"effort": "high"}, True),
+        (Reasoning(enabled=True, adaptive=True), None, None, True),
+        (Reasoning(enabled=False), True, None, True),
+        (Reasoning(effort="high", show="detailed"), None, {"effort": "high", "summary": "detailed"}, True),
+        (Reasoning(effort="high", show="full"), None, {"effort": "high", "summary": "detailed"}, True),
+        (Reasoning(effort="high", show="none"), None, {"effort": "high"}, True),
+    ],
+)
+def test_reasoning_is_asked_for_and_comes_back_encrypted(
+    reasoning: Reasoning | None, model_reasons: bool | None, written: dict[str, str] | None, encrypted: bool
+) -> None:
+    asked = write(reasoning=reasoning, to=Destination("m", "openai", reasoning=model_reasons), losses=Losses())
+
+    assert asked.get("reasoning") == written
+    assert ("reasoning.encrypted_content" in asked.get("include", [])) == encrypted
+
+
+@pytest.mark.parametrize(
+    "opaque",
+    [Opaque("messages", "claude", "c2ln"), Opaque("responses", "azure", "gAAA"), Opaque("gemini", None, "c2ln")],
+)
+def test_reasoning_of_another_provider_is_refused_or_left_out(opaque: Opaque) -> None:
+    messages = (user(Text("Hi")), assistant(Thinking("Hm.", opaque), Text("Ho.")), user(Text("So?")))
+    losses = Losses(OnUnsupported.DROP)
+
+    with pytest.raises(Unsupported, match=r"messages\[1\].*thinking"):
+        write(*messages, losses=Losses())
+    assert [item["type"] for item in write(*messages, losses=losses)["input"]] == ["message"] * 3
+    assert losses.dropped == ["messages[1].parts[0].thinking"]
+
+
+def test_readable_reasoning_alone_is_left_out_as_a_hint() -> None:
+    losses = Losses()
+
+    write(user(Text("Hi")), assistant(Thinking("Hm."), Text("Ho.")), user(Text("So?")), losses=losses)
+
+    assert losses.dropped == ["messages[1].parts[0].thinking"]
+
+
+# Losses
+
+
+@pytest.mark.parametrize(
+    ("fields", "lost"),
+    [
+        ({"stop": ("x",)}, "stop"),
+        ({"sampling": Sampling(top_k=3)}, "top_k"),
+        ({"sampling": Sampling(seed=3)}, "seed"),
+        ({"sampling": Sampling(presence_penalty=0.5)}, "presence_penalty"),
+        ({"sampling": Sampling(frequency_penalty=0.5)}, "frequency_penalty"),
+        ({"sampling": Sampling(logit_bias=msgspec.Raw(b'{"1":2}'))}, "logit_bias"),
+        ({"choices": 2}, "n"),
+        ({"modalities": ("text", "audio")}, "modalities"),
+        ({"extras": {"of_tomorrow": msgspec.Raw(b"1")}}, "of_tomorrow"),
+        ({"foreign_tools": (Foreign("messages", "web_search_20250305", msgspec.Raw(b"{}")),)}, "tools"),
+        ({"messages": (user(Image(Stored("file_1", "anthropic"))),)}, "messages[0].parts[0].file_id"),
+        ({"messages": (user(Audio(Inline("audio/flac", "QUJD"))),)}, "messages[0].parts[0].audio"),
+        ({"messages": (user(Foreign("messages", "x", msgspec.Raw(b"{}"))),)}, "messages[0].parts[0].x"),
+    ],
+)
+def test_what_has_meaning_and_cannot_be_said_is_refused(fields: dict[str, Any], lost: str) -> None:
+    request = Request("m", **{"messages": (user(Text("Hi")),), "dialect": "chat", **fields})
+    losses = Losses(OnUnsupported.DROP)
+
+    with pytest.raises(Unsupported) as caught:
+        CODEC.encode_request(request, TO, Losses())
+    assert caught.value.message.startswith(lost)
+    CODEC.encode_request(request, TO, losses)
+    assert len(losses.dropped) == 1
+    assert losses.dropped[0].startswith(lost)
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(presence_penalty=0.0, frequency_penalty=0.0), Sampling(logit_bias=msgspec.Raw(b"{}"))]
+)
+def test_what_says_nothing_is_no_loss(sampling: Sampling) -> None:
+    assert write(sampling=sampling) == write()
+
+
+def test_hints_that_cannot_be_said_are_left_out_and_named() -> None:
+    losses = Losses()
+    document = Document(Linked("https://e.test/a.pdf"), context="c", citations=True)
+    call = ToolCall("c", "look", "{}", opaque=Opaque("gemini", "google", "c2ln"))
+    write(
+        Message(Role.USER, (Text("Hi", cache=CacheMark()), document), "Ann"),
+        assistant(call),
+        user(ToolResult("c", (Text("no"),), is_error=True)),
+        extras={"metadata.x": msgspec.Raw(b"1"), "thinking.display": msgspec.Raw(b'"omitted"')},
+        hints=frozenset({"metadata.x", "thinking.display"}),
+        losses=losses,
+    )
+
+    assert losses.dropped == [
+        "messages[0].name",
+        "messages[0].parts[0].cache_control",
+        "messages[0].parts[1].context",
+        "messages[0].parts[1].citations",
+        "messages[1].parts[0].signature",
+        "messages[2].parts[0].is_error",
+        "metadata.x",
+        "thinking.display",
+    ]
+
+
+def test_fields_are_passed_on_under_their_names_where_the_policy_says_so() -> None:
+    losses = Losses(OnUnsupported.PASS)
+    request = Request(
+        "m",
+        (user(Text("Hi")),),
+        stop=("x",),
+        choices=2,
+        sampling=Sampling(top_k=3),
+        extras={"of_tomorrow": msgspec.Raw(b"[1]"), "model": msgspec.Raw(b'"other"'), "a.b": msgspec.Raw(b"1")},
+        dialect="chat",
+    )
+    written = msgspec.json.decode(CODEC.encode_request(request, TO, losses))
+
+    assert written["stop"] == ["x"]
+    assert (written["n"], written["top_k"], written["of_tomorrow"]) == (2, 3, [1])
+    assert written["model"] == "gpt-test"
+    assert losses.dropped == ["a.b"]
+
+
+def test_extras_of_its_own_dialect_are_written_back() -> None:
+    body = msgspec.json.encode(
+        {
+            "model": "m",
+            "input": "Hi",
+            "of_tomorrow": {"x": 1},
+            "reasoning": {"effort": "low", "mode": "pro"},
+            "text": {"of_tomorrow": 1},
+            "tool_choice": {"type": "file_search"},
+            "store": True,
+        }
+    )
+    written = msgspec.json.decode(CODEC.encode_request(CODEC.decode_request(body), TO, Losses(OnUnsupported.REJECT)))
+
+    assert written["of_tomorrow"] == {"x": 1}
+    assert written["reasoning"] == {"effort": "low", "mode": "pro"}
+    assert written["text"] == {"of_tomorrow": 1}
+    assert written["tool_choice"] == {"type": "file_search"}
+    assert written["store"] is True
+
+
+def test_result_for_a_call_that_never_was_is_refused() -> None:
+    with pytest.raises(BadRequest, match=r"messages\[1\].*call"):
+        write(user(Text("Hi")), user(ToolResult("c", (Text("x"),))))
