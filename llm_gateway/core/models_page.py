@@ -1,7 +1,7 @@
 """
 The answers to ``GET /v1/models`` and ``/v1/models/{id}``, in the shape of the caller's dialect.
 
-Source: the ``Model`` of ``openai``, the ``ModelInfo`` of ``anthropic`` with its pages, ``Model`` of ``google-genai``, and
+Source: the ``Model`` of ``openai``, ``ModelInfo`` of ``anthropic`` with its pages, ``Model`` of ``google-genai``, and
 https://platform.claude.com/docs/en/api/models/list, https://ai.google.dev/api/models.
 """
 
