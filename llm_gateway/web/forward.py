@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.apis import CONVERSATIONS
+from llm_gateway.core.apis import CONVERSATIONS, Api
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
@@ -24,6 +24,7 @@ from llm_gateway.web.answer import Answer, refuse, when_client_leaves
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.models import answer_here, knows_models, models_page
 from llm_gateway.web.request_body import RequestBody
 from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.web.translating import translated
@@ -63,6 +64,9 @@ class ForwardingResource(Resource):
         way = self._way(context, grant)
         target = way.target
         context.record.dialect = target.dialect.name
+        if context.asked.api is Api.MODELS and (context.dialect is not target.dialect or knows_models(grant, way)):
+            answer_here(request, context, models_page(context, grant, way))
+            return NOT_DONE_YET
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
         body = RequestBody(request, context.record, self._max_body_bytes)
