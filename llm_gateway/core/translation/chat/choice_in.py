@@ -23,7 +23,7 @@ from llm_gateway.core.translation.chat.documents import (
     signature_in,
 )
 from llm_gateway.core.translation.chat.finishes import finish_in
-from llm_gateway.core.translation.chat.thoughts import ENCRYPTED, SUMMARY, DetailDoc, read_detail, thinking_of
+from llm_gateway.core.translation.chat.thoughts import ENCRYPTED, SUMMARY, TEXT, DetailDoc, read_detail, thinking_of
 from llm_gateway.core.translation.conversation import (
     Audio,
     Finish,
@@ -154,7 +154,7 @@ class ChoiceReader:
             self._read_call(CallDoc(index=0, function=delta.function_call), out)
 
     def _read_detail(self, entry: DetailDoc, out: list[Event]) -> None:
-        key = ("detail", entry.type, entry.index or 0)
+        key = ("detail", entry.type or TEXT, entry.index or 0)
         if key != self._detail_key:
             self._detail_key = key
             self._detail = DetailDoc(entry.type)

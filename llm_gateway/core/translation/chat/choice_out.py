@@ -123,8 +123,10 @@ class ChoiceWriter:
 
     def end(self, out: list[bytes]) -> None:
         match self._part:
-            case Text() if self._opaque is not None:
-                self._chunk(out, {"extra_content": signature_document(self._opaque)})
+            case Text():
+                self._tell_annotations(out)
+                if self._opaque is not None:
+                    self._chunk(out, {"extra_content": signature_document(self._opaque)})
             case Thinking() as thinking:
                 self._end_thinking(thinking, out)
             case ToolCall() as call:
@@ -140,7 +142,6 @@ class ChoiceWriter:
         """
         self.end(out)
         self.say_role(out, None)
-        self._tell_annotations(out)
         finished = b'{},"logprobs":null,"finish_reason":"%s"}]' % reason.encode()
         out.append(self._head + finished + self._tail)
 

@@ -30,7 +30,7 @@ ENCRYPTED = "reasoning.encrypted"
 class DetailDoc(msgspec.Struct, omit_defaults=True, gc=False):
     """One entry of ``reasoning_details``."""
 
-    type: str = TEXT
+    type: str = ""
     text: str | None = None
     summary: str | None = None
     data: str | None = None
@@ -43,7 +43,7 @@ class DetailDoc(msgspec.Struct, omit_defaults=True, gc=False):
 class _Carried(msgspec.Struct, omit_defaults=True, gc=False):
     """What is opaque of a provider's own entry."""
 
-    type: str = TEXT
+    type: str = ""
     data: str | None = None
     signature: str | None = None
     format: str | None = None
@@ -77,7 +77,7 @@ def thinking_of(entry: DetailDoc, provider: str | None, *, from_caller: bool) ->
 def _opaque(entry: DetailDoc, provider: str | None) -> Opaque | None:
     if not entry.signature and not entry.data:
         return None
-    carried = _Carried(entry.type, entry.data, entry.signature, entry.format)
+    carried = _Carried(entry.type or TEXT, entry.data, entry.signature, entry.format)
     return Opaque("chat", provider, _encode(carried).decode())
 
 
@@ -107,7 +107,7 @@ def detail_of(thinking: Thinking, index: int) -> DetailDoc:
             # Somebody made it up: it is of no use to anyone, and of no harm.
             return entry
         entry.type, entry.data, entry.signature, entry.format = (
-            carried.type,
+            carried.type or kind,
             carried.data,
             carried.signature,
             carried.format,
