@@ -49,6 +49,7 @@ _text = msgspec.json.Decoder(str).decode
 
 _BY_CODE = {
     "billing_hard_limit_reached": FailureKind.BILLING,
+    "conflict": FailureKind.CONFLICT,
     "content_filter": FailureKind.FILTERED,
     "content_policy_violation": FailureKind.FILTERED,
     "context_length_exceeded": FailureKind.CONTEXT_OVERFLOW,
@@ -61,7 +62,9 @@ _BY_CODE = {
     "cyber_policy": FailureKind.FILTERED,
     "misalignment_policy_violation": FailureKind.FILTERED,
     "model_not_found": FailureKind.NOT_FOUND,
+    "not_found": FailureKind.NOT_FOUND,
     "overloaded": FailureKind.OVERLOADED,
+    "permission_denied": FailureKind.PERMISSION,
     "rate_limit_exceeded": FailureKind.RATE_LIMIT,
     "request_too_large": FailureKind.TOO_LARGE,
     "server_error": FailureKind.SERVER,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, cast
 
+import httpx2
 import msgspec
+import openai
 from openai import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ParsedResponse, Response, ResponseStreamEvent, response_create_params
@@ -60,3 +62,16 @@ def checked_stream(stream: bytes) -> tuple[list[Any], ParsedResponse[None] | Non
         state.handle_event(event)
         events.append(event)
     return events, state._completed_response
+
+
+def client(body: bytes, *, stream: bool, status: int = 200) -> openai.OpenAI:
+    """
+    :return: the SDK, for which every call is answered with this body; no socket is opened.
+    """
+    kind = "text/event-stream" if stream else "application/json"
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, content=body, headers={"content-type": kind})
+
+    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return openai.OpenAI(api_key="x", base_url="http://test/v1", http_client=transport, max_retries=0)
