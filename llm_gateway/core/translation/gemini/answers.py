@@ -249,7 +249,8 @@ class _ChoiceReader:
         """Several at once, or one with what belongs to its text."""
         spans = spans_of(candidate)
         logprobs = logprobs_of(candidate)
-        last_text = max((at for at, part in enumerate(parts) if part.text and not part.thought), default=-1)
+        texts = [at for at, part in enumerate(parts) if part.text is not None and not part.thought]
+        last_text = max((at for at in texts if parts[at].text), default=max(texts, default=-1))
         for at, part in enumerate(parts):
             self.part(part, base, (*where, at), out)
             if self._kind == "text":

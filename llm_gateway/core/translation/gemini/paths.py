@@ -54,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def asked(path: str) -> Asked | None:
     """
-    :param path: as the client wrote it, from the gateway's root, without the query. Names of models may have slashes and
+    :param path: as the client wrote it, from the gateway's root, without the query. Models' names may have slashes and
         colons, as other providers' have.
     :return: ``None`` for any other path.
     """
