@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,6 +23,7 @@ from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
 from llm_gateway.core.masking import masking
 from llm_gateway.errors import GatewayError, InternalError, UpstreamMalformed, UpstreamTimeout
+from llm_gateway.upstream.client import Sending, send
 from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Relay
 from llm_gateway.upstream.sink import Sink
@@ -123,7 +123,7 @@ class Attempt:
         self._request_id = request_id
         self._done = done
         self._timer: IDelayedCall | None = None
-        self._sending: Deferred[Any] | None = None
+        self._sending: Sending | None = None
         self._relay: Relay | None = None
         self._streaming = False
         self._content_type = b""
@@ -137,18 +137,11 @@ class Attempt:
         """Send the call. That and all that follows may happen before this returns."""
         call = self._call
         try:
-            sending = self._sending = self._client.request(
-                call.method,
-                call.url,
-                headers=call.headers,
-                data=call.body,
-                unbuffered=True,
-                allow_redirects=False,
+            self._sending = send(
+                self._client, call.method, call.url, call.headers, call.body, self._answered, self._not_answered
             )
         except Exception:
             self._not_answered(Failure())
-            return
-        sending.addCallbacks(self._answered, self._not_answered)
 
     def leave(self) -> None:
         """The client has left: the provider's connection is closed at once and the outcome is ``client_gone``."""

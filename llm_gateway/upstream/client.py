@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
+
+from llm_gateway.wire.client import Agent
 
 
 class RelayClient(HTTPClient):
@@ -28,3 +32,34 @@ class RelayClient(HTTPClient):
         :return: the agent's own response, whose body nobody has read; treq's wrapper offers to read it whole.
         """
         return self._agent.request(method.encode("ascii"), url, headers, data)
+
+
+class Sending(Protocol):
+    """A call that waits for its answer."""
+
+    def cancel(self) -> object:
+        """Close its connection. Whoever waits is told of that; nothing happens if the answer has come."""
+
+
+def send(
+    client: HTTPClient,
+    method: str,
+    url: bytes,
+    headers: Headers,
+    body: IBodyProducer | None,
+    answered: Callable[[IResponse], None],
+    not_answered: Callable[[Failure], None],
+) -> Sending:
+    """
+    Send a call by any treq client.
+
+    :param answered: called with the response, or else ``not_answered`` with the failure, perhaps before this returns.
+    :raises Exception: the call cannot be sent.
+    """
+    if isinstance(client, RelayClient) and isinstance(client._agent, Agent):
+        # The client's request, and the agent's, without a Deferred for each call.
+        return client._agent.send(method.encode("ascii"), url, headers, body, answered, not_answered)
+    options: dict[str, Any] = {"unbuffered": True, "allow_redirects": False}
+    sending: Deferred[Any] = client.request(method, url, headers=headers, data=body, **options)
+    sending.addCallbacks(answered, not_answered)
+    return sending

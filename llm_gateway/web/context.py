@@ -42,6 +42,18 @@ class Operation(Enum):
     """The path without ``/p/{provider}``."""
 
 
+class Route(msgspec.Struct, frozen=True):
+    """What the router has decided for a method and a path."""
+
+    operation: Operation
+    asked: Asked
+    dialect: Dialect | None
+    """The one that the path is in; ``None`` where that depends on the configuration."""
+
+
+UNROUTED = Route(Operation.ROOT, OTHER, None)
+
+
 class CallContext(msgspec.Struct):
     """One request's way through the resource tree."""
 
@@ -57,14 +69,23 @@ class CallContext(msgspec.Struct):
     started: float
     """Seconds on ``clock``."""
     log: AccessLog | None
-    operation: Operation = Operation.ROOT
-    asked: Asked = OTHER
+    route: Route = UNROUTED
     model: str | None = None
     """Where the path names it in place of the body, as Azure's does."""
     grant: Grant | None = None
     asked_provider: bool = False
     """Whether a provider has been asked."""
     settled: bool = False
+
+    @property
+    def operation(self) -> Operation:
+        """How the path leads to a provider."""
+        return self.route.operation
+
+    @property
+    def asked(self) -> Asked:
+        """What the path asks for."""
+        return self.route.asked
 
     @property
     def request_id(self) -> str:

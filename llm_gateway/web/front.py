@@ -12,7 +12,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from llm_gateway.core.apis import OTHER, Asked, asked_of
+from llm_gateway.core.apis import OTHER, asked_of
 from llm_gateway.core.azure import from_azure
 from llm_gateway.core.dialects import DIALECTS, GEMINI, Dialect
 from llm_gateway.core.paths import dialect_of, without_parameters
@@ -20,7 +20,7 @@ from llm_gateway.core.record import CallRecord, printable, timestamp
 from llm_gateway.errors import BadRequest, GatewayError, NotFound
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import fault, refuse
-from llm_gateway.web.context import CallContext, Operation, context_of, keep_context, new_request_id
+from llm_gateway.web.context import UNROUTED, CallContext, Operation, Route, context_of, keep_context, new_request_id
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.wire.fields import fields_of
 
@@ -59,7 +59,7 @@ class FrontResource(Resource):
         super().__init__()
         self._router = router
         self._relay = relay
-        self._remembered: dict[tuple[bytes, bytes], tuple[Operation, Asked]] = {}
+        self._remembered: dict[tuple[bytes, bytes], Route] = {}
         self._grants = grants
         self._clock = clock
         self._log = log
@@ -70,9 +70,7 @@ class FrontResource(Resource):
         headers = fields_of(request.responseHeaders)
         headers[b"X-Gw-Request-Id"] = [context.request_id.encode("ascii")]
         headers.pop(b"Server", None)
-        remembered = self._remembered.get((request.method, context.path))
-        if remembered is not None:
-            context.operation, context.asked = remembered
+        if context.route is not UNROUTED:
             answer: bytes | int = self._relay.render(request)
             return answer
         try:
@@ -103,13 +101,14 @@ class FrontResource(Resource):
         """The router has sent this request to the relay, as this operation."""
         context = context_of(request)
         asked = OTHER if operation in _AS_IS else asked_of(request.method, context.path)
-        context.operation, context.asked = operation, asked
+        route = context.route = Route(operation, asked, None if operation is Operation.RAW else context.dialect)
         if len(context.path) > self.MAX_REMEMBERED_BYTES:
             return
         if len(self._remembered) >= self.MAX_REMEMBERED:
             # Paths with an id in them come once; those that matter are back at once.
             self._remembered.clear()
-        self._remembered[request.method, context.path] = operation, asked
+        if b"Anthropic-Version" not in fields_of(request.requestHeaders):
+            self._remembered[request.method, context.path] = route
 
     def _context(self, request: Request) -> CallContext:
         path, _, query = request.uri.partition(b"?")
@@ -117,7 +116,10 @@ class FrontResource(Resource):
             # Mounted below somebody else's root, the segments that led here are not ours.
             path = b"/" + b"/".join(path.split(b"/")[len(request.prepath) + 1 :])
         method, headers = request.method, fields_of(request.requestHeaders)
-        dialect = self._dialect(method, path, b"Anthropic-Version" in headers)
+        route = self._remembered.get((method, path), UNROUTED)
+        dialect = route.dialect
+        if dialect is None or b"Anthropic-Version" in headers:
+            dialect = self._dialect(method, path, b"Anthropic-Version" in headers)
         query_key = None
         if query:
             query_key, query = self._take_key(request, query, dialect)
@@ -131,7 +133,8 @@ class FrontResource(Resource):
             # Whatever else it is may hold a key, as in http://user:key@host/.
             path=printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
         )
-        context = CallContext(dialect, path, query, query_key, record, self._clock, self._clock.seconds(), self._log)
+        clock = self._clock
+        context = CallContext(dialect, path, query, query_key, record, clock, clock.seconds(), self._log, route)
         if azure is not None:
             context.path, context.query, context.model = azure.path, azure.query, azure.model
         return context

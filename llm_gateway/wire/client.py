@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -55,15 +57,46 @@ class Agent:
         :return: a response whose body waits for ``deliverBody``; cancel it to close the connection.
         :raises ValueError: the method or the URI cannot be sent.
         """
+        answered: Deferred[IResponse] = Deferred(lambda _: exchange.cancel())
         try:
-            home, head = self._resolve(method, uri)
-            head = _whole_head(head, method, home, headers, bodyProducer)
+            exchange = self._exchange(method, uri, headers, bodyProducer, answered.callback, answered.errback)
         except (SchemeNotSupported, RequestGenerationFailed):
             return fail()
-        exchange = Exchange(method, uri, headers, head, bodyProducer, home, self._connect_s)
-        answered = exchange.answered = Deferred(exchange.cancel)
         exchange.begin()
         return answered
+
+    def send(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers,
+        body: IBodyProducer | None,
+        answered: Callable[[IResponse], None],
+        not_answered: Callable[[Failure], None],
+    ) -> Exchange:
+        """
+        As ``request``, for those who can do without a Deferred.
+
+        :param answered: called with the response, or else ``not_answered`` with the failure; perhaps at once.
+        :return: what to cancel.
+        :raises Exception: what ``request`` fails with at once.
+        """
+        exchange = self._exchange(method, uri, headers, body, answered, not_answered)
+        exchange.begin()
+        return exchange
+
+    def _exchange(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None,
+        body: IBodyProducer | None,
+        answered: Callable[[Any], None],
+        not_answered: Callable[[Failure], None],
+    ) -> Exchange:
+        home, line = self._resolve(method, uri)
+        head = _whole_head(line, method, home, headers, body)
+        return Exchange(method, uri, headers, head, body, home, self._connect_s, answered, not_answered)
 
     def _resolve_anew(self, method: bytes, uri: bytes) -> tuple[OriginPool, bytes]:
         """
@@ -107,9 +140,6 @@ def _whole_head(
 class Exchange:
     """One request on its way to its answer: waiting for a connection, then using it, perhaps a second one."""
 
-    answered: Deferred[IResponse] | None = None
-    """Fires with the answer's head; ``None`` when it has."""
-
     def __init__(
         self,
         method: bytes,
@@ -119,9 +149,12 @@ class Exchange:
         body: IBodyProducer | None,
         home: OriginPool,
         connect_s: float,
+        answered: Callable[[Any], None],
+        not_answered: Callable[[Failure], None],
     ) -> None:
         """
         :param head: the request's head as it is sent.
+        :param answered: told of the answer's head, or else ``not_answered`` of what came of it.
         """
         self.method = method
         self.absoluteURI = uri
@@ -133,6 +166,8 @@ class Exchange:
         self._wanted: Deferred[Connection] | None = None
         self._connection: Connection | None = None
         self._repeated = False
+        self._answered: Callable[[Any], None] | None = answered
+        self._not_answered = not_answered
 
     def begin(self) -> None:
         """Use an idle connection, or wait for one."""
@@ -144,12 +179,12 @@ class Exchange:
 
     def answer(self, response: Response) -> None:
         """Status and headers have come."""
-        answered, self.answered = self.answered, None
+        answered, self._answered = self._answered, None
         self._connection = None
         # The response keeps its request, and a stream may be long.
         self.head, self.body = b"", None
         if answered is not None:
-            answered.callback(response)
+            answered(response)
 
     def lost(self, error: Exception, *, unheard: bool) -> None:
         """
@@ -166,8 +201,8 @@ class Exchange:
         else:
             self._failed(Failure(error))
 
-    def cancel(self, _answered: Deferred[IResponse]) -> None:
-        """Whoever asked does not want to know any more: close the connection, or do without one."""
+    def cancel(self) -> None:
+        """Whoever asked does not want to wait any more: close the connection, or do without one. It is told of that."""
         if self._wanted is not None:
             self._wanted.cancel()
         elif self._connection is not None:
@@ -184,6 +219,6 @@ class Exchange:
 
     def _failed(self, failure: Failure) -> None:
         self._wanted = None
-        answered, self.answered = self.answered, None
+        answered, self._answered = self._answered, None
         if answered is not None:
-            answered.errback(failure)
+            self._not_answered(failure)
