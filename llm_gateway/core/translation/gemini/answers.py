@@ -272,12 +272,13 @@ class _ChoiceReader:
         """
         left = []
         for span in spans:
-            here = last or at is None or span.part == at
-            if here and self._spoken.has(span):
+            mine = at is not None and span.part == at
+            told = span.text is None
+            if (self._spoken.has(span) and (mine or last or at is None)) or (told and (mine or last)):
                 out.append(Delta(choice=self._index, citation=self._spoken.cited(span)))
             elif last:
-                known = span.text is None
-                out.append(Delta(choice=self._index, citation=self._spoken.cited(span) if known else span.citation))
+                # It is of a text that is over: its place would be wrong in this one.
+                out.append(Delta(choice=self._index, citation=span.citation))
             else:
                 left.append(span)
         return left

@@ -11,7 +11,10 @@ from llm_gateway.core.translation.conversation import (
     Answer,
     Choice,
     ChoiceMode,
+    Document,
     Finish,
+    Image,
+    Linked,
     Message,
     Part,
     Request,
@@ -94,11 +97,11 @@ def _part(part: Part) -> Part:
         case ToolResult():
             text = "\n".join(piece.text for piece in part.parts if isinstance(piece, Text))
             return replace(part, parts=(Text(text),))
+        case Image(source=Linked() as source):
+            return replace(part, source=replace(source, media_type="image/png"))
+        case Document(source=Linked() as source):
+            return replace(part, source=replace(source, media_type="application/pdf"))
         case _:
-            source = getattr(part, "source", None)
-            if hasattr(source, "url"):
-                guess = "image/png" if source.url.endswith("png") else "application/pdf"
-                return replace(part, source=replace(source, media_type=guess))
             return part
 
 
