@@ -197,11 +197,11 @@ class ResponsesStreamDecoder(StreamDecoder):
     # Items
 
     def _item_added(self, event: _Event) -> None:
-        if event.item:
+        if event.item and event.item != _NULL:
             self._opened(event.output_index, event.item)
 
     def _item_done(self, event: _Event) -> None:
-        if not event.item:
+        if not event.item or event.item == _NULL:
             return
         if event.output_index in self._seen and event.output_index not in self._items:
             return
