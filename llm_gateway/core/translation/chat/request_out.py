@@ -228,6 +228,10 @@ class _Writer:
         if reasoning.effort is not None:
             return reasoning.effort
         if reasoning.enabled is False:
+            if self._to.reasoning is None and not (self._flavour.switch or self._flavour.allowed_tools):
+                # Models that never reason refuse the word.
+                self._losses.drop("thinking", Weight.HINT, "whether its model reasons is not known.")
+                return None
             return "none"
         if reasoning.budget_tokens is not None and not reasoning.adaptive:
             self._losses.change("reasoning_effort")
