@@ -39,11 +39,10 @@ from llm_gateway.core.translation.responses.carried import for_call, for_text
 from llm_gateway.core.translation.responses.documents import Content
 from llm_gateway.core.translation.responses.tools import write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import written_citations
-from llm_gateway.core.translation.responses.write_request import write_format
+from llm_gateway.core.translation.responses.write_request import TIERS, write_format
 
 __all__ = ["Ending", "Items", "ResponseWriter", "Sources", "ending", "logprob", "write_answer"]
 
-_TIERS = frozenset({"auto", "default", "fast", "flex", "priority", "scale", "ultrafast"})
 _SHOWN = frozenset({"auto", "concise", "detailed"})
 _encode = msgspec.json.encode
 
@@ -206,7 +205,7 @@ def _echo(request: Request, service_tier: str | None) -> _Echo:
         prompt_cache_key=request.cache_key,
         reasoning=_Reasoning(None if reasoning is None else reasoning.effort, shown),
         safety_identifier=request.user,
-        service_tier=service_tier if service_tier in _TIERS else None,
+        service_tier=service_tier if service_tier in TIERS else None,
         # Whatever the caller asked: nothing can be had back by its id.
         store=False,
         temperature=request.sampling.temperature,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import TypeVar
 
 import msgspec
@@ -14,10 +16,20 @@ from llm_gateway.core.translation.responses.documents import Format, InputItem
 from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import ItemWriter
 
-__all__ = ["write_format", "write_request"]
+__all__ = ["TIERS", "write_format", "write_request"]
 
 _SMALLEST_LIMIT = 16
 """Of ``max_output_tokens``; below it OpenAI refuses the request."""
+
+_LONGEST_USER = 64
+"""Characters of ``user`` that OpenAI takes; Claude Code's ids are longer."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_FORBIDDEN = re.compile(r"[^a-zA-Z0-9_-]")
+"""Of a format's name, and what may not be in it."""
+
+TIERS = frozenset({"auto", "default", "fast", "flex", "priority", "scale", "ultrafast"})
+"""OpenAI's service tiers."""
 
 _SHOW = {"auto": "auto", "concise": "concise", "detailed": "detailed", "full": "detailed"}
 
@@ -77,15 +89,15 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         max_output_tokens=_limit(request.max_tokens, losses),
         tools=write_tools(request.tools) + _foreign_tools(request, losses),
         parallel_tool_calls=request.parallel_tool_calls,
-        text=_said(_Text(write_format(request.output), request.verbosity), _Text()),
+        text=_said(_Text(_format(request.output, losses), request.verbosity), _Text()),
         reasoning=_said(_reasoning(request.reasoning, to, losses), _Reasoning()),
         include=_include(request, to),
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
         top_logprobs=request.top_logprobs if request.logprobs else None,
-        user=request.user,
+        user=_user(request.user, losses),
         metadata=request.metadata,
-        service_tier=request.service_tier,
+        service_tier=_tier(request.service_tier, losses),
         prompt_cache_key=request.cache_key,
     )
     if request.tool_choice is not None:
@@ -184,6 +196,29 @@ def _limit(max_tokens: int | None, losses: Losses) -> int | None:
         losses.change("max_tokens")
         return _SMALLEST_LIMIT
     return max_tokens
+
+
+def _user(user: str | None, losses: Losses) -> str | None:
+    if user is None or len(user) <= _LONGEST_USER:
+        return user
+    losses.change("user")
+    # As good for telling users apart, and no longer readable, which OpenAI asks for.
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _tier(tier: str | None, losses: Losses) -> str | None:
+    if tier is None or tier in TIERS:
+        return tier
+    passed = losses.drop("service_tier", Weight.HINT, "OpenAI has no such tier")
+    return tier if passed else None
+
+
+def _format(output: OutputFormat | None, losses: Losses) -> Format | None:
+    form = write_format(output)
+    if form is None or form.name is None or _NAME.fullmatch(form.name):
+        return form
+    losses.change("output.name")
+    return msgspec.structs.replace(form, name=_FORBIDDEN.sub("_", form.name)[:64])
 
 
 def write_format(output: OutputFormat | None) -> Format | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -203,6 +204,30 @@ def test_limit_below_the_smallest_is_raised_and_told() -> None:
 
     assert write(max_tokens=1, losses=losses)["max_output_tokens"] == 16
     assert losses.changed == ["max_tokens"]
+
+
+def test_long_name_of_a_user_is_told_by_a_digest() -> None:
+    losses = Losses()
+    told = {write(user=f"user_{number}_" + "x" * 99, losses=losses)["user"] for number in (1, 1, 2)}
+
+    assert {len(user) for user in told} == {64}
+    assert len(told) == 2
+    assert losses.changed == ["user"]
+
+
+def test_name_of_a_format_is_one_that_openai_takes() -> None:
+    losses = Losses()
+    output = OutputFormat(msgspec.Raw(b'{"type":"object"}'), "an answer, " * 9)
+
+    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", write(output=output, losses=losses)["text"]["format"]["name"])
+    assert losses.changed == ["output.name"]
+
+
+def test_tier_that_openai_has_not_is_left_out() -> None:
+    losses = Losses()
+
+    assert "service_tier" not in write(service_tier="standard_only", losses=losses)
+    assert losses.dropped == ["service_tier"]
 
 
 # Reasoning
