@@ -7,6 +7,8 @@ Source: the types of the ``anthropic`` package (2.12) and platform.claude.com/do
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -34,7 +36,12 @@ from llm_gateway.errors import BadRequest
 
 __all__ = ["Extras", "arguments_of", "cache_of", "citation_of", "leave", "part_of", "text_or_blocks"]
 
+T = TypeVar("T")
+
 Extras = dict[str, msgspec.Raw]
+
+_NOT_IN_RESULTS = frozenset({"tool_use", "tool_result", "thinking", "redacted_thinking"})
+_IN_DOCUMENTS = frozenset({"text", "image"})
 
 _HINT_KINDS = frozenset({"tool_reference", "fallback"})
 """Blocks whose loss changes no answer: what they refer to is there anyway."""
@@ -147,13 +154,15 @@ def arguments_of(raw: msgspec.Raw | None, place: str) -> str:
 
 
 def _tool_result(fields: Fields, extras: Extras) -> ToolResult:
-    parts: list[Text | Image | Document | Foreign] = []
-    for part in text_or_blocks(fields, "content", extras):
-        match part:
-            case Text() | Image() | Document() | Foreign():
-                parts.append(part)
-            case _:
-                raise BadRequest(f"{fields.at('content')}: may only be text, images, documents and search results.")
+    def inner(raw: msgspec.Raw, place: str) -> Text | Image | Document | Foreign:
+        # Looked at before it is read: blocks inside blocks inside blocks have an end.
+        if reading(_typed, raw, place).type not in _NOT_IN_RESULTS:
+            part = part_of(raw, place, extras)
+            if isinstance(part, Text | Image | Document | Foreign):
+                return part
+        raise BadRequest(f"{place}.type: may not be of this kind in the result of a tool.")
+
+    parts = _text_or(fields, "content", inner)
     return ToolResult(
         fields.need("tool_use_id", text),
         tuple(parts),
@@ -166,13 +175,17 @@ def text_or_blocks(fields: Fields, name: str, extras: Extras) -> list[Part]:
     """
     :param name: of a field that is a text or a list of blocks, or missing.
     """
+    return _text_or(fields, name, lambda raw, place: part_of(raw, place, extras))
+
+
+def _text_or(fields: Fields, name: str, read: Callable[[msgspec.Raw, str], T]) -> list[T | Text]:
     raw = fields.raw(name)
     if raw is None:
         return []
     place = fields.at(name)
     if memoryview(raw)[0] == _QUOTE:
         return [Text(reading(text, raw, place))]
-    return [part_of(block, f"{place}[{at}]", extras) for at, block in enumerate(reading(raws, raw, place))]
+    return [read(block, f"{place}[{at}]") for at, block in enumerate(reading(raws, raw, place))]
 
 
 def _document(fields: Fields, extras: Extras) -> Document | None:
@@ -219,7 +232,13 @@ def _plain(data: str) -> Inline:
 
 def _plain_of_blocks(source: Fields) -> Inline | None:
     """Blocks of text are one text to those who cannot cite them one by one; blocks with images stay foreign."""
-    parts = text_or_blocks(source, "content", {})
+
+    def inner(raw: msgspec.Raw, place: str) -> Part:
+        if reading(_typed, raw, place).type not in _IN_DOCUMENTS:
+            raise BadRequest(f"{place}.type: must be text or image.")
+        return part_of(raw, place, {})
+
+    parts = _text_or(source, "content", inner)
     texts = [part.text for part in parts if isinstance(part, Text)]
     return _plain("\n\n".join(texts)) if len(texts) == len(parts) else None
 

@@ -31,8 +31,6 @@ class Abilities(msgspec.Struct, frozen=True):
     """Whether it thinks where the request does not say."""
     efforts: tuple[str, ...] = ()
     """What ``output_config.effort`` may be; empty where the field is an error."""
-    off_up_to: str | None = None
-    """The highest effort with which thinking can be off, where there is one."""
     sampling: bool = True
     """``temperature``, ``top_p`` and ``top_k``."""
     sampling_while_thinking: bool = True
@@ -118,7 +116,6 @@ def _claude(family: str, version: tuple[int, int]) -> Abilities:
         off=off,
         on_by_default=version >= (5, 0),
         efforts=_ALL,
-        off_up_to="high" if version >= (5, 0) else None,
         sampling=False,
         both_samplings=False,
         forced_tools=not always,

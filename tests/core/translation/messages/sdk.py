@@ -39,7 +39,10 @@ def request(body: bytes) -> dict[str, object]:
 
 
 def _consumed(value: object) -> object:
-    """Iterables are validated while they are read."""
+    """Iterables are validated while they are read, and blocks of answers are understood in requests too."""
+    if isinstance(value, pydantic.BaseModel):
+        _no_unknown(value)
+        value = value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, dict):
         return {name: _consumed(one) for name, one in value.items()}
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):

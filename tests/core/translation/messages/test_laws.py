@@ -27,6 +27,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolChoice,
 )
+from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from llm_gateway.core.translation.messages import MessagesCodec
@@ -177,9 +178,7 @@ def test_answer_written_and_read_is_the_same(answer: Answer) -> None:
 
 @LAW
 @given(drawn=strategies.streams(REACH), places=st.lists(st.integers(min_value=0), max_size=9))
-def test_any_cut_of_a_stream_gives_the_same_answer(
-    drawn: tuple[Answer, list[strategies.Event]], places: list[int]
-) -> None:
+def test_any_cut_of_a_stream_gives_the_same_answer(drawn: tuple[Answer, list[Event]], places: list[int]) -> None:
     answer, events = drawn
     [choice] = answer.choices
     expected = msgspec.structs.replace(answer, choices=(_made(choice),))
@@ -195,7 +194,7 @@ def test_any_cut_of_a_stream_gives_the_same_answer(
 
 @LAW
 @given(drawn=strategies.streams(REACH), places=st.lists(st.integers(min_value=0), max_size=9))
-def test_events_do_not_depend_on_the_cuts(drawn: tuple[Answer, list[strategies.Event]], places: list[int]) -> None:
+def test_events_do_not_depend_on_the_cuts(drawn: tuple[Answer, list[Event]], places: list[int]) -> None:
     written = CODEC.stream_encoder(Request("m", ())).encode(drawn[1])
     whole, cut = CODEC.stream_decoder(provider="claude"), CODEC.stream_decoder(provider="claude")
 
