@@ -20,6 +20,7 @@ from llm_gateway.core.translation.chat.documents import (
     count,
     entry,
     name,
+    said,
     signature_in,
 )
 from llm_gateway.core.translation.chat.finishes import called, finish_in, refused
@@ -65,7 +66,7 @@ def read_answer(body: bytes, provider: str) -> Answer:
     """
     try:
         document = _decode(body)
-        if document.choices is None or document.error is not None:
+        if document.choices is None or said(document.error):
             raise UpstreamMalformed("The provider's answer is not a chat completion.")
         extras = {}
         if isinstance(document.system_fingerprint, str):
@@ -98,7 +99,7 @@ def _choice(choice: ChoiceDoc, at: int, answer_id: str, provider: str) -> Choice
 
 
 def _parts(message: MessageDoc, answer_id: str, choice: int, provider: str) -> tuple[Part, ...]:
-    thought, said = content_in(message.content)
+    thought, text = content_in(message.content)
     parts: list[Part] = []
     if message.reasoning_details:
         for raw in message.reasoning_details:
@@ -108,8 +109,8 @@ def _parts(message: MessageDoc, answer_id: str, choice: int, provider: str) -> t
         if plain:
             parts.append(Thinking(plain))
     opaque = opaque_in(signature_in(message.extra_content), provider)
-    if said or opaque is not None or message.annotations:
-        parts.append(Text(said, citations_in(message.annotations), opaque=opaque))
+    if text or opaque is not None or message.annotations:
+        parts.append(Text(text, citations_in(message.annotations), opaque=opaque))
     if message.refusal:
         parts.append(Refusal(message.refusal))
     if message.audio is not None:

@@ -30,8 +30,14 @@ __all__ = [
     "count",
     "entry",
     "name",
+    "said",
     "signature_in",
 ]
+
+
+ABSENT = msgspec.Raw()
+"""For a field that may be of any type and is not there; msgspec has no union of that and null."""
+_NULL = msgspec.Raw(b"null")
 
 
 class FunctionDoc(msgspec.Struct, gc=False):
@@ -171,7 +177,7 @@ class AnswerDoc(msgspec.Struct, gc=False):
     usage: UsageDoc | None = None
     service_tier: object = None
     system_fingerprint: object = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = ABSENT
 
 
 class ChunkDoc(msgspec.Struct, gc=False):
@@ -181,7 +187,12 @@ class ChunkDoc(msgspec.Struct, gc=False):
     choices: list[ChunkChoiceDoc] | None = None
     usage: UsageDoc | None = None
     service_tier: object = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = ABSENT
+
+
+def said(raw: msgspec.Raw) -> bool:
+    """Whether the field is there, and not null."""
+    return raw is not ABSENT and raw != _NULL
 
 
 def count(value: object) -> int | None:

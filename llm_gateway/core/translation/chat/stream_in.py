@@ -9,7 +9,7 @@ import msgspec
 from llm_gateway.core.sse import Event as ServerSentEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
 from llm_gateway.core.translation.chat.choice_in import ChoiceReader
-from llm_gateway.core.translation.chat.documents import ChunkDoc, count, name
+from llm_gateway.core.translation.chat.documents import ChunkDoc, count, name, said
 from llm_gateway.core.translation.chat.failures import failure_in
 from llm_gateway.core.translation.chat.usage import usage_in
 from llm_gateway.core.translation.codec import StreamDecoder
@@ -106,10 +106,8 @@ class ChatStreamDecoder(StreamDecoder):
             self._over = True
             return False
         chunk = _decode(data)
-        error = chunk.error
-        if event.event == "error" and error is None:
-            error = msgspec.Raw(data.encode())
-        if error is not None:
+        if said(chunk.error) or event.event == "error":
+            error = chunk.error if said(chunk.error) else msgspec.Raw(data.encode())
             out.append(Failed(failure_in(error)))
             self._over = True
             return False

@@ -243,7 +243,8 @@ def test_usage_is_read_in_one_sense(usage: dict[str, Any], expected: Usage) -> N
 
 
 def test_answers_with_odd_trifles_are_not_lost() -> None:
-    body = b'{"id":null,"created":"now","model":null,"service_tier":7,"system_fingerprint":[],"choices":[{"message":null}]}'
+    body = b"""{"id": null, "created": "now", "model": null, "service_tier": 7, "system_fingerprint": [],
+      "choices": [{"message": null}], "error": null}"""
     assert codec.decode_answer(body, provider="house") == Answer("", "", (Choice((), None),))
 
 
