@@ -104,6 +104,8 @@ class Target:
         :param api: one that it has.
         :return: where to ask for it.
         """
+        if api is Api.GEMINI_EMBEDDINGS:
+            return self.url_of_gemini(model, "batchEmbedContents", b"")
         if api is Api.GEMINI:
             verb = "streamGenerateContent" if stream else "generateContent"
             return self.url_of_gemini(model, verb, b"alt=sse" if stream else b"")

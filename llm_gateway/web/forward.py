@@ -72,8 +72,8 @@ class ForwardingResource(Resource):
         body = RequestBody(request, context.record, self._max_body_bytes)
         if _has(target, context):
             call = _relayed(request, context, grant, way, body)
-        elif context.asked.api in CONVERSATIONS:
-            call, translation = translated(request, context, grant, way, body)
+        elif (found := translated(request, context, grant, way, body)) is not None:
+            call, translation = found
             sink = TranslatedAnswer(answer, translation, context.request_id)
         else:
             raise WrongDialect(

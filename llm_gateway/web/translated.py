@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IPushProducer
 
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS, Fields
-from llm_gateway.core.translation.translation import StreamTranslation, Translation, failure_of
+from llm_gateway.core.translation.translation import Interpreter, StreamTranslation, failure_of
 from llm_gateway.errors import GatewayError, UpstreamMalformed
 from llm_gateway.web.answer import Answer
 
@@ -40,7 +40,7 @@ class TranslatedAnswer:
     whole, so that until then it can still be answered with an error.
     """
 
-    def __init__(self, answer: Answer, translation: Translation, request_id: str) -> None:
+    def __init__(self, answer: Answer, translation: Interpreter, request_id: str) -> None:
         self._answer = answer
         self._translation = translation
         self._request_id = request_id

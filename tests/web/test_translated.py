@@ -364,3 +364,59 @@ def test_headers_of_the_callers_dialect_stay_here(gateway: MemoryGateway) -> Non
     assert gateway.sent.headers.getRawHeaders(b"accept-encoding") == [b"identity"]
     assert gateway.sent.headers.getRawHeaders(b"authorization") == [b"Bearer sk-real-openai"]
     assert gateway.sent.headers.getRawHeaders(b"traceparent") == [b"00-1"]
+
+
+# What is no conversation
+
+
+def test_embeddings_cross_to_google(gateway: MemoryGateway) -> None:
+    """Several texts in one call, and the vectors back in the form that OpenAI's SDK asks for."""
+    client = gateway.client()
+    body = {"model": "e", "input": ["one", "two"], "encoding_format": "float"}
+    client.ask("POST", "/v1/embeddings", json.dumps(body).encode(), authorization="Bearer vk_gemini")
+    assert gateway.sent.url == b"https://gemini.test/v1beta/models/e:batchEmbedContents"
+    assert [each["content"]["parts"] for each in json.loads(gateway.sent.body)["requests"]] == [
+        [{"text": "one"}],
+        [{"text": "two"}],
+    ]
+    response = gateway.sent.answer()
+    response.write(b'{"embeddings": [{"values": [0.5, 1]}, {"values": [2]}]}')
+    response.end()
+    status, _, answered = client.answer()
+    document = json.loads(answered)
+    assert (status, document["model"], document["object"]) == (200, "e", "list")
+    assert [each["embedding"] for each in document["data"]] == [[0.5, 1], [2]]
+    assert gateway.record.model == "e"
+
+
+def test_embeddings_cross_from_google(gateway: MemoryGateway) -> None:
+    client = gateway.client()
+    body = {"content": {"parts": [{"text": "one"}]}}
+    client.ask("POST", "/v1beta/models/e:embedContent", json.dumps(body).encode(), x_goog_api_key="vk_openai")
+    assert gateway.sent.url == b"https://openai.test/v1/embeddings"
+    assert json.loads(gateway.sent.body)["model"] == "e"
+    response = gateway.sent.answer()
+    response.write(b'{"object":"list","model":"e","data":[{"object":"embedding","index":0,"embedding":[0.25]}]}')
+    response.end()
+    assert json.loads(client.answer()[2])["embedding"] == {"values": [0.25]}
+
+
+def test_errors_of_embeddings_are_the_callers(gateway: MemoryGateway) -> None:
+    client = gateway.client()
+    client.ask("POST", "/v1/embeddings", b'{"model": "e", "input": "x"}', authorization="Bearer vk_gemini")
+    response = gateway.sent.answer(429)
+    response.write(json.dumps(FAILURES["gemini"]).encode())
+    response.end()
+    status, _, body = client.answer()
+    assert (status, json.loads(body)["error"]["message"]) == (429, "slow down")
+
+
+def test_google_counts_for_anthropics_callers(gateway: MemoryGateway) -> None:
+    client = gateway.client()
+    body = {"model": "m", "messages": [{"role": "user", "content": "Say hi"}]}
+    client.ask("POST", "/v1/messages/count_tokens", json.dumps(body).encode(), x_api_key="vk_gemini")
+    assert gateway.sent.url == b"https://gemini.test/v1beta/models/m:countTokens"
+    response = gateway.sent.answer()
+    response.write(b'{"totalTokens": 31}')
+    response.end()
+    assert json.loads(client.answer()[2]) == {"input_tokens": 31}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
@@ -11,9 +12,9 @@ from llm_gateway.core.translation.events import Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
-from llm_gateway.errors import GatewayError, UpstreamDisconnected
+from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
 
-__all__ = ["StreamTranslation", "Translation", "failure_of"]
+__all__ = ["DocumentTranslation", "Interpreter", "StreamTranslation", "Translation", "failure_of"]
 
 _KINDS = {
     401: FailureKind.AUTHENTICATION,
@@ -35,36 +36,29 @@ def failure_of(error: GatewayError) -> ProviderFailure:
     return ProviderFailure(status, kind, error.message, code=error.kind)
 
 
-class Translation:
-    """Between a caller and a provider that speak differently."""
+class Interpreter(ABC):
+    """Between a caller and a provider that speak differently, for one call."""
 
-    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination, losses: Losses) -> None:
-        """
-        :raises GatewayError: the provider's dialect cannot say what the caller asks.
-        """
+    body: bytes
+    """What the provider is sent."""
+    lost: Sequence[str]
+    """The fields of the request that could not be said, or not exactly."""
+    stream = False
+    """Whether the caller wants a stream."""
+
+    def __init__(self, caller: Codec, provider: Codec) -> None:
         self._caller = caller
         self._provider = provider
-        self._asked = asked
-        self._to = to
-        self.stream = asked.stream
-        """Whether the caller wants a stream."""
-        self.body = provider.encode_request(asked, to, losses)
-        """What the provider is sent."""
         self.stream_type = caller.stream_type
         """The content type of the stream that the caller gets."""
-        self.lost = (*losses.dropped, *losses.changed)
-        """The fields of the request that could not be said, or not exactly."""
 
+    @abstractmethod
     def answer(self, body: bytes) -> bytes:
         """
         :param body: the provider's whole answer.
         :return: the caller's, whole or as a stream, whichever it wants.
         :raises UpstreamMalformed: it is none.
         """
-        answer = self._provider.decode_answer(body, provider=self._to.provider)
-        if self.stream:
-            return self._caller.stream_encoder(self._asked).encode(exploded(answer))
-        return self._caller.encode_answer(answer, self._asked)
 
     def failure(self, status: int, body: bytes, request_id: str) -> tuple[int, bytes, ProviderFailure]:
         """
@@ -83,8 +77,52 @@ class Translation:
     def streamed(self) -> StreamTranslation:
         """
         :return: for a provider that answers with a stream.
+        :raises UpstreamMalformed: nobody asked it for one.
         """
+        raise UpstreamMalformed("The provider answered with a stream that nobody had asked for.")
+
+
+class Translation(Interpreter):
+    """Of a conversation."""
+
+    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination, losses: Losses) -> None:
+        """
+        :raises GatewayError: the provider's dialect cannot say what the caller asks.
+        """
+        super().__init__(caller, provider)
+        self._asked = asked
+        self._to = to
+        self.stream = asked.stream
+        self.body = provider.encode_request(asked, to, losses)
+        self.lost = (*losses.dropped, *losses.changed)
+
+    def answer(self, body: bytes) -> bytes:
+        answer = self._provider.decode_answer(body, provider=self._to.provider)
+        if self.stream:
+            return self._caller.stream_encoder(self._asked).encode(exploded(answer))
+        return self._caller.encode_answer(answer, self._asked)
+
+    def streamed(self) -> StreamTranslation:
         return StreamTranslation(self._caller, self._provider, self._asked, self._to)
+
+
+class DocumentTranslation(Interpreter):
+    """Of a call whose answer is one document."""
+
+    def __init__(
+        self, caller: Codec, provider: Codec, body: bytes, losses: Losses, answer: Callable[[bytes], bytes]
+    ) -> None:
+        """
+        :param caller: of the caller's dialect, and so on, for errors.
+        :param answer: from the provider's document to the caller's.
+        """
+        super().__init__(caller, provider)
+        self.body = body
+        self.lost = (*losses.dropped, *losses.changed)
+        self._answer = answer
+
+    def answer(self, body: bytes) -> bytes:
+        return self._answer(body)
 
 
 class StreamTranslation:
