@@ -13,12 +13,14 @@ from pydantic import BaseModel
 from llm_gateway.core.sse import EventStreamParser
 from llm_gateway.core.translation.conversation import (
     Answer,
+    Audio,
     Choice,
     Citation,
     Finish,
     Foreign,
     Image,
     Inline,
+    Linked,
     Message,
     Opaque,
     Part,
@@ -479,6 +481,43 @@ def test_nothing_is_written_behind_the_end() -> None:
     encoder.encode(exploded(answer(Text("So."))))
 
     assert encoder.encode([PartBegun(Text("")), Delta("x"), Ended(), Begun("b", "m")]) == b""
+
+
+def test_whole_parts_are_items_that_begin_and_end_at_once() -> None:
+    action = {"type": "search", "query": "x"}
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+        "type": "web_search_call",
+        "id": "ws_1",
+        "status": "completed",
+        "action": {"type": "search", "query": "x"},
+    }
+    made = (
+        Foreign("responses", "web_search_call", msgspec.Raw(msgspec.json.encode(search))),
+        Image(Inline("image/png", "QUJD")),
+        Image(Linked("https://e.test/a.png")),
+        Foreign("messages", "server_tool_use", msgspec.Raw(b"{}")),
+        Audio(Inline("audio/wav", "QUJD"), transcript="Said."),
+    )
+    told = streamed(*made)
+
+    assert told[-1]["response"]["output"] == whole(*made)["output"]
+    assert [item["type"] for item in told[-1]["response"]["output"]] == [
+        "web_search_call",
+        "image_generation_call",
+        "message",
+    ]
+
+
+def test_part_that_begins_with_all_of_it_is_told_by_a_delta() -> None:
+    citation = Citation("https://e.test", "E", start=0, end=2)
+    made = (Text("So.", (citation,)), Thinking("Hm."), ToolCall("c1", "look", '{"at":1}'))
+    told: list[Event] = [Begun("a", "claude", 7)]
+    for part in made:
+        told += [PartBegun(part), PartEnded()]
+    written = CODEC.stream_encoder(ASKED).encode([*told, Ended()])
+    checked_stream(written)
+
+    assert events(written)[-1]["response"]["output"] == whole(*made)["output"]
 
 
 def test_parts_that_follow_each_other_without_an_end_are_told_apart() -> None:

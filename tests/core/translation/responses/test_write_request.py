@@ -391,3 +391,25 @@ def test_extras_of_its_own_dialect_are_written_back() -> None:
 def test_result_for_a_call_that_never_was_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"messages\[1\].*call"):
         write(user(Text("Hi")), user(ToolResult("c", (Text("x"),))))
+
+
+def test_foreign_part_of_a_result_is_refused_or_left_out() -> None:
+    found = Foreign("messages", "search_result", msgspec.Raw(b"{}"))
+    messages = (user(Text("Hi")), assistant(ToolCall("c", "look", "{}")), user(ToolResult("c", (Text("x"), found))))
+    losses = Losses(OnUnsupported.DROP)
+
+    with pytest.raises(Unsupported):
+        write(*messages, losses=Losses())
+    assert write(*messages, losses=losses)["input"][-1]["output"] == [{"type": "input_text", "text": "x"}]
+    assert losses.dropped == ["messages[2].parts[0].parts[1].search_result"]
+
+
+def test_items_and_content_of_its_own_dialect_are_written_back() -> None:
+    items: list[dict[str, Any]] = [
+        {"role": "user", "content": [{"type": "input_of_tomorrow", "x": 1}]},
+        {"type": "compaction", "encrypted_content": "x"},
+    ]
+    body = msgspec.json.encode({"model": "m", "input": items})
+    written = msgspec.json.decode(CODEC.encode_request(CODEC.decode_request(body), TO, Losses(OnUnsupported.REJECT)))
+
+    assert written["input"] == [{"type": "message", **items[0]}, items[1]]
