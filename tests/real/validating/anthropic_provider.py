@@ -1,0 +1,157 @@
+"""A provider of the Messages API that takes only what the real one takes, and answers what a test tells it to."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
+from tests.real.validating.anthropic_answers import Answered, Broken, Called, Failing, Play, Redacted, Thought
+from tests.real.validating.anthropic_rules import Issued, Refused, check
+
+__all__ = ["KEY", "AnthropicProvider", "running_anthropic"]
+
+Json = dict[str, Any]
+
+KEY = "sk-ant-real-0123456789"
+"""The only key that it takes."""
+
+_VERSIONS = ("2023-06-01", "2026-10-21")
+_HEADERS = {"request-id": "req_011CSHoEeqs5C35K2UUqR7Fy", "anthropic-organization-id": "org-1"}
+_STREAM_HEADERS = {
+    **_HEADERS,
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "transfer-encoding": "chunked",
+}
+_READ = 61
+"""Bytes that go out at once: neither events nor characters end there."""
+
+_PHRASES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+
+
+class AnthropicProvider:
+    """Plays one answer after the other, to requests that pass."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.url = f"{provider.url}/v1/messages"
+        self.requests: list[Json] = []
+        """The bodies of those that passed."""
+        self.refusals: list[str] = []
+        """What was wrong with those that did not. A test that does not empty the list fails at its end."""
+        self._provider = provider
+        self._plays: deque[Play] = deque()
+        self._issued = Issued()
+        provider.script = self._answer
+
+    @property
+    def last(self) -> Json:
+        return self.requests[-1]
+
+    @property
+    def seen(self) -> Seen:
+        """The last request with its headers."""
+        return self._provider.seen[-1]
+
+    def plays(self, *answers: Play) -> None:
+        """
+        :param answers: one for each of the next requests.
+        """
+        self._plays.extend(answers)
+        for play in answers:
+            answer = play.answer if isinstance(play, Broken) else play
+            if isinstance(answer, Answered):
+                self._remember(answer)
+
+    def forget(self) -> None:
+        """
+        Begin anew; signatures stay known.
+
+        :raises AssertionError: a request was refused, or an answer was not asked for.
+        """
+        refusals, unplayed = list(self.refusals), len(self._plays)
+        self.requests.clear()
+        self.refusals.clear()
+        self._plays.clear()
+        assert not refusals, refusals
+        assert not unplayed, f"{unplayed} answers were not asked for"
+
+    def _remember(self, answer: Answered) -> None:
+        order = []
+        for block in answer.blocks:
+            if isinstance(block, Thought):
+                self._issued.thoughts[block.signature] = block.text
+                order.append(block.signature)
+            elif isinstance(block, Redacted):
+                self._issued.redacted.add(block.data)
+                order.append(block.data)
+            elif isinstance(block, Called):
+                order.append(block.id)
+        self._issued.orders.append(order)
+
+    def _answer(self, exchange: Exchange) -> None:
+        try:
+            document = self._checked(exchange.request)
+        except Refused as refused:
+            self.refusals.append(refused.message)
+            self._fail(exchange, Failing(refused.status, refused.kind, refused.message))
+            return
+        self.requests.append(document)
+        play = self._plays.popleft()
+        if isinstance(play, Failing):
+            self._fail(exchange, play)
+        elif document.get("stream"):
+            self._stream(
+                exchange, play.stream(document["model"]), cut=isinstance(play, Broken) and play.failing is None
+            )
+        else:
+            assert isinstance(play, Answered)
+            exchange.send(answer_bytes(msgspec.json.encode(play.document(document["model"])), fields=_HEADERS))
+
+    def _checked(self, request: Seen) -> Json:
+        if (request.method, request.target) != ("POST", "/v1/messages"):
+            raise Refused(f"{request.method} {request.target}", 404, "not_found_error")
+        if request.value("x-api-key") != KEY or request.value("authorization") is not None:
+            raise Refused("invalid x-api-key", 401, "authentication_error")
+        version = request.value("anthropic-version")
+        if version not in _VERSIONS:
+            raise Refused("anthropic-version: header is required")
+        if request.value("content-type") != "application/json":
+            raise Refused("content-type: must be application/json")
+        strays = [name for name in request.names() if name.startswith(("openai-", "x-goog-", "x-stainless-", "cookie"))]
+        if strays or any(b"vk_" in value for _, value in request.fields):
+            raise Refused(f"headers that belong to the caller's own dialect, or its key: {strays}")
+        if not self._plays:
+            raise Refused("no test told what to answer", 500, "api_error")
+        try:
+            document: Json = msgspec.json.decode(request.body)
+        except msgspec.DecodeError as error:
+            raise Refused(f"The request body is not valid JSON: {error}") from error
+        check(document, version, self._issued)
+        return document
+
+    def _fail(self, exchange: Exchange, failing: Failing) -> None:
+        status = f"{failing.status} {_PHRASES.get(failing.status, 'Error')}"
+        body = msgspec.json.encode(failing.document())
+        exchange.send(answer_bytes(body, status=status, fields={**_HEADERS, **failing.headers}))
+
+    def _stream(self, exchange: Exchange, events: Iterable[bytes], *, cut: bool) -> None:
+        exchange.send(head_bytes(fields=_STREAM_HEADERS))
+        data = b"".join(events)
+        for at in range(0, len(data), _READ):
+            exchange.send(chunk(data[at : at + _READ]))
+        if cut:
+            exchange.connection.close()
+        else:
+            exchange.send(LAST_CHUNK)
+
+
+@contextmanager
+def running_anthropic() -> Iterator[AnthropicProvider]:
+    """One for the length of a block."""
+    with running_provider() as provider:
+        yield AnthropicProvider(provider)
