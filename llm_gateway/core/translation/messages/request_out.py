@@ -57,9 +57,12 @@ class _Writing:
         self._to = to
         self._losses = losses
         self._abilities: Abilities = abilities_of(to.model)
+        if to.reasoning is False:
+            self._abilities = msgspec.structs.replace(self._abilities, adaptive=False, budget=False)
         self._own = request.dialect == NAME
         self._more: dict[str, Json] = {}
         self._doc: Json = {"model": to.model}
+        self._called: dict[str, None] = {}
 
     def document(self) -> Json:
         doc = self._doc
@@ -139,6 +142,7 @@ class _Writing:
         elif system:
             self._doc["system"] = system
         self._doc["messages"] = turns.documents()
+        self._called = turns.called
 
     def _wants_any_json(self) -> bool:
         output = self._request.output
@@ -176,9 +180,18 @@ class _Writing:
             self._doc["tools"] = tools
         elif forced:
             raise BadRequest("tool_choice: there is no tool to call.")
+        elif self._called and not self._own:
+            self._recall_tools()
+            return
         written = self._tool_choice(choice.mode if choice else None, only[0] if one else None, forced and not may_force)
         if tools and written is not None:
             self._doc["tool_choice"] = written
+
+    def _recall_tools(self) -> None:
+        """Calls in a conversation are only taken with their tools; the caller left those out to have no more calls."""
+        self._losses.change("tools")
+        self._doc["tools"] = [{"name": name, "input_schema": _NO_ARGUMENTS} for name in self._called]
+        self._doc["tool_choice"] = {"type": "none"}
 
     def _tool_choice(self, mode: ChoiceMode | None, name: str | None, unforced: bool) -> Json | None:
         alone: Json = {"disable_parallel_tool_use": True} if self._request.parallel_tool_calls is False else {}

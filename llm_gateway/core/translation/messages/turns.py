@@ -68,6 +68,8 @@ class Turns:
         """The newest id in this document of each id of the caller's."""
         self._taken: set[str] = set()
         self._turns: list[_Turn] = []
+        self.called: dict[str, None] = {}
+        """The names of the tools that were called, in order."""
         self.system: list[Json] = []
 
         messages = request.messages
@@ -136,6 +138,7 @@ class Turns:
                 raise BadRequest(f"{place}: only the assistant calls tools.")
             written = self._new_id(part.id)
             turn.calls[written] = part.id
+            self.called[part.name] = None
             turn.blocks.extend(self._writer.call(part, written, place))
         elif isinstance(part, ToolResult):
             if assistant:
@@ -174,7 +177,8 @@ class Turns:
     def _may_stand_here(self, messages: tuple[Message, ...], index: int) -> bool:
         if not self._abilities.system_anywhere or not self._turns or self._turns[-1].role == "assistant":
             return False
-        following = next((one for one in messages[index + 1 :] if not _is_instruction(one)), None)
+        behind = messages[index + 1 :]
+        following = next((one for one in behind if not _is_instruction(one) and _says_something(one)), None)
         return following is None or following.role is Role.ASSISTANT
 
     def _drop_name(self, message: Message, place: str) -> None:
@@ -214,3 +218,7 @@ class Turns:
 
 def _is_instruction(message: Message) -> bool:
     return message.role in (Role.SYSTEM, Role.DEVELOPER)
+
+
+def _says_something(message: Message) -> bool:
+    return any(not isinstance(part, Text) or part.text.strip() for part in message.parts)

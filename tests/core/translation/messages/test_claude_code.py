@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
+from llm_gateway.core.apis import Api
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.codecs import CODECS
 from llm_gateway.core.translation.conversation import CacheMark, Message, Reasoning, Request, Role, Text, ToolResult
+from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.messages import MessagesCodec
 
 CODEC = MessagesCodec()
@@ -88,6 +93,18 @@ def test_all_that_has_no_neutral_place_is_a_hint() -> None:
         }
     )
     assert request.foreign_tools == ()
+
+
+@pytest.mark.parametrize("api", CODECS)
+def test_no_dialect_refuses_it(api: Api) -> None:
+    messages = msgspec.json.decode(msgspec.json.encode(ASKED["messages"]))
+    # As the gateway signs what a provider thought that signs nothing itself.
+    messages[2]["content"][0]["signature"] = ""
+    losses = Losses()
+
+    CODECS[api].encode_request(asked(messages=messages), Destination("model", "provider"), losses)
+
+    assert {"context_management", "system[0]"} <= {*losses.dropped} or api is Api.MESSAGES
 
 
 def test_prompt_begins_with_what_stays_the_same() -> None:

@@ -365,6 +365,17 @@ def test_tool_choice_without_tools_says_nothing_or_makes_no_sense() -> None:
         written(tool_choice=ToolChoice(ChoiceMode.REQUIRED))
 
 
+def test_calls_in_the_conversation_have_their_tools_even_if_no_more_are_wanted() -> None:
+    losses = Losses()
+    said = (HELLO, assistant(ToolCall("a", "look", "")), user(ToolResult("a", (Text("seen"),))))
+
+    document = written(*said, losses=losses)
+
+    assert document["tools"] == [{"name": "look", "input_schema": {"type": "object", "properties": {}}}]
+    assert document["tool_choice"] == {"type": "none"}
+    assert losses.changed == ["tools"]
+
+
 def test_models_that_cannot_be_forced_are_not() -> None:
     forced = ToolChoice(ChoiceMode.REQUIRED, ("look",))
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import (
     ChoiceMode,
     Opaque,
     Reasoning,
+    Request,
     Sampling,
     Text,
     Thinking,
@@ -19,6 +21,7 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
+from llm_gateway.core.translation.messages import MessagesCodec
 from tests.core.translation.messages.asking import HELLO, OLD, assistant, user, written
 
 LOOK = Tool("look")
@@ -116,6 +119,16 @@ def test_model_that_does_not_think_is_not_asked_to() -> None:
     losses = Losses()
 
     assert "thinking" not in written(model=UNTHINKING, reasoning=Reasoning(effort="high"), losses=losses)
+    assert losses.dropped == ["reasoning"]
+
+
+def test_catalogue_knows_who_does_not_reason() -> None:
+    request = Request("alias", (HELLO,), reasoning=Reasoning(effort="high"), dialect="chat")
+    losses = Losses()
+
+    body = MessagesCodec().encode_request(request, Destination("other", "p", reasoning=False), losses)
+
+    assert b"thinking" not in body
     assert losses.dropped == ["reasoning"]
 
 

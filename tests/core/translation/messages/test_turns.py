@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_gateway.core.translation.conversation import Role, Text, Thinking, ToolCall, ToolResult
+from llm_gateway.core.translation.conversation import Role, Text, Thinking, Tool, ToolCall, ToolResult
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from llm_gateway.errors import BadRequest
 from tests.core.translation.messages.asking import HELLO, assistant, system, user, written
@@ -83,6 +83,8 @@ def test_models_that_take_instructions_in_the_middle_get_them_there() -> None:
             (HELLO, assistant("Yes?"), system("A"), user("on")),
             [("user", "Hi"), ("assistant", "Yes?"), ("user", ["<system>\nA\n</system>", "on"])],
         ),
+        # The assistant says nothing.
+        ((HELLO, system("A"), assistant(" "), user("on")), [("user", ["Hi", "<system>\nA\n</system>", "on"])]),
     ],
 )
 def test_even_there_they_stand_only_between_a_user_and_the_assistant(said: Any, expected: object) -> None:
@@ -99,7 +101,7 @@ def test_results_come_first_in_the_turn_behind_their_calls() -> None:
     losses = Losses()
     said = (HELLO, assistant("Wait.", CALL), assistant(OTHER), user("And?", SEEN), user(SEEN_TOO), user("Well?"))
 
-    document = written(*said, losses=losses)
+    document = written(*said, tools=(Tool("look"),), losses=losses)
 
     assert turns(document) == [
         ("user", "Hi"),
