@@ -486,11 +486,6 @@ def test_nothing_is_written_behind_the_end() -> None:
 def test_whole_parts_are_items_that_begin_and_end_at_once() -> None:
     action = {"type": "search", "query": "x"}
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
-        "type": "web_search_call",
-        "id": "ws_1",
-        "status": "completed",
-        "action": {"type": "search", "query": "x"},
-    }
     made = (
         Foreign("responses", "web_search_call", msgspec.Raw(msgspec.json.encode(search))),
         Image(Inline("image/png", "QUJD")),
