@@ -130,12 +130,16 @@ class MessagesStreamDecoder(StreamDecoder):
             return
         frame = _decode(data)
         kind = frame.type
-        if not self._begun and kind.startswith(("content_block", "message_d", "message_stop")):
-            raise UpstreamMalformed("The provider's stream begins in the middle of a message.")
         if kind == "content_block_delta":
-            if frame.delta is None or frame.index != self._index:
+            delta = frame.delta
+            if delta is None or frame.index != self._index:
                 raise UpstreamMalformed("The provider's stream adds to a block that is not open.")
-            self._more(frame.delta, events)
+            if delta.type == "text_delta" and type(self._part) is Text:
+                events.append(Delta(delta.text))
+            else:
+                self._more(delta, events)
+        elif not self._begun and kind.startswith(("content_block", "message_d", "message_stop")):
+            raise UpstreamMalformed("The provider's stream begins in the middle of a message.")
         elif kind == "content_block_start":
             self._start_block(frame, events)
         elif kind == "content_block_stop":
@@ -211,10 +215,7 @@ class MessagesStreamDecoder(StreamDecoder):
     def _more(self, delta: _Delta, events: list[Event]) -> None:
         kind = delta.type
         part = self._part
-        if kind == "text_delta":
-            if isinstance(part, Text):
-                events.append(Delta(delta.text))
-        elif kind == "input_json_delta":
+        if kind == "input_json_delta":
             if isinstance(part, Foreign):
                 self._more_input(delta.partial_json)
             elif isinstance(part, ToolCall) and delta.partial_json:
