@@ -95,6 +95,7 @@ class ChoiceReader:
         self._calls: list[_Call] = []
         self._by_place: dict[int, _Call] = {}
         """The calls by their index in the deltas, which some providers use again for another call."""
+        self._images = 0
         self._held: dict[Key, list[tuple[Part, Delta | None]]] = {}
         self._held_size = 0
 
@@ -103,9 +104,11 @@ class ChoiceReader:
         logprobs = () if choice.logprobs is None else logprobs_in(choice.logprobs)
         if delta is not None:
             content = delta.content
-            if type(content) is str and content and self._open == _TEXT and _is_plain(delta):
-                # Nearly all that there is.
+            # Nearly all that there is: more of what came before.
+            if self._open == _TEXT and content and type(content) is str and _is_plain(delta):
                 out.append(Delta(content, self._index, logprobs=logprobs))
+            elif self._open == _THOUGHT and delta.reasoning_content and not content and _is_plain(delta, thought=True):
+                out.append(Delta(delta.reasoning_content, self._index))
             else:
                 self._read_delta(delta, logprobs, out)
         if choice.finish_reason:
@@ -125,7 +128,7 @@ class ChoiceReader:
 
     def _read_delta(self, delta: MessageDoc, logprobs: tuple[TokenLogprob, ...], out: list[Event]) -> None:
         index = self._index
-        thought, said = content_in(delta.content)
+        thought, said = content_in(delta.content) if delta.content else ("", "")
         if delta.reasoning_details:
             for raw in delta.reasoning_details:
                 self._read_detail(read_detail(raw), out)
@@ -138,16 +141,19 @@ class ChoiceReader:
             self._arrive(_REFUSAL, Refusal(""), Delta(delta.refusal, index, logprobs=logprobs), out)
         elif said or logprobs:
             self._arrive(_TEXT, Text(""), Delta(said, index, logprobs=logprobs), out)
-        opaque = opaque_in(signature_in(delta.extra_content), self._provider)
-        if opaque is not None:
+        if delta.extra_content is not None and (signature := signature_in(delta.extra_content)):
+            opaque = opaque_in(signature, self._provider)
             self._arrive(_TEXT, Text(""), Delta(choice=index, opaque=opaque), out)
-        for citation in citations_in(delta.annotations):
-            self._arrive(_TEXT, Text(""), Delta(choice=index, citation=citation), out)
+        if delta.annotations:
+            for citation in citations_in(delta.annotations):
+                self._arrive(_TEXT, Text(""), Delta(choice=index, citation=citation), out)
         if delta.audio is not None:
             self._read_audio(delta.audio, out)
-        for number, image in enumerate(images_in(delta.images)):
-            self._arrive(("image", number), image, None, out)
-            self._end_part(out)
+        if delta.images:
+            for image in images_in(delta.images):
+                # Each is a part of its own.
+                self._images += 1
+                self._arrive(("image", self._images), image, None, out)
         for call in delta.tool_calls or ():
             self._read_call(call, out)
         if delta.function_call is not None:
@@ -254,7 +260,7 @@ class ChoiceReader:
 
     def _hold(self, key: Key, part: Part, delta: Delta | None) -> None:
         self._held.setdefault(key, []).append((part, delta))
-        self._held_size += 64 if delta is None else 64 + len(delta.text) + len(delta.audio)
+        self._held_size += _size(delta)
 
     def _release(self, out: list[Event]) -> None:
         """Tell what was held, until a call is open again."""
@@ -265,10 +271,9 @@ class ChoiceReader:
             call = next((each for each in self._calls if each.key == key), None)
             self._begin_part(key, pieces[0][0], out, call)
             for _, delta in pieces:
+                self._held_size -= _size(delta)
                 if delta is not None:
-                    self._held_size -= len(delta.text) + len(delta.audio)
                     self._tell(delta, out)
-                self._held_size -= 64
             if self._waits():
                 return
 
@@ -292,11 +297,21 @@ class ChoiceReader:
         out.append(PartEnded(self._index))
 
 
-def _is_plain(delta: MessageDoc) -> bool:
-    """Whether there is nothing in it but its content."""
+def _size(delta: Delta | None) -> int:
+    """How much room it takes, about."""
+    if delta is None:
+        return 64
+    return 64 + len(delta.text) + len(delta.audio) + (0 if delta.opaque is None else len(delta.opaque.data))
+
+
+def _is_plain(delta: MessageDoc, thought: bool = False) -> bool:
+    """
+    :param thought: whether ``reasoning_content`` is there, rather than ``content``.
+    :return: whether there is nothing else in it.
+    """
     return (
-        delta.tool_calls is None
-        and delta.reasoning_content is None
+        (thought or delta.reasoning_content is None)
+        and delta.tool_calls is None
         and delta.reasoning_details is None
         and delta.reasoning is None
         and delta.refusal is None

@@ -26,6 +26,7 @@ __all__ = [
     "LogprobDoc",
     "LogprobsDoc",
     "MessageDoc",
+    "NextChunkDoc",
     "UsageDoc",
     "count",
     "entry",
@@ -187,6 +188,14 @@ class ChunkDoc(msgspec.Struct, gc=False):
     choices: list[ChunkChoiceDoc] | None = None
     usage: UsageDoc | None = None
     service_tier: object = None
+    error: msgspec.Raw = ABSENT
+
+
+class NextChunkDoc(msgspec.Struct, gc=False):
+    """A chunk behind the first: what is the same in all of them is not read again."""
+
+    choices: list[ChunkChoiceDoc] | None = None
+    usage: UsageDoc | None = None
     error: msgspec.Raw = ABSENT
 
 

@@ -9,7 +9,7 @@ import msgspec
 from llm_gateway.core.sse import Event as ServerSentEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
 from llm_gateway.core.translation.chat.choice_in import ChoiceReader
-from llm_gateway.core.translation.chat.documents import ChunkDoc, count, name, said
+from llm_gateway.core.translation.chat.documents import ChunkDoc, NextChunkDoc, count, name, said
 from llm_gateway.core.translation.chat.failures import failure_in
 from llm_gateway.core.translation.chat.usage import usage_in
 from llm_gateway.core.translation.codec import StreamDecoder
@@ -26,7 +26,8 @@ MAX_EVENT_BYTES = 16_777_216
 _MAX_CHOICES = 128
 """What OpenAI takes for ``n`` at most; what comes for a choice beyond it is not an answer to anybody's question."""
 
-_decode = msgspec.json.Decoder(ChunkDoc).decode
+_decode_first = msgspec.json.Decoder(ChunkDoc).decode
+_decode_next = msgspec.json.Decoder(NextChunkDoc).decode
 
 
 class ChatStreamDecoder(StreamDecoder):
@@ -105,32 +106,30 @@ class ChatStreamDecoder(StreamDecoder):
                 self._end(out)
             self._over = True
             return False
-        chunk = _decode(data)
+        chunk: ChunkDoc | NextChunkDoc = _decode_next(data) if self._begun else _decode_first(data)
         if said(chunk.error) or event.event == "error":
             error = chunk.error if said(chunk.error) else msgspec.Raw(data.encode())
             out.append(Failed(failure_in(error)))
             self._over = True
             return False
         choices = chunk.choices
-        if choices:
-            if not self._begun:
-                self._begin(chunk, out)
-            for at, choice in enumerate(choices):
-                index = choice.index
-                reader = self._choices.get(at if index is None else index)
-                if reader is None:
-                    reader = self._new_choice(at if index is None else index)
-                reader.read(choice, out)
+        if isinstance(chunk, ChunkDoc) and (choices or chunk.usage is not None):
+            self._begin(chunk, out)
+        for at, choice in enumerate(choices or ()):
+            index = at if choice.index is None else choice.index
+            reader = self._choices.get(index)
+            if reader is None:
+                reader = self._new_choice(index)
+            reader.read(choice, out)
         if chunk.usage is not None:
             usage = usage_in(chunk.usage)
             if usage != self._usage:
-                if not self._begun:
-                    self._begin(chunk, out)
                 self._usage = usage
                 out.append(UsageSeen(usage))
         return True
 
     def _begin(self, chunk: ChunkDoc, out: list[Event]) -> None:
+        # Azure's first chunk says nothing, not even who speaks.
         self._begun = True
         self._id = chunk.id or ""
         out.append(Begun(self._id, chunk.model or "", count(chunk.created), name(chunk.service_tier)))
