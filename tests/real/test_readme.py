@@ -69,6 +69,6 @@ def test_chat_commands_answer(bin_dir: Path, gateway: RunningGateway) -> None:
     assert len(asked) == 2
 
 
-def test_readme_shows_four_calls_and_two_sdks() -> None:
+def test_readme_shows_five_calls_and_two_sdks() -> None:
     """So that the tests above do not pass for want of anything to run."""
-    assert (len(commands("curl")), len(examples("openai", "anthropic"))) == (4, 2)
+    assert (len(commands("curl")), len(examples("openai", "anthropic"))) == (5, 2)
