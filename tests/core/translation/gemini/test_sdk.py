@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pydantic
 import pytest
 from google.genai import errors, types
 
@@ -35,8 +36,10 @@ from llm_gateway.core.translation.events import Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.gemini.paths import asked, wants_events
+from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from tests.core.translation.gemini.reach import CODEC
 from tests.core.translation.gemini.sdk import Served, client, client_of
+from tests.core.translation.gemini.sdk import request as checked
 
 NOBODY = Request("gemini-3-flash", ())
 SEALED = Opaque("messages", "anthropic", "EqQBCkYIBBgCKkA+/w==")
@@ -147,13 +150,13 @@ def test_a_chat_keeps_all_that_belongs_to_a_thought(thinking: Thinking) -> None:
     assert understood(served).messages[1] == Message(Role.ASSISTANT, (thinking, Text("It rains.")))
 
 
-def weather(city: str) -> dict[str, str]:
+def weather(city: str) -> str:
     """The weather in a city.
 
     Args:
         city: its name
     """
-    return {"result": f"It rains in {city}."}
+    return f"It rains in {city}."
 
 
 @pytest.mark.parametrize("encode", [whole, streamed])
@@ -171,10 +174,7 @@ def test_the_sdk_calls_functions_and_sends_their_results(encode: Any) -> None:
     first, second = understood(served, 0), understood(served, 1)
     assert [tool.name for tool in first.tools] == ["weather"]
     assert first.tools[0].parameters is not None
-    assert (
-        json.loads(bytes(first.tools[0].parameters))["properties"]["city"]
-        == {"type": "string"} | (json.loads(bytes(first.tools[0].parameters))["properties"]["city"])
-    )
+    assert json.loads(bytes(first.tools[0].parameters))["properties"]["city"]["type"].lower() == "string"
     called, result = second.messages[-2], second.messages[-1]
     assert [part for part in called.parts if isinstance(part, ToolCall)] == [CALL]
     assert THOUGHT in called.parts
@@ -251,8 +251,6 @@ def test_pictures_and_pdfs_are_understood_in_googles_base64() -> None:
 
 
 def test_structured_output_is_parsed() -> None:
-    import pydantic
-
     class City(pydantic.BaseModel):
         name: str
         size: int
@@ -368,24 +366,20 @@ def test_a_failure_within_a_stream_is_too(kind: FailureKind) -> None:
 
 
 def test_what_the_sdk_sends_can_be_sent_to_google_again() -> None:
-    from llm_gateway.core.translation.losses import Losses, OnUnsupported
-    from tests.core.translation.gemini.sdk import request as checked
-
+    film = types.Part(
+        file_data=types.FileData(file_uri="https://youtu.be/x", mime_type="video/mp4"),
+        video_metadata=types.VideoMetadata(fps=2),
+    )
+    picture = types.Part(inline_data=types.Blob(data=b"abc", mime_type="image/png"), part_metadata={"from": "a camera"})
+    safety = types.SafetySetting(
+        category=types.HarmCategory.HARM_CATEGORY_HATE_SPEECH, threshold=types.HarmBlockThreshold.BLOCK_NONE
+    )
     sdk, served = client(whole(Text("x")))
     sdk.models.generate_content(
         model="m",
-        contents=[
-            types.Part(
-                file_data=types.FileData(file_uri="https://youtu.be/x", mime_type="video/mp4"),
-                video_metadata=types.VideoMetadata(fps=2),
-            )
-        ],
+        contents=[types.Content(role="user", parts=[film, picture])],
         config=types.GenerateContentConfig(
-            safety_settings=[
-                types.SafetySetting(
-                    category=types.HarmCategory.HARM_CATEGORY_HATE_SPEECH, threshold=types.HarmBlockThreshold.BLOCK_NONE
-                )
-            ],
+            safety_settings=[safety],
             cached_content="cachedContents/x",
             tools=[types.Tool(google_search=types.GoogleSearch())],
             response_modalities=["IMAGE"],
@@ -393,8 +387,14 @@ def test_what_the_sdk_sends_can_be_sent_to_google_again() -> None:
             media_resolution=types.MediaResolution.MEDIA_RESOLUTION_LOW,
         ),
     )
-    request = understood(served)
+
     losses = Losses(OnUnsupported.REJECT)
-    again = checked(CODEC.encode_request(request, Destination("gemini-3-flash", "google"), losses))
+    again = checked(CODEC.encode_request(understood(served), Destination("gemini-3-flash", "google"), losses))
+
     sent = json.loads(served.asked[0].read())
+    # The SDK writes some names in snake_case, inside of others in camelCase.
+    assert [types.Content.model_validate(content) for content in again.pop("contents")] == [
+        types.Content.model_validate(content) for content in sent.pop("contents")
+    ]
     assert again == sent
+    assert losses.dropped == []
