@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
+from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.live import WorkerState
@@ -111,7 +112,7 @@ def encode(message: ToWorker | FromWorker) -> bytes:
     """
     :return: one line.
     """
-    return msgspec.json.encode(message, enc_hook=_revealed) + b"\n"
+    return msgspec.json.encode(message, enc_hook=_written) + b"\n"
 
 
 class Lines:
@@ -147,17 +148,21 @@ def from_worker(line: bytes) -> FromWorker:
     return _FROM_WORKER.decode(line)
 
 
-def _revealed(value: Any) -> str:
+def _written(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
+    if isinstance(value, ModelRules):
+        return value.rules
     raise NotImplementedError(f"no message holds a {type(value).__name__}")
 
 
-def _hidden(kind: type, value: Any) -> Any:
+def _read(kind: type, value: Any) -> Any:
     if kind is Secret:
         return Secret(value)
+    if kind is ModelRules:
+        return ModelRules(msgspec.convert(value, list[ModelRule]))
     raise NotImplementedError(f"no message holds a {kind.__name__}")
 
 
-_TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker, dec_hook=_hidden)
+_TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker, dec_hook=_read)
 _FROM_WORKER: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.config.values import HealthCheck, Secret
+from llm_gateway.config.values import Endpoint, HealthCheck, Secret
 from llm_gateway.core.clocks import Timeouts
+from llm_gateway.core.model_rules import ModelFacts, ModelRule, ModelRules
+from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.fleet.messages import (
     Begin,
     Calls,
@@ -34,7 +36,10 @@ from llm_gateway.web.live import WorkerState
 from tests.memory import configuration, provider, virtual_key
 
 FULL = configuration(
-    [virtual_key("vk_a", "openai", 'sk-real-\u00e9\n"', name="Ann"), virtual_key("vk_b", "anthropic")],
+    [
+        virtual_key("vk_a", "openai", 'sk-real-\u00e9\n"', name="Ann"),
+        attrs.evolve(virtual_key("vk_b", "anthropic"), models=ModelRules([ModelRule("claude-*")])),
+    ],
     [
         provider("openai", "https://openai.test/v1/chat/completions", headers=(("x-team", Secret("s-1")),)),
         provider(
@@ -44,6 +49,14 @@ FULL = configuration(
             forward_headers=("x-more",),
             timeouts=Timeouts(1.5, 2.5, 3.5, 4.5),
             health=HealthCheck("https://anthropic.test/health", enabled=False, method="HEAD"),
+            others=(Endpoint("openai", "https://a.test/chat", "https://a.test", "bearer"),),
+            preset="anthropic",
+            family="anthropic",
+            apis=("chat",),
+            api_version="2024-10-21",
+            models=ModelRules([ModelRule("big", "claude-big", ModelFacts(context_window=5, inputs=("text",)))]),
+            on_unsupported=OnUnsupported.DROP,
+            forward_beta=("a*",),
         ),
     ],
 )
