@@ -20,7 +20,7 @@ from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities, abilities_of
 from llm_gateway.core.translation.messages.names import NAME, Json
 from llm_gateway.core.translation.messages.parts import PartWriter, cache_control, lose
-from llm_gateway.core.translation.messages.schemas import conforming, with_object_type
+from llm_gateway.core.translation.messages.schemas import conforming, tool_schema
 from llm_gateway.core.translation.messages.thinking import Thought, as_said, thought
 from llm_gateway.core.translation.messages.turns import Turns
 from llm_gateway.errors import BadRequest
@@ -217,7 +217,7 @@ class _Writing:
             description, schema = description_of(tool), FREEFORM_PARAMETERS
         if description:
             block["description"] = description
-        block["input_schema"] = schema if self._own else with_object_type(schema, f"{place}.parameters")
+        block["input_schema"] = schema if self._own else self._tool_schema(schema, place)
         if tool.strict is not None:
             self._strict(block, tool, place)
         if tool.cache is not None:
@@ -234,10 +234,16 @@ class _Writing:
                 return
             block["strict"] = True
             if tool.parameters is not None:
-                schema, changed = conforming(tool.parameters, f"{place}.parameters")
+                schema, changed = conforming(self._tool_schema(tool.parameters, place), f"{place}.parameters")
                 if changed:
                     self._losses.change(f"{place}.parameters")
-                block["input_schema"] = with_object_type(schema, f"{place}.parameters")
+                block["input_schema"] = schema
+
+    def _tool_schema(self, schema: msgspec.Raw, place: str) -> msgspec.Raw:
+        written, changed = tool_schema(schema, f"{place}.parameters")
+        if changed:
+            self._losses.change(f"{place}.parameters")
+        return written
 
     def _foreign_tools(self) -> Iterable[msgspec.Raw]:
         for tool in self._request.foreign_tools:

@@ -359,6 +359,19 @@ def test_tool_choice(choice: ToolChoice | None, parallel: bool | None, expected:
     assert [tool["name"] for tool in document["tools"]] == names
 
 
+@pytest.mark.parametrize("strict", [None, True])
+def test_schema_of_alternatives_is_merged(strict: bool | None) -> None:
+    losses = Losses()
+    schema = {"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}]}
+
+    [tool] = written(tools=(Tool("look", parameters=raw(schema), strict=strict),), losses=losses)["tools"]
+
+    found = tool["input_schema"]
+    assert (found["type"], found["properties"], "anyOf" in found) == ("object", {"a": {"type": "string"}}, False)
+    assert found.get("additionalProperties", True) is not strict
+    assert losses.changed == ["tools[0].parameters"]
+
+
 def test_tool_choice_without_tools_says_nothing_or_makes_no_sense() -> None:
     assert "tool_choice" not in written(tool_choice=ToolChoice(ChoiceMode.AUTO), parallel_tool_calls=False)
     with pytest.raises(BadRequest, match=r"^tool_choice: there is no tool to call\.$"):
