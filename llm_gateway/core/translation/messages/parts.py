@@ -43,6 +43,9 @@ _EMPTY = msgspec.Raw(b"{}")
 _BROKEN_INPUT = "INVALID_JSON"
 """Where arguments go that are not a JSON object, as Anthropic's page on fine-grained tool streaming proposes."""
 
+_FAILED = "The tool failed."
+"""What is said of an error that says nothing, or that has more than text to say."""
+
 _OWN_CITATIONS = frozenset(
     {
         "char_location",
@@ -147,11 +150,20 @@ class PartWriter:
         content: list[Json] = []
         for at, part in enumerate(result.parts):
             content.extend(self.blocks(part, f"{place}.content[{at}]", assistant=False))
+        is_error = result.is_error
+        if is_error and not self.own:
+            if not content:
+                content = [{"type": "text", "text": _FAILED}]
+            elif any(one["type"] != "text" for one in content):
+                # Errors are told in text alone.
+                self.losses.change(f"{place}.is_error")
+                content.insert(0, {"type": "text", "text": _FAILED})
+                is_error = False
         if len(content) == 1 and content[0].keys() == {"type", "text"}:
             block["content"] = content[0]["text"]
         elif content:
             block["content"] = content
-        if result.is_error:
+        if is_error:
             block["is_error"] = True
         return self._with_cache(block, result.cache, place)
 

@@ -229,10 +229,13 @@ def test_arguments_are_an_object_whatever_the_model_wrote(arguments: str, expect
     assert written(*said)["messages"][1]["content"][0]["input"] == expected
 
 
-def test_results_with_pictures_and_errors() -> None:
-    result = ToolResult(
-        "a", (Text("seen"), Text(" "), Image(Linked("https://x/a"))), is_error=True, cache=CacheMark("1h")
-    )
+def results(*parts: Any, **fields: Any) -> Any:
+    said = (HELLO, assistant(ToolCall("a", "look", "")), user(ToolResult("a", parts, is_error=True)))
+    return written(*said, **fields)["messages"][2]["content"]
+
+
+def test_results_with_pictures() -> None:
+    result = ToolResult("a", (Text("seen"), Text(" "), Image(Linked("https://x/a"))), cache=CacheMark("1h"))
     said = (HELLO, assistant(ToolCall("a", "look", "")), user(result))
 
     assert written(*said)["messages"][2]["content"] == [
@@ -243,10 +246,28 @@ def test_results_with_pictures_and_errors() -> None:
                 {"type": "text", "text": "seen"},
                 {"type": "image", "source": {"type": "url", "url": "https://x/a"}},
             ],
-            "is_error": True,
             "cache_control": {"type": "ephemeral", "ttl": "1h"},
         }
     ]
+
+
+@pytest.mark.parametrize(("said", "expected"), [("no", "no"), (" ", "The tool failed.")])
+def test_failed_calls_say_something(said: str, expected: str) -> None:
+    """An error without content is an error itself."""
+    assert results(Text(said)) == [
+        {"type": "tool_result", "tool_use_id": "a", "content": expected, "is_error": True},
+    ]
+
+
+def test_failed_calls_with_pictures_say_so_in_words() -> None:
+    """Marked as errors they may have text only."""
+    losses = Losses()
+
+    [block] = results(Text("look"), Image(Linked("https://x/a")), losses=losses)
+
+    assert "is_error" not in block
+    assert [one.get("text") for one in block["content"]] == ["The tool failed.", "look", None]
+    assert losses.changed == ["messages[2].content[0].is_error"]
 
 
 def test_custom_call_has_its_text_as_the_one_argument() -> None:
