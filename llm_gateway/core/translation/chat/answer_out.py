@@ -134,7 +134,9 @@ def _message(parts: Sequence[Part], request: Request) -> Object:
     if images:
         message["images"] = images
     if thoughts:
-        message["reasoning_content"] = merged(thoughts)
+        readable = merged(thoughts)
+        if readable:
+            message["reasoning_content"] = readable
         message["reasoning_details"] = [detail_of(each, index) for index, each in enumerate(thoughts)]
     if calls and request.legacy_functions:
         message["function_call"] = calls[0]["function"]

@@ -113,7 +113,8 @@ class ChoiceWriter:
         if text and self._before is not None and not delta.logprobs:
             out.append(self._before + _encode(text) + self._behind)
             self._seen = True
-            self._length += len(text)
+            if self._before is self._before_text:
+                self._length += len(text)
         elif text or delta.logprobs or delta.audio:
             self._say(delta, out)
         if delta.opaque is not None:

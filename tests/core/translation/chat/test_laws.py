@@ -11,12 +11,22 @@ from hypothesis import strategies as st
 from llm_gateway.core.translation.chat import ChatCodec
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.collect import collect
-from llm_gateway.core.translation.conversation import Answer, Request, Stop, Thinking
+from llm_gateway.core.translation.conversation import (
+    Answer,
+    Part,
+    Refusal,
+    Request,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from llm_gateway.core.translation.events import Ended, Event
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from tests.core.translation.chat.sdk import ended, valid_answer, valid_request
 from tests.core.translation.strategies import Reach, answers, cuts, requests, streams
 
+PLAIN = Request("m", (), stream=True)
 OPENAI = Destination(model="gpt-6", provider="openai")
 
 REACH = Reach(
@@ -61,6 +71,10 @@ ANSWERS = msgspec.structs.replace(
     usage=("cached_input", "cache_write", "reasoning", "audio_input", "audio_output"),
     answer_tiers=("default", "flex"),
 )
+OTHERS = msgspec.structs.replace(
+    ANSWERS, canonical=False, opaque="anthropic", redacted=True, stops=tuple(set(Stop) - {Stop.TOOL_CALLS})
+)
+"""Answers of other dialects: parts in any order, and what only their makers can read."""
 
 codec = ChatCodec(now=lambda: 1_700_000_000.0)
 
@@ -118,6 +132,35 @@ def test_official_stream_helper_adds_up_to_the_whole_answer(drawn: tuple[Answer,
     whole = valid_answer(codec.encode_answer(answer, request)).to_dict()
     assert _plain(said, usage) == _plain(whole, usage)
     assert ("usage" in said) >= usage
+
+
+@given(streams(OTHERS))
+def test_answers_of_other_dialects_add_up_to_the_whole_too(drawn: tuple[Answer, list[Event]]) -> None:
+    answer, events = drawn
+    said = ended(codec.stream_encoder(PLAIN).encode(events)).to_dict()
+    whole = valid_answer(codec.encode_answer(answer, PLAIN)).to_dict()
+    assert _plain(said, usage=False) == _plain(whole, usage=False)
+
+
+@given(answers(OTHERS))
+def test_what_a_caller_sends_back_is_what_it_was_told(answer: Answer) -> None:
+    """All that the model said, in the dialect's order: thinking, what is only its maker's with it, text, calls."""
+    body = codec.encode_answer(answer, PLAIN)
+    for choice, told in zip(answer.choices, msgspec.json.decode(body)["choices"], strict=True):
+        again = {"model": "m", "messages": [{"role": "user", "content": "x"}, told["message"]]}
+        parts = codec.decode_request(msgspec.json.encode(again)).messages[1].parts
+        assert [part for part in parts if isinstance(part, Thinking)] == [
+            part for part in choice.parts if isinstance(part, Thinking)
+        ]
+        assert [part for part in parts if isinstance(part, ToolCall)] == [
+            part for part in choice.parts if isinstance(part, ToolCall)
+        ]
+        assert _said(Text, parts) == _said(Text, choice.parts)
+        assert _said(Refusal, parts) == _said(Refusal, choice.parts)
+
+
+def _said(kind: type[Text | Refusal], parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, kind))
 
 
 def _plain(document: dict[str, object], usage: bool) -> object:
