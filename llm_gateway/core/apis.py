@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["CONVERSATIONS", "OTHER", "Api", "Asked", "asked_of"]
+__all__ = ["CONVERSATIONS", "COUNTS", "OTHER", "Api", "Asked", "asked_of"]
 
 
 class Api(Enum):
@@ -29,6 +29,8 @@ class Api(Enum):
     COUNT_TOKENS = "count_tokens"
     """Anthropic's."""
     GEMINI_COUNT_TOKENS = "gemini_count_tokens"
+    RESPONSES_COUNT_TOKENS = "responses_count_tokens"
+    """OpenAI's ``/responses/input_tokens``."""
     MODELS = "models"
     """The list of models, or one of them, in any dialect."""
     OTHER = "other"
@@ -37,6 +39,9 @@ class Api(Enum):
 
 CONVERSATIONS = frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.GEMINI})
 """What can be translated into each other."""
+
+COUNTS = frozenset({Api.COUNT_TOKENS, Api.GEMINI_COUNT_TOKENS, Api.RESPONSES_COUNT_TOKENS})
+"""What asks how many tokens a prompt has."""
 
 _GEMINI_VERBS = {
     "generateContent": Api.GEMINI,
@@ -49,6 +54,7 @@ _POSTED = {
     "chat/completions": Api.CHAT,
     "responses": Api.RESPONSES,
     "messages": Api.MESSAGES,
+    "responses/input_tokens": Api.RESPONSES_COUNT_TOKENS,
     "messages/count_tokens": Api.COUNT_TOKENS,
     "embeddings": Api.EMBEDDINGS,
 }

@@ -39,9 +39,12 @@ _SUFFIXES = {
     Api.CHAT: b"/chat/completions",
     Api.RESPONSES: b"/responses",
     Api.MESSAGES: b"/messages",
+    Api.COUNT_TOKENS: b"/messages/count_tokens",
     Api.EMBEDDINGS: b"/embeddings",
 }
 _OF_DIALECT = re.compile(rb"(?:Anthropic|Openai|X-Stainless|X-Goog|Content|Accept|Range)\b", re.IGNORECASE)
+
+_VERBS = {Api.GEMINI_EMBEDDINGS: "batchEmbedContents", Api.GEMINI_COUNT_TOKENS: "countTokens"}
 
 _BETAS = frozenset({b"Anthropic-Beta", b"Openai-Beta"})
 """As Twisted spells them."""
@@ -104,8 +107,8 @@ class Target:
         :param api: one that it has.
         :return: where to ask for it.
         """
-        if api is Api.GEMINI_EMBEDDINGS:
-            return self.url_of_gemini(model, "batchEmbedContents", b"")
+        if api in _VERBS:
+            return self.url_of_gemini(model, _VERBS[api], b"")
         if api is Api.GEMINI:
             verb = "streamGenerateContent" if stream else "generateContent"
             return self.url_of_gemini(model, verb, b"alt=sse" if stream else b"")

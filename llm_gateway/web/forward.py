@@ -73,6 +73,9 @@ class ForwardingResource(Resource):
         if _has(target, context):
             call = _relayed(request, context, grant, way, body)
         elif (found := translated(request, context, grant, way, body)) is not None:
+            if isinstance(found, bytes):
+                answer_here(request, context, found)
+                return NOT_DONE_YET
             call, translation = found
             sink = TranslatedAnswer(answer, translation, context.request_id)
         else:
@@ -123,7 +126,11 @@ def _has(target: Target, context: CallContext) -> bool:
     if context.operation is Operation.NATIVE or context.operation is Operation.RAW:
         return True
     api = context.asked.api
-    return context.dialect is target.dialect and (api not in CONVERSATIONS or api in target.apis)
+    if context.dialect is not target.dialect:
+        return False
+    if api is Api.RESPONSES_COUNT_TOKENS:
+        api = Api.RESPONSES
+    return api not in CONVERSATIONS or api in target.apis
 
 
 def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:

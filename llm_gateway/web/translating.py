@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec.structs import replace
 from twisted.web.server import Request
 
-from llm_gateway.core.apis import CONVERSATIONS, Api
+from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
+from llm_gateway.core.estimate import estimate_body, estimate_input
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.codecs import ARRAYS, CODECS
+from llm_gateway.core.translation.conversation import Request as Conversation
 from llm_gateway.core.translation.embeddings import EmbeddingsCodec, OpenAIEmbeddings
-from llm_gateway.core.translation.gemini.counting import read_count, write_count_request
+from llm_gateway.core.translation.gemini.counting import read_count, read_count_request, write_count_request
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from llm_gateway.core.translation.translation import DocumentTranslation, Interpreter, Translation
+from llm_gateway.errors import UpstreamMalformed
 from llm_gateway.upstream.attempt import ProviderCall
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Grant, Way
@@ -33,16 +37,23 @@ _EMBEDDINGS: dict[Api, tuple[EmbeddingsCodec, Api]] = {
 }
 """What reads and writes them, and as what a provider of the other dialect has them."""
 
+_COUNTED = {
+    Api.COUNT_TOKENS: (Api.MESSAGES, "anthropic"),
+    Api.GEMINI_COUNT_TOKENS: (Api.GEMINI, "gemini"),
+    Api.RESPONSES_COUNT_TOKENS: (Api.RESPONSES, "openai"),
+}
+"""Which conversation is counted, and whose caller wants to know."""
+
 _SPOKEN = {Api.EMBEDDINGS: Api.CHAT, Api.GEMINI_EMBEDDINGS: Api.GEMINI}
 """Whose errors they have."""
 
 
 def translated(
     request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
-) -> tuple[ProviderCall, Interpreter] | None:
+) -> tuple[ProviderCall, Interpreter] | bytes | None:
     """
-    :return: what the provider is sent, and what turns its answer into the caller's; ``None`` where what is asked for
-        cannot be translated.
+    :return: what the provider is sent, and what turns its answer into the caller's; or the answer itself, where no
+        provider has to be asked; ``None`` where what is asked for cannot be translated.
     :raises GatewayError: the request cannot be read, the key may not call its model, or the provider's dialect cannot
         say it.
     """
@@ -51,9 +62,7 @@ def translated(
         return _conversation(request, context, grant, way, body)
     if api in _EMBEDDINGS and _EMBEDDINGS[api][1] in target.apis:
         return _embeddings(request, context, grant, way, body)
-    if api is Api.COUNT_TOKENS and Api.GEMINI_COUNT_TOKENS in target.apis:
-        return _count(request, context, grant, way, body)
-    return None
+    return _count(request, context, grant, way, body) if api in COUNTS else None
 
 
 def _conversation(
@@ -91,19 +100,58 @@ def _embeddings(
 
 def _count(
     request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
-) -> tuple[ProviderCall, Interpreter]:
-    """Anthropic's count, by Google's."""
-    prompt = CODECS[Api.MESSAGES].decode_request(body.whole())
+) -> tuple[ProviderCall, Interpreter] | bytes:
+    """Anthropic and Google can be asked; of other providers nobody can tell, and it is estimated."""
+    caller, target = context.asked.api, way.target
+    prompt = _prompt(context, body.whole())
     to = _destination(context, grant, way, prompt.model)
+    # What cannot be said is not counted; hardly any of it has tokens.
     losses = Losses(OnUnsupported.DROP)
-    written = write_count_request(prompt, to, losses)
+    read: Callable[[bytes], int]
+    if Api.COUNT_TOKENS in target.apis:
+        api, read = Api.COUNT_TOKENS, _anthropics_count
+        written = _countable(CODECS[Api.MESSAGES].encode_request(prompt, to, losses))
+    elif Api.GEMINI_COUNT_TOKENS in target.apis:
+        api, read = Api.GEMINI_COUNT_TOKENS, read_count
+        written = write_count_request(prompt, to, losses)
+    else:
+        fields_of(request.responseHeaders)[b"X-Gw-Estimated"] = [b"input_tokens"]
+        tokens = estimate_input(prompt, dialect=target.dialect.name, model=to.model)
+        return estimate_body(_COUNTED[caller][1], tokens)
+    codecs = CODECS[_COUNTED[caller][0]], CODECS[target.conversation]
+    translation = DocumentTranslation(
+        *codecs, written, losses, lambda document: estimate_body(_COUNTED[caller][1], read(document))
+    )
+    return _call(request, context, grant, way, target.url_of(api, to.model, stream=False), translation), translation
 
-    def answer(document: bytes) -> bytes:
-        return msgspec.json.encode({"input_tokens": read_count(document)})
 
-    translation = DocumentTranslation(CODECS[Api.MESSAGES], CODECS[Api.GEMINI], written, losses, answer)
-    url = way.target.url_of_gemini(to.model, "countTokens", b"")
-    return _call(request, context, grant, way, url, translation), translation
+def _prompt(context: CallContext, body: bytes) -> Conversation:
+    if context.asked.api is Api.GEMINI_COUNT_TOKENS:
+        return read_count_request(body, model=context.asked.model)
+    return CODECS[_COUNTED[context.asked.api][0]].decode_request(body)
+
+
+_counted = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_COUNTABLE = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "mcp_servers"})
+"""What ``/v1/messages/count_tokens`` takes. Source: https://platform.claude.com/docs/en/api/messages/count_tokens"""
+
+
+def _countable(body: bytes) -> bytes:
+    return msgspec.json.encode({name: value for name, value in _counted(body).items() if name in _COUNTABLE})
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
+_anthropic = msgspec.json.Decoder(_Counted).decode
+
+
+def _anthropics_count(body: bytes) -> int:
+    try:
+        return _anthropic(body).input_tokens
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UpstreamMalformed("The provider's answer is not one of count_tokens.") from None
 
 
 def _destination(context: CallContext, grant: Grant, way: Way, model: str) -> Destination:

@@ -420,3 +420,39 @@ def test_google_counts_for_anthropics_callers(gateway: MemoryGateway) -> None:
     response.write(b'{"totalTokens": 31}')
     response.end()
     assert json.loads(client.answer()[2]) == {"input_tokens": 31}
+
+
+def test_anthropic_counts_for_googles_callers(gateway: MemoryGateway) -> None:
+    """Without the fields that only a conversation has."""
+    client = gateway.client()
+    body = {"contents": [{"role": "user", "parts": [{"text": "Say hi"}]}]}
+    client.ask("POST", "/v1beta/models/m:countTokens", json.dumps(body).encode(), x_goog_api_key="vk_anthropic")
+    assert gateway.sent.url == b"https://anthropic.test/v1/messages/count_tokens"
+    assert json.loads(gateway.sent.body).keys() == {"model", "messages"}
+    response = gateway.sent.answer()
+    response.write(b'{"input_tokens": 17}')
+    response.end()
+    assert json.loads(client.answer()[2]) == {"totalTokens": 17}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        (
+            "/v1/messages/count_tokens",
+            {"model": "m", "messages": [{"role": "user", "content": "x" * 400}]},
+            "input_tokens",
+        ),
+        ("/v1beta/models/m:countTokens", {"contents": [{"parts": [{"text": "x" * 400}]}]}, "totalTokens"),
+    ],
+)
+def test_count_is_estimated_where_nobody_can_be_asked(
+    gateway: MemoryGateway, path: str, body: dict[str, Any], named: str
+) -> None:
+    """And marked as such."""
+    client = gateway.client()
+    client.ask("POST", path, json.dumps(body).encode(), authorization="Bearer vk_openai")
+    status, headers, answered = client.answer()
+    assert (status, headers["x-gw-estimated"]) == (200, "input_tokens")
+    assert json.loads(answered)[named] > 10
+    assert not gateway.agent.sent
