@@ -267,7 +267,7 @@ def test_failed_calls_with_pictures_say_so_in_words() -> None:
 
     assert "is_error" not in block
     assert [one.get("text") for one in block["content"]] == ["The tool failed.", "look", None]
-    assert losses.changed == ["messages[2].content[0].is_error"]
+    assert losses.changed[0] == "messages[2].content[0].is_error"
 
 
 def test_custom_call_has_its_text_as_the_one_argument() -> None:
