@@ -25,7 +25,7 @@ from llm_gateway.config.formats import (
 )
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.presets import shipped_presets
-from llm_gateway.core import headers
+from llm_gateway.core import estimate, headers
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
 from llm_gateway.core.presets import Preset
@@ -285,6 +285,13 @@ def test_documented_timeouts_are_the_defaults() -> None:
     [table] = tables(section(reference("configuration"), "timeouts"))
     documented = {code(field)[0]: float(default) for field, default, _ in table}
     assert documented == msgspec.structs.asdict(TimeoutsEntry())
+
+
+def test_documented_costs_of_media_are_those_that_are_counted() -> None:
+    *_, table = tables(section(reference("models"), "Estimated tokens"))
+    said = {what: [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", cost)] for what, cost in table}
+    assert said["PDF"] == [estimate.OTHER_PAGE, estimate.PAGE["anthropic"], estimate.PAGE["gemini"]]
+    assert said["sound"] == [estimate.OTHER_SECOND, estimate.SECOND["gemini"]]
 
 
 def test_every_dialect_is_documented() -> None:
