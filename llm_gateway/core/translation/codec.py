@@ -67,7 +67,7 @@ class Codec(ABC):
     name: ClassVar[str]
     """``chat``, ``responses``, ``messages`` or ``gemini``."""
 
-    stream_type: ClassVar[bytes] = b"text/event-stream"
+    stream_type: bytes = b"text/event-stream"
     """The content type of its streams."""
 
     dialect: ClassVar[str]

@@ -117,21 +117,18 @@ class AnswerReader:
         :return: what it brings.
         :raises UpstreamMalformed: it is none.
         """
-        if self.failed or self.closed:
-            return []
+        out: list[Event] = []
         try:
             chunk = answered(body)
-            out: list[Event] = []
-            if chunk.error != ABSENT:
-                self.failed = True
-                return [Failed(failure_in(chunk.error, None))]
-            if chunk.usage_metadata != ABSENT:
+            # What is not there is this very object.
+            if chunk.usage_metadata is not ABSENT:
                 self._usage = chunk.usage_metadata
-            if not self._begun:
+            if not self._begun or chunk.error is not ABSENT:
                 self._begin(chunk, body, out)
-            candidates = chunk.candidates
-            if candidates:
-                for place, candidate in enumerate(candidates):
+            if self.failed or self.closed:
+                return out
+            if chunk.candidates:
+                for place, candidate in enumerate(chunk.candidates):
                     self._candidate(candidate, place, body, out)
             if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
                 self._blocked = Finish(Stop.FILTERED, detail=chunk.prompt_feedback.block_reason)
@@ -157,6 +154,14 @@ class AnswerReader:
         return out
 
     def _begin(self, chunk: Answered, body: bytes, out: list[Event]) -> None:
+        if self.failed or self.closed:
+            return
+        if chunk.error != ABSENT:
+            self.failed = True
+            out.append(Failed(failure_in(chunk.error, None)))
+            return
+        if self._begun:
+            return
         self._begun = True
         answer_id = chunk.response_id or "gw-" + blake2b(body, digest_size=12).hexdigest()
         self._base = answer_id.encode()
@@ -180,13 +185,13 @@ class AnswerReader:
                 raise malformed()
             choice = self._choices[index] = _ChoiceReader(index, self._provider)
         content = candidate.content
-        parts = content.parts if content is not None else None
+        parts = None if content is None else content.parts
         if (
-            parts is not None
+            parts
             and len(parts) == 1
-            and candidate.grounding_metadata == ABSENT
-            and candidate.citation_metadata == ABSENT
-            and candidate.logprobs_result == ABSENT
+            and candidate.grounding_metadata is ABSENT
+            and candidate.citation_metadata is ABSENT
+            and candidate.logprobs_result is ABSENT
         ):
             choice.part(parts[0], self._base, (body, place, 0), out)
         else:

@@ -32,6 +32,8 @@ class GeminiCodec(Codec):
         """
         self._json_schema = json_schema
         self._sse = sse
+        if not sse:
+            self.stream_type = b"application/json"
 
     def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> Request:
         return read_request(body, model, stream)

@@ -78,21 +78,19 @@ class EventCutter:
             raise _truncated() from None
 
 
-def _whole_events(data: bytes) -> list[bytes] | None:
+def _whole_events(data: bytes) -> Sequence[bytes] | None:
     """
     :return: the data of events of one line each, all of them whole and named by nothing, as Google sends them; ``None``
         where there is anything else, which the parser knows how to read.
     """
-    if not data.startswith(b"data: "):
+    if data[:6] != b"data: " or data[-4:] != b"\r\n\r\n":
         return None
-    end = b"\r\n\r\n" if data.endswith(b"\r\n\r\n") else b"\n\n"
-    if not data.endswith(end):
-        return None
-    pieces = data[6 : -len(end)].split(end + b"data: ")
-    count = len(pieces)
-    if data.count(b"\n") != 2 * count or data.count(b"\r") != (2 * count if len(end) == 4 else 0):
-        return None
-    return pieces
+    length = len(data)
+    if data.find(b"\r") == length - 4 and data.find(b"\n") == length - 3:
+        return (data[6:-4],)
+    pieces = data[6:-4].split(b"\r\n\r\ndata: ")
+    count = 2 * len(pieces)
+    return pieces if data.count(b"\n") == count and data.count(b"\r") == count else None
 
 
 class ArrayCutter:

@@ -25,8 +25,12 @@ from llm_gateway.core.translation.gemini.documents import (
 
 __all__ = ["Span", "Spoken", "byte_at", "character_at", "logprobs_of", "spans_of", "written_grounding"]
 
-MAX_SPOKEN = 131_072
-"""Characters of one part that are held to count in, some 30,000 tokens; what lies behind is cited without its place."""
+MAX_SPOKEN = 32_768
+"""Characters of one part that are held to count in, some 8,000 tokens and at most 128 KiB. What is in longer parts is
+cited without its place."""
+
+MAX_PIECES = 256
+"""After so many pieces they are joined: each would cost more than its text."""
 
 MAX_SPANS = 4096
 """Citations of one answer."""
@@ -59,9 +63,12 @@ class Spoken:
         self._length = 0
 
     def add(self, text: str) -> None:
-        if self._length <= MAX_SPOKEN:
-            self._pieces.append(text)
-            self._length += len(text)
+        if self._length > MAX_SPOKEN:
+            return
+        self._length += len(text)
+        self._pieces.append(text)
+        if len(self._pieces) > MAX_PIECES or self._length > MAX_SPOKEN:
+            self._pieces[:] = ["".join(self._pieces)] if self._length <= MAX_SPOKEN else []
 
     def text(self) -> str | None:
         """

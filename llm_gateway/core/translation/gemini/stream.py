@@ -61,11 +61,12 @@ class GeminiStreamDecoder(StreamDecoder):
     def __init__(self, provider: str, max_chunk_bytes: int = MAX_CHUNK_BYTES) -> None:
         self._cutter = Cutter(max_chunk_bytes)
         self._reader = AnswerReader(provider)
+        self._document = self._reader.document
 
     def feed(self, data: bytes) -> Sequence[Event]:
         chunks = self._cutter.feed(data)
         if len(chunks) == 1:
-            return self._reader.document(chunks[0])
+            return self._document(chunks[0])
         return [event for chunk in chunks for event in self._reader.document(chunk)]
 
     def close(self) -> Sequence[Event]:

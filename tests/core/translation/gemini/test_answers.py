@@ -577,6 +577,7 @@ def test_a_filtered_stream_has_nothing_in_its_chunk() -> None:
 
 
 def test_an_array_is_one_document() -> None:
+    assert (GeminiCodec().stream_type, GeminiCodec(sse=False).stream_type) == (b"text/event-stream", b"application/json")
     encoder = GeminiCodec(sse=False).stream_encoder(ASKED)
     stream = encoder.encode([Begun("r", "m"), PartBegun(Text("")), Delta("a"), Delta("b"), PartEnded()])
     stream += encoder.encode([Finished(Finish(Stop.END)), UsageSeen(Usage(input=1, output=2)), Ended()])
