@@ -114,6 +114,8 @@ def _check_tools(document: Json, model: Model) -> None:
         _must(fault_of_tool_schema(tool["input_schema"], f"{place}.input_schema"))
         if tool.get("strict"):
             _must(fault_of_strict_schema(tool["input_schema"], f"{place}.input_schema"))
+    if not tools and any(block["type"] in ("tool_use", "tool_result") for block in _prompt(document)):
+        raise Refused("Requests which have `tool_use` or `tool_result` blocks in `messages` must define tools.")
     if choice is None:
         return
     if not tools:

@@ -23,7 +23,8 @@ ISSUED = Issued(thoughts={"sig-1": "Hm."}, redacted={"data-1"}, orders=[["sig-1"
 
 
 def asking(*messages: Any, **fields: Any) -> dict[str, Any]:
-    return {"model": ADAPTIVE, "max_tokens": 2048, "messages": list(messages or (USER,)), **fields}
+    tools: Any = {"tools": [TOOL]} if any("tool_" in str(message) for message in messages) else {}
+    return {"model": ADAPTIVE, "max_tokens": 2048, "messages": list(messages or (USER,)), **tools, **fields}
 
 
 def said(*blocks: Any, role: str = "user") -> dict[str, Any]:
@@ -41,9 +42,9 @@ def formatted(schema: Any) -> Any:
 TAKEN = {
     "a text": asking(),
     "blocks": asking(said(TEXT, image())),
-    "a round with a tool": asking(USER, CALLED, said(RESULT, TEXT), tools=[TOOL]),
-    "thinking that comes back": asking(USER, said(THOUGHT, CALL, role="assistant"), said(RESULT), tools=[TOOL]),
-    "thinking that does not": asking(USER, CALLED, said(RESULT), tools=[TOOL], thinking={"type": "adaptive"}),
+    "a round with a tool": asking(USER, CALLED, said(RESULT, TEXT)),
+    "thinking that comes back": asking(USER, said(THOUGHT, CALL, role="assistant"), said(RESULT)),
+    "thinking that does not": asking(USER, CALLED, said(RESULT), thinking={"type": "adaptive"}),
     "sampling": asking(temperature=0.5, top_k=5),
     "prefill": asking(USER, said(TEXT, role="assistant"), model=BUDGETED),
     "a system message": asking(USER, {"role": "system", "content": "Now."}, model=NEWEST),
@@ -118,9 +119,10 @@ REFUSED = {
         asking(USER, {"role": "system", "content": "Now."}, USER, model=NEWEST),
         "system message",
     ),
-    "a call without a result": (asking(USER, CALLED, USER, tools=[TOOL]), "without `tool_result`"),
+    "a call without tools": (asking(USER, CALLED, said(RESULT), tools=[]), "must define tools"),
+    "a call without a result": (asking(USER, CALLED, USER), "without `tool_result`"),
     "a call at the end": (asking(USER, CALLED, tools=[TOOL], model=BUDGETED), "without `tool_result`"),
-    "a result without a call": (asking(said(RESULT), tools=[TOOL]), "unexpected `tool_use_id`"),
+    "a result without a call": (asking(said(RESULT)), "unexpected `tool_use_id`"),
     "a result too late": (asking(USER, CALLED, said(RESULT), said(RESULT)), "unexpected `tool_use_id`"),
     "two results of a call": (asking(USER, CALLED, said(RESULT, RESULT)), "single result"),
     "a result behind a text": (asking(USER, CALLED, said(TEXT, RESULT)), "come first"),
