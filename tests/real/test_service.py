@@ -265,6 +265,7 @@ def test_access_log_has_exactly_the_documented_fields(bin_dir: Path, tmp_path: P
         "first_byte_s": float,
         "bytes_in": int,
         "bytes_out": int,
+        "dropped": type(None),
         "ended": str,
         "error": type(None),
     }
