@@ -352,6 +352,8 @@ def _put(document: Object, place: str, raw: msgspec.Raw) -> bool:
     :return: whether there was room.
     """
     steps = [name if name else int(index) for name, index in _STEP.findall(place)]
+    if not steps:
+        return False
     at: object = document
     for step in steps[:-1]:
         if isinstance(at, dict) and isinstance(step, str):
