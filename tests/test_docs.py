@@ -131,14 +131,15 @@ def test_documented_dialects_of_paths_are_those_that_they_speak() -> None:
     named = {dialect.title: dialect for dialect in DIALECTS.values()}
     checked = 0
     for paths, dialect in table:
-        sent = "anthropic-version" in code(paths)
+        sent, google = ("anthropic-version" in code(paths), "x-goog-api-key" in code(paths))
         for path in code(paths):
             method, _, path = ("GET " + path if path.startswith("/") else path).rpartition(" ")
             if path.startswith("/") and dialect in named:
                 asked = re.sub(r"\{\w+\}|\.\.\.", "x", path).encode()
-                assert dialect_of(method.encode(), asked, anthropic_version=sent) is named[dialect], path
+                spoken = dialect_of(method.encode(), asked, anthropic_version=sent, google=google)
+                assert spoken is named[dialect], path
                 checked += 1
-    assert checked == 10
+    assert checked == 14
 
 
 def test_every_place_for_the_key_is_documented() -> None:

@@ -67,14 +67,17 @@ def without_parameters(query: bytes, unwanted: Callable[[bytes, bytes], bool]) -
     return b"&".join(kept) if len(kept) <= query.count(b"&") + query.count(b";") else query
 
 
-def dialect_of(method: bytes, path: bytes, *, anthropic_version: bool) -> Dialect:
+def dialect_of(method: bytes, path: bytes, *, anthropic_version: bool, google: bool = False) -> Dialect:
     """
     Tell which dialect a caller speaks, from the path alone where that is enough.
 
     Both Anthropic and OpenAI have ``/v1/models`` and ``/v1/files``: Anthropic's SDKs always send ``anthropic-version``.
     Google's SDK asks ``/v1/models/M:generateContent``, always with POST; a colon in a GET is a fine-tuned OpenAI model.
+    It asks for ``/v1/models`` too, with its key in ``x-goog-api-key``.
 
     :param path: as the client wrote it, from the gateway's root, without the query.
+    :param anthropic_version: whether that header came.
+    :param google: whether the key came as Google's SDKs send it.
     """
     rest = path.removeprefix(b"/v1")
     if rest == b"/messages" or rest.startswith(b"/messages/"):
@@ -82,6 +85,8 @@ def dialect_of(method: bytes, path: bytes, *, anthropic_version: bool) -> Dialec
     if path.startswith(b"/v1beta/"):
         return GEMINI
     if method == b"POST" and rest.startswith(b"/models/") and b":" in rest:
+        return GEMINI
+    if google and rest.startswith(b"/models"):
         return GEMINI
     if anthropic_version and (rest is not path or rest.startswith(b"/models")):
         return ANTHROPIC

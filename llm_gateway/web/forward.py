@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
@@ -133,19 +135,32 @@ def _has(target: Target, context: CallContext) -> bool:
     return api not in CONVERSATIONS or api in target.apis
 
 
+_ABOUT_NO_MODEL = re.compile(rb"(?:/p/[^/]+)?(?:/v1|/v1beta)?/(?:files|uploads)(?:/|$)")
+"""What may be sent without a model by a key that may call some only."""
+
+
 def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
     target, operation = way.target, context.operation
     model = None
-    if operation is not Operation.RAW and (grant.renames or context.model is not None or target.names_models):
-        producer, model = body.renamed(grant.chosen, context.model)
+    raw = operation is Operation.RAW
+    restricted = grant.key.models is not None
+    if context.asked.verb is not None:
+        # The path names the model, and the body does not.
+        model = grant.chosen(context.asked.model or "").name if grant.renames else None
+        producer = body.producer()
+    elif restricted or (not raw and (grant.renames or context.model is not None or target.names_models)):
+        must_tell = restricted and not _ABOUT_NO_MODEL.match(context.path)
+        producer, model = body.renamed(grant.chosen, context.model, must_tell=must_tell)
     else:
         producer = body.producer()
-    if operation is Operation.NATIVE:
+    if operation is Operation.NATIVE and target.names_models:
+        url = target.url_of_azure(b"/chat/completions", 0, checked_query(context.query), model)
+    elif operation is Operation.NATIVE:
         url = target.native_url(checked_query(context.query))
-    elif target.names_models and operation is not Operation.RAW:
+    elif target.names_models and not raw:
         url = target.url_of_azure(context.path, operation.ours, checked_query(context.query), model)
-    elif context.asked.verb is not None and grant.renames:
-        url = target.url_of_gemini(grant.chosen(context.asked.model or "").name, context.asked.verb, context.query)
+    elif context.asked.verb is not None and model is not None:
+        url = target.url_of_gemini(model, context.asked.verb, checked_query(context.query))
     elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
         url = target.url_below(context.path, operation.ours, checked_query(context.query))
     else:

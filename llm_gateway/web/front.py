@@ -22,10 +22,14 @@ from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import UNROUTED, CallContext, Operation, Route, context_of, keep_context, new_request_id
 from llm_gateway.web.grants import GrantBook
-from llm_gateway.wire.fields import fields_of
+from llm_gateway.wire.fields import Fields, fields_of
 
 _AS_IS = frozenset({Operation.NATIVE, Operation.RAW})
 """What is relayed whatever it is."""
+
+_VERSION_AND_KEY = (b"Anthropic-Version", b"X-Goog-Api-Key")
+_TELLING = frozenset(_VERSION_AND_KEY)
+"""Headers that tell a dialect where a path could be of several."""
 
 _SHOWN = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 """The methods of every day, as text."""
@@ -107,7 +111,7 @@ class FrontResource(Resource):
         if len(self._remembered) >= self.MAX_REMEMBERED:
             # Paths with an id in them come once; those that matter are back at once.
             self._remembered.clear()
-        if b"Anthropic-Version" not in fields_of(request.requestHeaders):
+        if _TELLING.isdisjoint(fields_of(request.requestHeaders)):
             self._remembered[request.method, context.path] = route
 
     def _context(self, request: Request) -> CallContext:
@@ -118,8 +122,8 @@ class FrontResource(Resource):
         method, headers = request.method, fields_of(request.requestHeaders)
         route = self._remembered.get((method, path), UNROUTED)
         dialect = route.dialect
-        if dialect is None or b"Anthropic-Version" in headers:
-            dialect = self._dialect(method, path, b"Anthropic-Version" in headers)
+        if dialect is None or not _TELLING.isdisjoint(headers):
+            dialect = self._dialect(method, path, headers)
         query_key = None
         if query:
             query_key, query = self._take_key(request, query, dialect)
@@ -164,11 +168,12 @@ class FrontResource(Resource):
         request.uri = request.uri.partition(b"?")[0] + (b"?" + stripped if stripped else b"")
         return (keys[0] if keys else None), stripped
 
-    def _dialect(self, method: bytes, path: bytes, anthropic_version: bool) -> Dialect:
+    def _dialect(self, method: bytes, path: bytes, headers: Fields) -> Dialect:
         if path.startswith(b"/p/"):
             target = self._grants.targets.get(path.split(b"/", 3)[2].decode("utf-8", "replace"))
             return DIALECTS["openai"] if target is None else target.dialect
-        return dialect_of(method, path, anthropic_version=anthropic_version)
+        anthropic_version, google = (name in headers for name in _VERSION_AND_KEY)
+        return dialect_of(method, path, anthropic_version=anthropic_version, google=google)
 
 
 def _decodable(request: Request) -> bool:

@@ -24,6 +24,9 @@ IN_MEMORY_BYTES = 1_048_576
 """A request's body up to this size is sent from memory, a larger one from the file that it was spooled to."""
 
 
+_WHICH_MODEL = "This key may call some models only, and it cannot be told which one this request is for."
+
+
 class RequestBody:
     """One request's body. It is taken once, in one of two ways."""
 
@@ -78,23 +81,31 @@ class RequestBody:
                 self._record.model = model_of(view)
         return spooled_body(content)
 
-    def renamed(self, choose: Callable[[str], Chosen], model: str | None) -> tuple[IBodyProducer | None, str | None]:
+    def renamed(
+        self, choose: Callable[[str], Chosen], model: str | None, *, must_tell: bool
+    ) -> tuple[IBodyProducer | None, str | None]:
         """
         The same for a model that may be called otherwise by its provider, or may not be called.
 
         :param choose: from the caller's name for it to the provider's.
         :param model: where the path names it: it counts, not the body's.
+        :param must_tell: whether a body is refused of which it cannot be told.
         :return: also the provider's name for the model, where one is named.
         :raises ModelNotAllowed: by ``choose``.
         :raises BadRequest: it cannot be told which model is meant.
         """
         name = None if model is None else choose(model).name
-        if not self._size or getattr(self._request, "body_stream", None) is not None:
+        streamed = getattr(self._request, "body_stream", None) is not None
+        if streamed and must_tell and name is None:
+            raise BadRequest(_WHICH_MODEL)
+        if not self._size or streamed:
             return self.producer(), name
         body = self._content.read() if self._whole is None else self._whole
         places = find_model(body)
         if places is None and model is None:
             # No JSON, as an upload, or none that names a model: the provider judges it.
+            if must_tell:
+                raise BadRequest(_WHICH_MODEL)
             self._content.seek(0)
             return self.producer(), None
         if places is not None and places.ambiguous:

@@ -111,3 +111,29 @@ def test_azure_needs_to_be_told_the_model() -> None:
     client.chat(b'{"messages":[]}')
     assert client.answer()[0] == 400
     assert not gateway.agent.sent
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/v1/audio/transcriptions", b"--x\r\nmodel=o9"),
+        ("/v1/batches", b'{"input_file_id": "f", "endpoint": "/v1/chat/completions"}'),
+        ("/v1/chat/completions", b'{"model": 5}'),
+        ("/p/openai/v1/chat/completions", b'{"model": "o9"}'),
+        ("/p/openai/v1/chat/completions", b"[]"),
+        ("/chat/completions", b'{"model": "o9"}'),
+    ],
+)
+def test_limited_key_cannot_get_round_its_limits(target: str, body: bytes) -> None:
+    """By a path that nothing is looked into, or a body that cannot be read."""
+    gateway = gateway_with(ALIASES)
+    client = gateway.client()
+    client.ask("POST", target, body, authorization="Bearer vk_openai")
+    assert client.answer()[0] in (400, 404)
+    assert not gateway.agent.sent
+
+
+def test_native_path_of_azure_names_the_deployment() -> None:
+    gateway = MemoryGateway(azure())
+    gateway.client().ask("POST", "/chat/completions", b'{"model":"my-gpt"}', authorization="Bearer vk_openai")
+    assert gateway.sent.url.endswith(b"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21")

@@ -31,6 +31,7 @@ def ask(gateway: MemoryGateway, path: str, **headers: str) -> Client:
         ("/v1/models", {}, lambda body: [each["id"] for each in body["data"]]),
         ("/models", {}, lambda body: [each["id"] for each in body["data"]]),
         ("/v1/models", {"anthropic_version": "2023-06-01"}, lambda body: [each["id"] for each in body["data"]]),
+        ("/v1/models", {"x_goog_api_key": "vk_openai"}, lambda body: [each["name"][7:] for each in body["models"]]),
         ("/v1beta/models", {}, lambda body: [each["name"].removeprefix("models/") for each in body["models"]]),
     ],
 )
