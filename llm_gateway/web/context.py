@@ -42,6 +42,10 @@ class Operation(Enum):
     """The path without ``/p/{provider}``."""
 
 
+AS_IS = (Operation.NATIVE, Operation.RAW)
+"""What is relayed whatever it is."""
+
+
 class Route(msgspec.Struct, frozen=True):
     """What the router has decided for a method and a path."""
 

@@ -6,6 +6,7 @@ import re
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -23,7 +24,7 @@ from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
-from llm_gateway.web.context import CallContext, Operation, context_of
+from llm_gateway.web.context import AS_IS, CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, knows_models, models_page
@@ -65,13 +66,16 @@ class ForwardingResource(Resource):
             )
         way = self._way(context, grant)
         target = way.target
-        context.record.dialect = target.dialect.name
-        if context.asked.api is Api.MODELS and (context.dialect is not target.dialect or knows_models(grant, way)):
+        record = context.record
+        record.dialect = target.dialect.name
+        if context.route.asked.api is Api.MODELS and (
+            context.dialect is not target.dialect or knows_models(grant, way)
+        ):
             answer_here(request, context, models_page(context, grant, way))
             return NOT_DONE_YET
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
-        body = RequestBody(request, context.record, self._max_body_bytes)
+        body = RequestBody(request, record, self._max_body_bytes)
         if _has(target, context):
             call = _relayed(request, context, grant, way, body)
         elif (found := translated(request, context, grant, way, body)) is not None:
@@ -94,7 +98,8 @@ class ForwardingResource(Resource):
             raise ProviderNotConfigured(
                 f"The key's provider {grant.key.provider!r} is not configured in this gateway. Tell its operator."
             )
-        if context.operation is Operation.RAW:
+        operation = context.route.operation
+        if operation is Operation.RAW:
             name = own.target.provider.name
             asked = context.path.split(b"/")[2].decode("utf-8", "replace")
             if asked != name:
@@ -102,7 +107,7 @@ class ForwardingResource(Resource):
                     raise NotFound(f"This gateway has no provider {asked[:64]!r}.")
                 raise WrongProvider(f"This key may use provider {name!r} only, not {asked!r}.")
             return own
-        return own if context.operation is Operation.NATIVE else grant.ways.get(context.dialect.name, own)
+        return own if operation is Operation.NATIVE else grant.ways.get(context.dialect.name, own)
 
     def _run(self, request: Request, context: CallContext, call: ProviderCall, target: Target, sink: Sink) -> None:
         context.asked_provider = True
@@ -116,7 +121,7 @@ class ForwardingResource(Resource):
                 self._live.leave(attempt)
 
         attempt = Attempt(
-            call, target.client, self._clock, target.watch, sink, target.dialect, context.request_id, over
+            call, target.client, self._clock, target.watch, sink, target.dialect, context.record.request_id, over
         )
         self._live.enter(attempt)
         when_client_leaves(request, attempt.leave)
@@ -125,56 +130,71 @@ class ForwardingResource(Resource):
 
 def _has(target: Target, context: CallContext) -> bool:
     """Whether the provider itself has what the path asks for, so that not a byte need change."""
-    if context.operation is Operation.NATIVE or context.operation is Operation.RAW:
+    route = context.route
+    if route.operation in AS_IS:
         return True
-    api = context.asked.api
     if context.dialect is not target.dialect:
         return False
+    api = route.asked.api
     if api is Api.RESPONSES_COUNT_TOKENS:
         api = Api.RESPONSES
-    return api not in CONVERSATIONS or api in target.apis
+    return api in target.apis or api not in CONVERSATIONS
+
+
+def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
+    target, operation = way.target, context.route.operation
+    if grant.limited or grant.renames or context.model is not None or target.names_models:
+        url, producer = _renamed(context, grant, target, body)
+    else:
+        producer = body.producer()
+        if operation is Operation.NATIVE:
+            url = target.native_url(checked_query(context.query))
+        elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
+            url = target.url_below(context.path, operation.ours, checked_query(context.query))
+        else:
+            url = target.remembered_url(context.path, operation.ours)
+    provider = target.provider
+    return ProviderCall(
+        provider.name,
+        _TEXT[request.method],
+        url,
+        target.headers_for(request.requestHeaders, way.headers),
+        producer,
+        grant.secrets,
+        provider.timeouts,
+    )
 
 
 _ABOUT_NO_MODEL = re.compile(rb"(?:/p/[^/]+)?(?:/v1|/v1beta)?/(?:files|uploads)(?:/|$)")
 """What may be sent without a model by a key that may call some only."""
 
 
-def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
-    target, operation = way.target, context.operation
-    model = None
-    raw = operation is Operation.RAW
-    restricted = grant.key.models is not None
-    if context.asked.verb is not None:
+def _renamed(
+    context: CallContext, grant: Grant, target: Target, body: RequestBody
+) -> tuple[bytes, IBodyProducer | None]:
+    """
+    Where it matters which model is asked for.
+
+    :return: the URL, and the body with the provider's name for the model.
+    """
+    route, query = context.route, checked_query(context.query)
+    operation, asked = route.operation, route.asked
+    if asked.verb is not None:
         # The path names the model, and the body does not.
-        model = grant.chosen(context.asked.model or "").name if grant.renames else None
-        producer = body.producer()
-    elif restricted or (not raw and (grant.renames or context.model is not None or target.names_models)):
-        must_tell = restricted and not _ABOUT_NO_MODEL.match(context.path)
-        producer, model = body.renamed(grant.chosen, context.model, must_tell=must_tell)
-    else:
-        producer = body.producer()
-    if operation is Operation.NATIVE and target.names_models:
-        url = target.url_of_azure(b"/chat/completions", 0, checked_query(context.query), model)
-    elif operation is Operation.NATIVE:
-        url = target.native_url(checked_query(context.query))
-    elif target.names_models and not raw:
-        url = target.url_of_azure(context.path, operation.ours, checked_query(context.query), model)
-    elif context.asked.verb is not None and model is not None:
-        url = target.url_of_gemini(model, context.asked.verb, checked_query(context.query))
-    elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
-        url = target.url_below(context.path, operation.ours, checked_query(context.query))
-    else:
-        url = target.remembered_url(context.path, operation.ours)
-    provider = target.provider
-    return ProviderCall(
-        provider=provider.name,
-        method=_TEXT[request.method],
-        url=url,
-        headers=target.headers_for(request.requestHeaders, way.headers),
-        body=producer,
-        secrets=grant.secrets,
-        timeouts=provider.timeouts,
-    )
+        model: str | None = grant.chosen(asked.model or "").name
+        return target.url_of_gemini(model or "", asked.verb, query), body.producer()
+    raw = operation is Operation.RAW
+    if raw and not grant.limited:
+        return target.url_below(context.path, operation.ours, query), body.producer()
+    must_tell = grant.limited and not _ABOUT_NO_MODEL.match(context.path)
+    producer, model = body.renamed(grant.chosen, context.model, must_tell=must_tell)
+    if target.names_models and not raw:
+        native = operation is Operation.NATIVE
+        path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
+        return target.url_of_azure(path, ours, query, model), producer
+    if operation is Operation.NATIVE:
+        return target.native_url(query), producer
+    return target.url_below(context.path, operation.ours, query), producer
 
 
 def _settle(request: Request, context: CallContext, outcome: Outcome) -> None:

@@ -20,12 +20,18 @@ from llm_gateway.core.record import CallRecord, printable, timestamp
 from llm_gateway.errors import BadRequest, GatewayError, NotFound
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import fault, refuse
-from llm_gateway.web.context import UNROUTED, CallContext, Operation, Route, context_of, keep_context, new_request_id
+from llm_gateway.web.context import (
+    AS_IS,
+    UNROUTED,
+    CallContext,
+    Operation,
+    Route,
+    context_of,
+    keep_context,
+    new_request_id,
+)
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.wire.fields import Fields, fields_of
-
-_AS_IS = frozenset({Operation.NATIVE, Operation.RAW})
-"""What is relayed whatever it is."""
 
 _VERSION_AND_KEY = (b"Anthropic-Version", b"X-Goog-Api-Key")
 _TELLING = frozenset(_VERSION_AND_KEY)
@@ -72,7 +78,7 @@ class FrontResource(Resource):
         context = self._context(request)
         keep_context(request, context)
         headers = fields_of(request.responseHeaders)
-        headers[b"X-Gw-Request-Id"] = [context.request_id.encode("ascii")]
+        headers[b"X-Gw-Request-Id"] = [context.record.request_id.encode("ascii")]
         headers.pop(b"Server", None)
         if context.route is not UNROUTED:
             answer: bytes | int = self._relay.render(request)
@@ -104,7 +110,7 @@ class FrontResource(Resource):
     def remember(self, request: Request, operation: Operation) -> None:
         """The router has sent this request to the relay, as this operation."""
         context = context_of(request)
-        asked = OTHER if operation in _AS_IS else asked_of(request.method, context.path)
+        asked = OTHER if operation in AS_IS else asked_of(request.method, context.path)
         route = context.route = Route(operation, asked, None if operation is Operation.RAW else context.dialect)
         if len(context.path) > self.MAX_REMEMBERED_BYTES:
             return

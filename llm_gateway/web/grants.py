@@ -42,6 +42,8 @@ class Grant:
     """What the calls carry and no client may get to see."""
     on_unsupported: OnUnsupported
     """What is done about what its provider's dialect cannot say."""
+    limited: bool
+    """Whether the key may call some models only."""
     renames: bool
     """Whether the model that a caller names has to be looked at: it may be called otherwise, or not be allowed."""
 
@@ -99,10 +101,11 @@ class GrantBook:
 
 def _grant(key: VirtualKey, target: Target | None) -> Grant:
     if target is None:
-        return Grant(key, None, {}, key.label, (), key.on_unsupported, False)
+        return Grant(key, None, {}, key.label, (), key.on_unsupported, False, False)
     ways = {each.dialect.name: Way(each, each.own_headers(key.api_key)) for each in (target, *target.others)}
     own = key.on_unsupported is not OnUnsupported.DEFAULT
     policy = key.on_unsupported if own else target.provider.on_unsupported
     secrets = target.secrets_with(key.api_key)
-    renames = key.models is not None or any(rule.target is not None for rule in target.provider.models.rules)
-    return Grant(key, ways[target.dialect.name], ways, key.label, secrets, policy, renames)
+    limited = key.models is not None
+    renames = limited or any(rule.target is not None for rule in target.provider.models.rules)
+    return Grant(key, ways[target.dialect.name], ways, key.label, secrets, policy, limited, renames)

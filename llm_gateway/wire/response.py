@@ -36,19 +36,22 @@ _OPTIONS = frozenset({b"close", b"keep-alive"})
 """What a ``Connection`` header says that does not name another header."""
 
 
-def _of_body(fields: Fields, request: IClientRequest) -> tuple[int | None, bool, bool]:
+def _of_body(fields: Fields, special: frozenset[bytes], request: IClientRequest) -> tuple[int | None, bool, bool]:
     """
     Take out of an answer's headers what is about the connection.
 
+    :param special: the names of those.
     :return: the length they give, whether the body is chunked, and whether the connection closes behind it.
     :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
     """
+    if len(special) == 1 and b"Content-Length" in special and request.method != b"HEAD":
+        # As nearly always. The parser has seen to it that there is one, of digits only.
+        return int(fields.pop(b"Content-Length")[-1]), False, False
     length, chunked = None, False
     named: set[bytes] = set()
-    for name in _OF_THE_CONNECTION.intersection(fields):
+    for name in special:
         values = fields.pop(name)
         if name == b"Content-Length":
-            # The parser has seen to it that there is one, of digits only.
             length = int(values[-1])
             if request.method == b"HEAD":
                 fields[name] = values[-1:]
@@ -93,8 +96,9 @@ class Response:
         self.phrase = phrase
         length, chunked, self.closes = None, False, False
         """Whether the other side has said that it will close the connection."""
-        if not _OF_THE_CONNECTION.isdisjoint(fields):
-            length, chunked, self.closes = _of_body(fields, request)
+        special = _OF_THE_CONNECTION.intersection(fields)
+        if special:
+            length, chunked, self.closes = _of_body(fields, special, request)
         self.headers = headers_of(fields)
         bodiless = code in NO_BODY_CODES or request.method == b"HEAD"
         self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
