@@ -11,6 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 JOIN_BYTES = 65_536
 """More than this in several pieces is not copied together but handed to the transport."""
 
+MOST_WAITING = 32
+"""Connections that wait in one round. When so many have something to send they are served at once: a round with a
+thousand streams in it takes long, and theirs would all come late. Of each batch one wakes whoever sleeps."""
+
 _INNER = ("dataBuffer", "_tempDataBuffer", "TLS")
 
 
@@ -38,6 +42,7 @@ class Outbox:
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self._waiting: list[_PromptWriter] = []
+        self._called = False
 
     def writer(self, transport: Any) -> Writer:
         """
@@ -51,10 +56,17 @@ class Outbox:
 
     def add(self, writer: _PromptWriter) -> None:
         """It has something to send."""
-        if not self._waiting:
-            # Called when this round is over, before the reactor waits again.
-            self._reactor.callLater(0, self._send)
+        if len(self._waiting) >= MOST_WAITING:
+            self._send()
         self._waiting.append(writer)
+        if not self._called:
+            self._called = True
+            # When this round is over, before the reactor waits again.
+            self._reactor.callLater(0, self._round_is_over)
+
+    def _round_is_over(self) -> None:
+        self._called = False
+        self._send()
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []

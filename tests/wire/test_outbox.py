@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from llm_gateway.wire.outbox import JOIN_BYTES, Outbox, Writer
+from llm_gateway.wire.outbox import JOIN_BYTES, MOST_WAITING, Outbox, Writer
 
 
 class Rounds(Clock):
@@ -157,3 +157,26 @@ def test_other_transports_are_written_to_in_their_own_way() -> None:
     transport = StringTransport()
     Outbox(Clock()).writer(transport).write(b"a")
     assert transport.value() == b"a"
+
+
+def test_long_round_does_not_keep_everybody_waiting() -> None:
+    """With so many waiting the first are served while the round goes on, each once and in order."""
+    wires = [Wire() for _ in range(MOST_WAITING + 2)]
+    reactor, outbox = wires[0].reactor, wires[0].outbox
+    writers = [outbox.writer(wire.transport) for wire in wires]
+    try:
+        for number, writer in enumerate(writers):
+            writer.write(b"%d" % number)
+            wires[number].far.setblocking(False)
+        assert [wire.far.recv(10) for wire in wires[:MOST_WAITING]] == [b"%d" % n for n in range(MOST_WAITING)]
+        with pytest.raises(BlockingIOError):
+            wires[MOST_WAITING].far.recv(10)
+        writers[0].write(b"again")
+        reactor.advance(0)
+        assert wires[0].far.recv(10) == b"again"
+        assert wires[-1].far.recv(10) == b"%d" % (MOST_WAITING + 1)
+        assert not reactor.getDelayedCalls()
+    finally:
+        for wire in wires:
+            wire.far.close()
+            wire.transport.socket.close()
