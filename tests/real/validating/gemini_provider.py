@@ -1,0 +1,167 @@
+"""A provider of the Gemini API that takes only what the real one takes, and answers what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
+from tests.real.validating.gemini_answers import Answered, Blocked, Broken, Counted, Failing, Play
+from tests.real.validating.gemini_rules import Issued, Refused, check, check_count
+
+__all__ = ["KEY", "GeminiProvider", "running_gemini"]
+
+Json = dict[str, Any]
+
+KEY = "AIzaSy-real-0123456789"
+"""The only key that it takes."""
+
+_TARGET = re.compile(r"/v1beta/models/([^/:?]+):(\w+)(?:\?(.*))?")
+_QUERIES = {"generateContent": None, "streamGenerateContent": "alt=sse", "countTokens": None}
+_HEADERS = {"content-type": "application/json; charset=UTF-8", "vary": "Origin", "server-timing": "gfet4t7; dur=5"}
+_STREAM_HEADERS = {
+    "content-type": "text/event-stream",
+    "content-disposition": "attachment",
+    "transfer-encoding": "chunked",
+}
+_READ = 61
+"""Bytes that go out at once: neither events nor characters end there."""
+
+_PHRASES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+
+
+class GeminiProvider:
+    """Plays one answer after the other, to requests that pass."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.base_url = f"{provider.url}/v1beta"
+        self.requests: list[Json] = []
+        """The bodies of those that passed."""
+        self.models: list[str] = []
+        """What their paths named."""
+        self.refusals: list[str] = []
+        """What was wrong with those that did not. A test that does not empty the list fails at its end."""
+        self._provider = provider
+        self._plays: deque[Play] = deque()
+        self._issued = Issued()
+        provider.script = self._answer
+
+    @property
+    def last(self) -> Json:
+        return self.requests[-1]
+
+    @property
+    def config(self) -> Json:
+        """The last request's ``generationConfig``."""
+        config: Json = self.last.get("generationConfig", {})
+        return config
+
+    @property
+    def seen(self) -> Seen:
+        """The last request with its headers."""
+        return self._provider.seen[-1]
+
+    def plays(self, *answers: Play) -> None:
+        """
+        :param answers: one for each of the next requests.
+        """
+        self._plays.extend(answers)
+        for play in answers:
+            answer = play.answer if isinstance(play, Broken) else play
+            if isinstance(answer, Answered):
+                self._remember(answer)
+
+    def forget(self) -> None:
+        """
+        Begin anew; signatures stay known.
+
+        :raises AssertionError: a request was refused, or an answer was not asked for.
+        """
+        refusals, unplayed = list(self.refusals), len(self._plays)
+        for each in (self.requests, self.models, self.refusals, self._plays):
+            each.clear()
+        assert not refusals, refusals
+        assert not unplayed, f"{unplayed} answers were not asked for"
+
+    def _remember(self, answer: Answered) -> None:
+        for part in (part.part() for parts in (answer.parts, *answer.others) for part in parts):
+            signature = part.pop("thoughtSignature", None)
+            if signature is not None:
+                if "functionCall" in part:
+                    part["functionCall"].setdefault("args", {})
+                self._issued.signed[signature] = part
+
+    def _answer(self, exchange: Exchange) -> None:
+        try:
+            model, document = self._checked(exchange.request)
+        except Refused as refused:
+            self.refusals.append(refused.message)
+            self._fail(exchange, Failing(refused.status, refused.word, refused.message), stream=False)
+            return
+        self.requests.append(document)
+        self.models.append(model)
+        play = self._plays.popleft()
+        stream = "streamGenerateContent" in exchange.request.target
+        if isinstance(play, Failing):
+            self._fail(exchange, play, stream=stream)
+        elif stream:
+            assert isinstance(play, Answered | Blocked | Broken)
+            self._stream(exchange, play.stream(model), cut=isinstance(play, Broken) and play.failing is None)
+        else:
+            assert isinstance(play, Answered | Blocked | Counted)
+            whole = play.document() if isinstance(play, Counted) else play.document(model)
+            exchange.send(answer_bytes(json.dumps(whole, indent=2, ensure_ascii=False).encode(), fields=_HEADERS))
+
+    def _checked(self, request: Seen) -> tuple[str, Json]:
+        asked = _TARGET.fullmatch(request.target)
+        if request.method != "POST" or asked is None or asked[2] not in _QUERIES or asked[3] != _QUERIES[asked[2]]:
+            raise Refused(f"{request.method} {request.target}", 404, "NOT_FOUND")
+        if request.value("x-goog-api-key") != KEY or request.value("authorization") is not None:
+            raise Refused("API key not valid. Please pass a valid API key.")
+        if request.value("content-type") != "application/json":
+            raise Refused("content-type: must be application/json")
+        strays = [
+            name
+            for name in request.names()
+            if name.startswith(("openai-", "anthropic-", "x-stainless-", "cookie", "x-app", "originator", "session"))
+        ]
+        if strays or any(b"vk_" in value for _, value in request.fields):
+            raise Refused(f"headers that belong to the caller's own dialect, or its key: {strays}")
+        try:
+            document: Json = msgspec.json.decode(request.body)
+        except msgspec.DecodeError as error:
+            raise Refused(f"Invalid JSON payload received. {error}") from error
+        (check_count if asked[2] == "countTokens" else check)(document, asked[1], self._issued)
+        if not self._plays:
+            raise Refused("no test told what to answer", 500, "INTERNAL")
+        return asked[1], document
+
+    def _fail(self, exchange: Exchange, failing: Failing, *, stream: bool) -> None:
+        status = f"{failing.status} {_PHRASES.get(failing.status, 'Error')}"
+        # Where a stream was asked for, a list stands around the error.
+        document = [failing.document()] if stream else failing.document()
+        body = json.dumps(document, indent=2).encode()
+        exchange.send(answer_bytes(body, status=status, fields={**_HEADERS, **failing.headers}))
+
+    def _stream(self, exchange: Exchange, events: Iterable[bytes], *, cut: bool) -> None:
+        exchange.send(head_bytes(fields=_STREAM_HEADERS))
+        data = b"".join(events)
+        for at in range(0, len(data), _READ):
+            exchange.send(chunk(data[at : at + _READ]))
+        if cut:
+            exchange.connection.close()
+        else:
+            exchange.send(LAST_CHUNK)
+
+
+@contextmanager
+def running_gemini() -> Iterator[GeminiProvider]:
+    """One for the length of a block."""
+    with running_provider() as provider:
+        yield GeminiProvider(provider)
