@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from llm_gateway.core.translation.conversation import (
     Linked,
     Opaque,
     Part,
+    Refusal,
     Request,
     Stop,
     Text,
@@ -452,6 +454,12 @@ def test_events_of_any_shape_are_read() -> None:
     assert events(first, f"data: {two}\n\n: x\n\ndata: {three}\n\n".encode()) == events(sse(*STREAM))
 
 
+@pytest.mark.parametrize("lead", [b"", b": x\r\n", b"event: message\r\n"])
+def test_many_events_in_one_piece_are_many(lead: bytes) -> None:
+    first, *rest = (sse(chunk) for chunk in (*STREAM[:2], *STREAM[1:]))
+    assert events(first, lead + b"".join(rest)) == events(first, *rest)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -577,7 +585,8 @@ def test_a_filtered_stream_has_nothing_in_its_chunk() -> None:
 
 
 def test_an_array_is_one_document() -> None:
-    assert (GeminiCodec().stream_type, GeminiCodec(sse=False).stream_type) == (b"text/event-stream", b"application/json")
+    assert GeminiCodec().stream_type == b"text/event-stream"
+    assert GeminiCodec(sse=False).stream_type == b"application/json"
     encoder = GeminiCodec(sse=False).stream_encoder(ASKED)
     stream = encoder.encode([Begun("r", "m"), PartBegun(Text("")), Delta("a"), Delta("b"), PartEnded()])
     stream += encoder.encode([Finished(Finish(Stop.END)), UsageSeen(Usage(input=1, output=2)), Ended()])
@@ -590,3 +599,77 @@ def test_line_ends_that_are_none_are_escaped() -> None:
     stream = encoder.encode([Begun("r", "m"), PartBegun(Text("")), Delta("a\u2028b\u2029c\x85d")])
     assert len(stream.decode().splitlines()) == len(stream.split(b"\r\n")) - 1
     assert json.loads(stream[6:])["candidates"][0]["content"]["parts"] == [{"text": "a\u2028b\u2029c\x85d"}]
+
+
+CODE = Foreign("gemini", "executableCode", msgspec.Raw(b'{"executableCode":{"language":"PYTHON","code":"1"}}'))
+
+
+@pytest.mark.parametrize(
+    ("part", "wire"),
+    [
+        (Image(Inline("image/png", "QQ==")), {"inlineData": {"mimeType": "image/png", "data": "QQ=="}}),
+        (
+            Image(Linked("https://example.com/a.png")),
+            {"fileData": {"mimeType": "image/png", "fileUri": "https://example.com/a.png"}},
+        ),
+        (Document(Inline("text/plain", "QQ==")), {"inlineData": {"mimeType": "text/plain", "data": "QQ=="}}),
+        (Audio(Inline("audio/wav", "QUJD")), {"inlineData": {"mimeType": "audio/wav", "data": "QUJD"}}),
+        (CODE, {"executableCode": {"language": "PYTHON", "code": "1"}}),
+        (Refusal("No."), {"text": "No."}),
+        (ToolCall("a", "f", "x", custom=True), {"functionCall": {"id": "a", "name": "f", "args": {"input": "x"}}}),
+        (ToolCall("a", "f", '{"a":'), {"functionCall": {"id": "a", "name": "f", "args": {"input": '{"a":'}}}),
+        (ToolCall("gwfc_1", "f", ""), {"functionCall": {"name": "f", "args": {}}}),
+        (
+            ToolCall("a", "f", "{}", SIGNED),
+            {"functionCall": {"id": "a", "name": "f", "args": {}}, "thoughtSignature": "c2ln"},
+        ),
+        (Audio(None, "audio_1", "Said."), None),
+        (Foreign("messages", "web_search_tool_result", msgspec.Raw(b"{}")), None),
+    ],
+)
+def test_every_kind_of_part_is_written_in_both_forms(part: Part, wire: Any) -> None:
+    answer = Answer("r", "m", (Choice((Text("a"), part, Text("b")), Finish(Stop.END)),), Usage(input=1, output=1))
+    expected = [{"text": "a"}, *([] if wire is None else [wire]), {"text": "b"}]
+    joined = "".join(one.get("text", "|") for one in expected)
+
+    whole = CODEC.encode_answer(answer, ASKED)
+    sdk.response(whole)
+    parts = json.loads(whole)["candidates"][0]["content"]["parts"]
+    assert "".join(one.get("text", "|") for one in parts) == joined
+    assert "text" in (wire or {"text": ""}) or parts == expected
+
+    stream = CODEC.stream_encoder(ASKED).encode(exploded(answer))
+    chunks = [piece[6:] for piece in stream.removesuffix(b"\r\n\r\n").split(b"\r\n\r\n")]
+    for chunk in chunks:
+        sdk.response(chunk)
+    streamed = [one for chunk in chunks for one in json.loads(chunk)["candidates"][0]["content"]["parts"]]
+    assert streamed == [*expected, {"text": ""}]
+
+
+def test_what_is_cited_far_into_a_long_answer_has_no_place() -> None:
+    long = Text("x" * 40_000, (Citation("https://example.com", start=0, end=1),))
+    answer = Answer("r", "m", (Choice((long, Text("yes", (Citation("https://example.com"),))), Finish(Stop.END)),))
+    (candidate,) = json.loads(CODEC.encode_answer(answer, ASKED))["candidates"]
+    assert [support["segment"] for support in candidate["groundingMetadata"]["groundingSupports"]] == [{}, {}]
+
+
+def test_texts_that_are_one_part_are_counted_as_one() -> None:
+    """As other providers cite: a text of its own for each passage."""
+    texts = (Text("Ä. "), Text("B.", (Citation("https://example.com/b", "B", "b"),)), Text(" C."))
+    answer = Answer("r", "m", (Choice((Thinking("t"), *texts), Finish(Stop.END)),))
+    (candidate,) = json.loads(CODEC.encode_answer(answer, ASKED))["candidates"]
+    assert candidate["content"]["parts"][1] == {"text": "Ä. B. C."}
+    assert candidate["groundingMetadata"] == {
+        "groundingChunks": [{"retrievedContext": {"uri": "https://example.com/b", "title": "B", "text": "b"}}],
+        "groundingSupports": [
+            {
+                "segment": {"partIndex": 1, "startIndex": 4, "endIndex": 6, "text": "B."},
+                "groundingChunkIndices": [0],
+            }
+        ],
+    }
+
+
+def test_an_answer_made_long_ago_or_in_the_far_future_has_a_time() -> None:
+    for created in (-5, 0, 2**60):
+        sdk.response(CODEC.encode_answer(Answer("r", "m", (Choice((Text("x"),), None),), created=created), ASKED))

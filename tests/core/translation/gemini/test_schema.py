@@ -199,3 +199,26 @@ def test_what_json_schema_allows_stays_allowed(plain: Any, instances: list[Any])
     for instance in instances:
         if before.is_valid(instance):
             assert after.is_valid(instance), (plain, made, instance)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["string", "object", "#/properties/a", "#", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [*KEYWORDS, "$ref", "$defs", "items", "properties", "anyOf", "oneOf", "allOf", "const", "format"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(ANYTHING)
+def test_whatever_is_called_a_schema_can_be_sent(plain: Any) -> None:
+    made, loose = open_api(msgspec.Raw(json.dumps(plain).encode()))
+    assert msgspec.json.encode(made).startswith(b"{")
+    assert loose or isinstance(plain, dict)
