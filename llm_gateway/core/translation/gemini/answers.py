@@ -133,6 +133,9 @@ class AnswerReader:
             if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
                 self._blocked = Finish(Stop.FILTERED, detail=chunk.prompt_feedback.block_reason)
         except _BROKEN:
+            if body == b"[DONE]":
+                # Google's streams have no such end; those of servers that speak OpenAI's dialect as well may.
+                return out
             raise malformed() from None
         return out
 

@@ -468,13 +468,16 @@ def test_many_events_in_one_piece_are_many(lead: bytes) -> None:
         b'["a"]',
         b'{"candidates":[]} trailing',
         b"data: {\r\n\r\n",
-        b"data: [DONE]\n\n",
         b"data: 5\n\n",
     ],
 )
 def test_what_is_no_stream_is_malformed(data: bytes) -> None:
     with pytest.raises(UpstreamMalformed):
         events(data)
+
+
+def test_an_end_of_openais_is_passed_over() -> None:
+    assert events(sse(*STREAM) + b"data: [DONE]\r\n\r\n") == events(sse(*STREAM))
 
 
 @pytest.mark.parametrize("cut", [b'data: {"candidates"', b'[{"candidates":[', b'[{"a":"'])
