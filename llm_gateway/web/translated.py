@@ -80,7 +80,10 @@ class TranslatedAnswer:
         body = b"".join(self._pieces)
         self._pieces.clear()
         if self._status >= 400:
-            status, body, _ = self._translation.failure(self._status, body, self._request_id)
+            status, body, failure = self._translation.failure(self._status, body, self._request_id)
+            if failure.retry_after_s is not None:
+                # Google says it in the body only.
+                self._headers.setdefault(b"Retry-After", [b"%d" % max(1, round(failure.retry_after_s))])
             self._whole(status, body)
         elif self._stream is None:
             self._send(self._translation.answer(body), last=True)

@@ -456,3 +456,13 @@ def test_count_is_estimated_where_nobody_can_be_asked(
     assert (status, headers["x-gw-estimated"]) == (200, "input_tokens")
     assert json.loads(answered)[named] > 10
     assert not gateway.agent.sent
+
+
+def test_delay_that_google_says_in_the_body_becomes_a_header(gateway: MemoryGateway) -> None:
+    """Other SDKs look for it there."""
+    client = ask(gateway, "chat", "gemini")
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}
+    response = gateway.sent.answer(429)
+    response.write(json.dumps({"error": FAILURES["gemini"]["error"] | {"details": [info]}}).encode())
+    response.end()
+    assert client.answer()[1]["retry-after"] == "37"
