@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -72,6 +73,9 @@ class Codec(ABC):
 
     dialect: ClassVar[str]
     """The dialect whose provider speaks it, as in ``core.dialects.DIALECTS``."""
+
+    tool_name: ClassVar[re.Pattern[str]] = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+    """Matches the whole of every name that a tool may have there; a request to be encoded has no others."""
 
     @abstractmethod
     def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> Request:

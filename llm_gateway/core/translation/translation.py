@@ -12,6 +12,7 @@ from llm_gateway.core.translation.events import Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
+from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
 
 __all__ = ["DocumentTranslation", "Interpreter", "StreamTranslation", "Translation", "failure_of"]
@@ -93,17 +94,18 @@ class Translation(Interpreter):
         self._asked = asked
         self._to = to
         self.stream = asked.stream
-        self.body = provider.encode_request(asked, to, losses)
+        self._names = ToolNames(asked, provider.tool_name, losses)
+        self.body = provider.encode_request(self._names.written(asked), to, losses)
         self.lost = (*losses.dropped, *losses.changed)
 
     def answer(self, body: bytes) -> bytes:
-        answer = self._provider.decode_answer(body, provider=self._to.provider)
+        answer = self._names.answered(self._provider.decode_answer(body, provider=self._to.provider))
         if self.stream:
             return self._caller.stream_encoder(self._asked).encode(exploded(answer))
         return self._caller.encode_answer(answer, self._asked)
 
     def streamed(self) -> StreamTranslation:
-        return StreamTranslation(self._caller, self._provider, self._asked, self._to)
+        return StreamTranslation(self._caller, self._provider, self._asked, self._to, self._names)
 
 
 class DocumentTranslation(Interpreter):
@@ -128,9 +130,10 @@ class DocumentTranslation(Interpreter):
 class StreamTranslation:
     """A provider's stream on its way to a caller; to one that wants a whole answer it is gathered."""
 
-    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination) -> None:
+    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination, names: ToolNames) -> None:
         self._caller = caller
         self._asked = asked
+        self._names = names
         self._decoder = provider.stream_decoder(provider=to.provider)
         self._encoder = caller.stream_encoder(asked) if asked.stream else None
         self._gathered: list[Event] = []
@@ -143,7 +146,7 @@ class StreamTranslation:
         """
         :return: what goes to the caller now; nothing of a failure that comes before everything else.
         """
-        return self._pass_on(self._decoder.feed(data))
+        return self._pass_on(self._names.streamed(self._decoder.feed(data)))
 
     def close(self) -> bytes:
         """
@@ -152,7 +155,7 @@ class StreamTranslation:
         :return: the rest, or the whole answer.
         :raises UpstreamDisconnected: it broke off before anything of it went out.
         """
-        rest = self._pass_on(self._decoder.close())
+        rest = self._pass_on(self._names.streamed(self._decoder.close()))
         if not self._over:
             raise UpstreamDisconnected("The provider ended its stream before the answer was whole.")
         if self._encoder is None and self.failure is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from llm_gateway.core.translation.codec import Codec, Destination
@@ -23,6 +25,7 @@ class GeminiCodec(Codec):
 
     name = "gemini"
     dialect = "gemini"
+    tool_name = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
 
     def __init__(self, *, json_schema: bool = True, sse: bool = True) -> None:
         """

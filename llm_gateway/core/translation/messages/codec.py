@@ -8,7 +8,7 @@ from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.messages.answer import read_answer, write_answer
 from llm_gateway.core.translation.messages.failures import read_failure, write_failure
-from llm_gateway.core.translation.messages.names import DIALECT, NAME
+from llm_gateway.core.translation.messages.names import DIALECT, NAME, TOOL_NAME
 from llm_gateway.core.translation.messages.request_in import read_request
 from llm_gateway.core.translation.messages.request_out import write_request
 from llm_gateway.core.translation.messages.stream_in import MessagesStreamDecoder
@@ -22,6 +22,7 @@ class MessagesCodec(Codec):
 
     name = NAME
     dialect = DIALECT
+    tool_name = TOOL_NAME
 
     def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> Request:
         return read_request(body, model, stream)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DIALECT", "IMAGE_TYPES", "NAME", "Json", "is_hint"]
+__all__ = ["DIALECT", "IMAGE_TYPES", "NAME", "TOOL_NAME", "Json", "is_hint"]
 
 NAME = "messages"
 """Of the codec; what its providers sign is marked with it."""
 
 DIALECT = "anthropic"
 """Of the providers that speak it; what was uploaded to them is marked with it."""
+
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+"""What a tool's name has to be."""
 
 Json = dict[str, object]
 """A JSON object that is being written."""
