@@ -19,6 +19,7 @@ from llm_gateway.core.translation.embeddings import EmbeddingsCodec, OpenAIEmbed
 from llm_gateway.core.translation.gemini.counting import read_count, read_count_request, write_count_request
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
+from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.core.translation.translation import DocumentTranslation, Interpreter, Translation
 from llm_gateway.errors import UpstreamMalformed
 from llm_gateway.upstream.attempt import ProviderCall
@@ -110,10 +111,13 @@ def _count(
     read: Callable[[bytes], int]
     if Api.COUNT_TOKENS in target.apis:
         api, read = Api.COUNT_TOKENS, _anthropics_count
-        written = _countable(CODECS[Api.MESSAGES].encode_request(prompt, to, losses))
+        codec = CODECS[Api.MESSAGES]
+        named = ToolNames(prompt, codec.tool_name, losses).written(prompt)
+        written = _countable(codec.encode_request(named, to, losses))
     elif Api.GEMINI_COUNT_TOKENS in target.apis:
         api, read = Api.GEMINI_COUNT_TOKENS, read_count
-        written = write_count_request(prompt, to, losses)
+        named = ToolNames(prompt, CODECS[Api.GEMINI].tool_name, losses).written(prompt)
+        written = write_count_request(named, to, losses)
     else:
         fields_of(request.responseHeaders)[b"X-Gw-Estimated"] = [b"input_tokens"]
         tokens = estimate_input(prompt, dialect=target.dialect.name, model=to.model)
