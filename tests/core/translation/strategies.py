@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from llm_gateway.core.translation.conversation import (
@@ -65,8 +66,12 @@ __all__ = [
     "json_objects",
     "requests",
     "streams",
+    "unhurried",
     "words",
 ]
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For laws: they hold on a slow machine too, and on one that measures coverage."""
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 PAGE = "JVBERi0xLjQKJcOkw7zDtsOfCg=="

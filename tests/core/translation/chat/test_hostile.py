@@ -15,6 +15,7 @@ from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Request
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
 from llm_gateway.errors import BadRequest, UpstreamMalformed
+from tests.core.translation.strategies import unhurried
 
 codec = ChatCodec()
 
@@ -152,6 +153,7 @@ def test_what_is_changed_is_right_before() -> None:
     assert codec.decode_answer(msgspec.json.encode(ANSWER), provider="house").choices
 
 
+@unhurried
 @given(st.sampled_from(list(_places(REQUEST))), st.sampled_from(ODD), st.sampled_from(list(OnUnsupported)))
 def test_requests_with_anything_anywhere(path: tuple[str | int, ...], value: Any, policy: OnUnsupported) -> None:
     body = msgspec.json.encode(_changed(REQUEST, path, value))
@@ -171,6 +173,7 @@ def test_requests_with_anything_anywhere(path: tuple[str | int, ...], value: Any
                 assert isinstance(msgspec.json.decode(written), dict)
 
 
+@unhurried
 @given(st.sampled_from(list(_places(ANSWER))), st.sampled_from(ODD))
 def test_answers_with_anything_anywhere(path: tuple[str | int, ...], value: Any) -> None:
     body = msgspec.json.encode(_changed(ANSWER, path, value))
@@ -179,6 +182,7 @@ def test_answers_with_anything_anywhere(path: tuple[str | int, ...], value: Any)
         assert isinstance(msgspec.json.decode(codec.encode_answer(answer, Request("m", ()))), dict)
 
 
+@unhurried
 @given(st.integers(400, 599), st.binary(max_size=60) | st.sampled_from(ODD).map(msgspec.json.encode), st.booleans())
 def test_errors_of_any_form(status: int, body: bytes, framed: bool) -> None:
     failure = codec.decode_failure(status, b'{"error":' + body + b"}" if framed else body)

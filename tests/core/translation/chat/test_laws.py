@@ -24,7 +24,7 @@ from llm_gateway.core.translation.conversation import (
 from llm_gateway.core.translation.events import Ended, Event
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from tests.core.translation.chat.sdk import ended, valid_answer, valid_request
-from tests.core.translation.strategies import Reach, answers, cuts, requests, streams
+from tests.core.translation.strategies import Reach, answers, cuts, requests, streams, unhurried
 
 PLAIN = Request("m", (), stream=True)
 OPENAI = Destination(model="gpt-6", provider="openai")
@@ -85,6 +85,7 @@ def read(stream: bytes, places: Sequence[int] = ()) -> list[Event]:
     return [*events, *decoder.close()]
 
 
+@unhurried
 @given(requests(REACH))
 def test_request_read_after_writing_is_the_same(request: Request) -> None:
     losses = Losses(OnUnsupported.REJECT)
@@ -93,12 +94,14 @@ def test_request_read_after_writing_is_the_same(request: Request) -> None:
     assert codec.decode_request(body) == msgspec.structs.replace(request, model="gpt-6")
 
 
+@unhurried
 @given(requests(msgspec.structs.replace(REACH, audio=("audio/wav",))))
 def test_official_types_accept_every_request(request: Request) -> None:
     document = valid_request(codec.encode_request(request, OPENAI, Losses(OnUnsupported.REJECT)))
     assert len(document["messages"]) == len(request.messages)
 
 
+@unhurried
 @given(answers(ANSWERS))
 def test_answer_read_after_writing_is_the_same(answer: Answer) -> None:
     body = codec.encode_answer(answer, Request("m", ()))
@@ -106,6 +109,7 @@ def test_answer_read_after_writing_is_the_same(answer: Answer) -> None:
     assert valid_answer(body).id == answer.id
 
 
+@unhurried
 @given(streams(ANSWERS), st.booleans())
 def test_stream_collected_is_the_whole_answer(drawn: tuple[Answer, list[Event]], usage: bool) -> None:
     answer, events = drawn
@@ -118,12 +122,14 @@ def test_stream_collected_is_the_whole_answer(drawn: tuple[Answer, list[Event]],
     assert collect(found) == whole
 
 
+@unhurried
 @given(streams(ANSWERS), st.lists(st.integers(0, 1 << 20), max_size=8))
 def test_any_cut_gives_the_same_events(drawn: tuple[Answer, list[Event]], places: list[int]) -> None:
     stream = codec.stream_encoder(Request("m", (), include_usage=True)).encode(drawn[1])
     assert read(stream, places) == read(stream)
 
 
+@unhurried
 @given(streams(ANSWERS), st.booleans())
 def test_official_stream_helper_adds_up_to_the_whole_answer(drawn: tuple[Answer, list[Event]], usage: bool) -> None:
     answer, events = drawn
@@ -134,6 +140,7 @@ def test_official_stream_helper_adds_up_to_the_whole_answer(drawn: tuple[Answer,
     assert ("usage" in said) >= usage
 
 
+@unhurried
 @given(streams(OTHERS))
 def test_answers_of_other_dialects_add_up_to_the_whole_too(drawn: tuple[Answer, list[Event]]) -> None:
     answer, events = drawn
@@ -142,6 +149,7 @@ def test_answers_of_other_dialects_add_up_to_the_whole_too(drawn: tuple[Answer, 
     assert _plain(said, usage=False) == _plain(whole, usage=False)
 
 
+@unhurried
 @given(answers(OTHERS))
 def test_what_a_caller_sends_back_is_what_it_was_told(answer: Answer) -> None:
     """All that the model said, in the dialect's order: thinking, what is only its maker's with it, text, calls."""
@@ -175,6 +183,7 @@ def _plain(document: dict[str, object], usage: bool) -> object:
     return walked(document)
 
 
+@unhurried
 @given(st.lists(st.sampled_from(["So", " it", " is."]), min_size=1), st.booleans())
 def test_thinking_of_a_provider_with_details_comes_back_as_it_was(words: list[str], summary: bool) -> None:
     """What OpenRouter makes is carried opaquely, and returned to it alone."""

@@ -44,7 +44,7 @@ from llm_gateway.core.translation.events import (
 )
 from llm_gateway.core.translation.failures import FailureKind
 from llm_gateway.errors import UpstreamMalformed
-from tests.core.translation.strategies import cuts
+from tests.core.translation.strategies import cuts, unhurried
 
 DONE = b"data: [DONE]\n\n"
 
@@ -171,6 +171,7 @@ def test_calls_that_interleave_come_one_behind_the_other() -> None:
     )
 
 
+@unhurried
 @given(st.data())
 def test_any_order_of_fragments_gives_the_same_calls(data: st.DataObject) -> None:
     arguments = data.draw(
@@ -498,6 +499,7 @@ _DELTAS = st.sampled_from(
 )
 
 
+@unhurried
 @given(st.lists(st.tuples(_DELTAS, st.integers(0, 1)), max_size=20))
 def test_deltas_in_any_order_give_orderly_events(deltas: list[tuple[dict[str, Any], int]]) -> None:
     pieces = [chunk(delta, index=index) for delta, index in deltas]
@@ -512,6 +514,7 @@ def test_deltas_in_any_order_give_orderly_events(deltas: list[tuple[dict[str, An
     assert isinstance(found[-1], Ended)
 
 
+@unhurried
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=3), st.booleans())
 def test_any_bytes_are_read_or_malformed(data: bytes, places: list[int], framed: bool) -> None:
     stream = b"data: " + data + b"\n\n" if framed else data
@@ -544,6 +547,7 @@ def _broken_chunks() -> st.SearchStrategy[bytes]:
     )
 
 
+@unhurried
 @given(st.lists(_broken_chunks(), max_size=4))
 def test_broken_chunks_are_read_or_malformed(pieces: list[bytes]) -> None:
     decoder = ChatStreamDecoder("house")
