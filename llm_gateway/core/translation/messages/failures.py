@@ -118,6 +118,9 @@ def _failure(status: int, body: _Body) -> ProviderFailure:
     error = body.error
     message = error.message or f"The provider answered with status {status}."
     kind = _KINDS.get(error.type or "", _kind_of_status(status))
+    if kind is FailureKind.SERVER:
+        # The word stands for all of the provider's own faults; the status may tell more.
+        kind = _OF_STATUS.get(status, kind) if status >= 500 else kind
     place = _PLACE.match(message) if kind is FailureKind.INVALID else None
     code = None if error.details is None else error.details.error_code
     if code is None:
