@@ -168,7 +168,7 @@ class Breaker:
         """
         state = self.state
         if state is State.CLOSED:
-            return Fitness.IN if lot < self.share(now) else Fitness.RAMPING
+            return Fitness.IN if lot <= self.share(now) else Fitness.RAMPING
         due = self.until is None or now >= self.until
         free = self._trial_ends is None or now >= self._trial_ends
         if state is State.COOLING:

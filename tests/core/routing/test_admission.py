@@ -280,7 +280,7 @@ class Door(RuleBasedStateMachine):
 
 
 TestDoor = Door.TestCase
-TestDoor.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDoor.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
 
 
 def test_gates_are_the_same_for_the_same_names() -> None:

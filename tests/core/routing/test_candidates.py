@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_gateway.core.apis import Api
@@ -107,6 +107,7 @@ def test_order_by_weight_has_each_once(weights: list[float], rng: random.Random)
     assert sorted(order) == list(range(len(weights)))
 
 
+@settings(max_examples=25)
 @given(WEIGHTS, st.integers(0, 2**32))
 def test_first_of_an_order_is_by_share_of_the_weight(weights: list[float], seed: int) -> None:
     """Within five standard deviations of 400 draws."""
