@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -71,11 +72,11 @@ def read_answer(body: bytes, provider: str) -> Answer:
         extras = {}
         if isinstance(document.system_fingerprint, str):
             extras["system_fingerprint"] = msgspec.Raw(msgspec.json.encode(document.system_fingerprint))
-        answer_id = document.id or ""
+        mark = document.id or str(document.created)
         return Answer(
-            id=answer_id,
+            id=document.id or "",
             model=document.model or "",
-            choices=tuple(_choice(each, at, answer_id, provider) for at, each in enumerate(document.choices)),
+            choices=tuple(_choice(each, at, mark, provider) for at, each in enumerate(document.choices)),
             usage=Usage() if document.usage is None else usage_in(document.usage),
             created=count(document.created),
             service_tier=name(document.service_tier),
@@ -85,9 +86,9 @@ def read_answer(body: bytes, provider: str) -> Answer:
         raise UpstreamMalformed("The provider's answer is not a chat completion.") from error
 
 
-def _choice(choice: ChoiceDoc, at: int, answer_id: str, provider: str) -> Choice:
+def _choice(choice: ChoiceDoc, at: int, mark: str, provider: str) -> Choice:
     index = at if choice.index is None else choice.index
-    parts = _parts(choice.message or MessageDoc(), answer_id, index, provider)
+    parts = _parts(choice.message or MessageDoc(), mark, index, provider)
     finish = finish_in(
         choice.finish_reason,
         choice.native_finish_reason,
@@ -98,7 +99,7 @@ def _choice(choice: ChoiceDoc, at: int, answer_id: str, provider: str) -> Choice
     return Choice(parts, finish, index, logprobs_in(choice.logprobs) or None)
 
 
-def _parts(message: MessageDoc, answer_id: str, choice: int, provider: str) -> tuple[Part, ...]:
+def _parts(message: MessageDoc, mark: str, choice: int, provider: str) -> tuple[Part, ...]:
     thought, text = content_in(message.content)
     parts: list[Part] = []
     if message.reasoning_details:
@@ -117,10 +118,10 @@ def _parts(message: MessageDoc, answer_id: str, choice: int, provider: str) -> t
         parts.append(_audio(message.audio))
     parts += images_in(message.images)
     for number, call in enumerate(message.tool_calls or ()):
-        parts.append(_call(call, call_id_for(answer_id, choice, number), provider))
+        parts.append(_call(call, call_id_for(mark, choice, number), provider))
     if message.function_call is not None:
         function = message.function_call
-        parts.append(ToolCall(call_id_for(answer_id, choice, 0), function.name or "", arguments_of(function)))
+        parts.append(ToolCall(call_id_for(mark, choice, 0), function.name or "", arguments_of(function)))
     return tuple(parts)
 
 
@@ -142,11 +143,13 @@ def opaque_in(signature: str | None, provider: str) -> Opaque | None:
     return None if signature is None else Opaque("gemini", provider, signature)
 
 
-def call_id_for(answer_id: str, choice: int, number: int) -> str:
+def call_id_for(answer: str, choice: int, number: int) -> str:
     """
-    :return: an id for a call that came without one, as some local models' do; another one for each call.
+    :param answer: what no other answer of the conversation has: its id, or else when it was made.
+    :return: an id for a call that came without one, as some local models' do.
     """
-    return f"call_{answer_id}_{choice}_{number}"
+    digest = hashlib.blake2s(f"{answer}/{choice}/{number}".encode("utf-8", "replace"), digest_size=12)
+    return f"call_{digest.hexdigest()}"
 
 
 def arguments_of(function: FunctionDoc | None) -> str:

@@ -78,11 +78,11 @@ class ChoiceReader:
     for other parts is held until they are.
     """
 
-    def __init__(self, index: int, answer_id: str, provider: str) -> None:
+    def __init__(self, index: int, mark: str, provider: str) -> None:
         self.finish: str | None = None
         """The reason that was given last."""
         self._index = index
-        self._answer_id = answer_id
+        self._mark = mark
         self._provider = provider
         self._native: object = None
         self._sequence: object = None
@@ -221,7 +221,7 @@ class ChoiceReader:
         custom = delta.type == "custom" and delta.custom is not None
         named = delta.custom if custom else delta.function
         part = ToolCall(
-            delta.id or call_id_for(self._answer_id, self._index, number),
+            delta.id or call_id_for(self._mark, self._index, number),
             "" if named is None else named.name or "",
             "",
             opaque_in(signature_in(delta.extra_content), self._provider),

@@ -38,6 +38,8 @@ from llm_gateway.errors import BadRequest
 __all__ = ["MessageWriter"]
 
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
+_LONGEST_ID = 40
+"""Characters of a call's id that OpenAI takes."""
 _ROLES = {Role.SYSTEM: "system", Role.DEVELOPER: "developer"}
 _ELSEWHERE = "it was made by another provider, and only that one can read it."
 
@@ -232,9 +234,10 @@ class MessageWriter:
     # Tools
 
     def _call_id(self, call_id: str) -> str:
-        if not self._flavour.short_ids or _NINE.fullmatch(call_id):
-            return call_id
-        return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+        """The same for a call and its result: Gemini's and other gateways' ids may be longer than OpenAI takes."""
+        if self._flavour.short_ids:
+            return call_id if _NINE.fullmatch(call_id) else _digest(call_id)[:9]
+        return call_id if len(call_id) <= _LONGEST_ID else f"call_{_digest(call_id)[:32]}"
 
     def _result(self, result: ToolResult, place: str) -> None:
         if result.call_id not in self._calls:
@@ -368,6 +371,10 @@ class MessageWriter:
         if opaque.dialect != "chat":
             return False
         return opaque.provider == self._to.provider if opaque.provider is not None else self._flavour.details
+
+
+def _digest(call_id: str) -> str:
+    return hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()
 
 
 def _as_object(part: Foreign) -> Object:

@@ -46,7 +46,7 @@ class ChatStreamDecoder(StreamDecoder):
         self._provider = provider
         self._parser = EventStreamParser(max_event_bytes)
         self._choices: dict[int, ChoiceReader] = {}
-        self._id = ""
+        self._mark = ""
         self._begun = False
         self._over = False
         self._broken: UpstreamMalformed | None = None
@@ -131,13 +131,13 @@ class ChatStreamDecoder(StreamDecoder):
     def _begin(self, chunk: ChunkDoc, out: list[Event]) -> None:
         # Azure's first chunk says nothing, not even who speaks.
         self._begun = True
-        self._id = chunk.id or ""
-        out.append(Begun(self._id, chunk.model or "", count(chunk.created), name(chunk.service_tier)))
+        self._mark = chunk.id or str(chunk.created)
+        out.append(Begun(chunk.id or "", chunk.model or "", count(chunk.created), name(chunk.service_tier)))
 
     def _new_choice(self, index: int) -> ChoiceReader:
         if not 0 <= index < _MAX_CHOICES:
             raise UpstreamMalformed("The provider's answer cannot be read: it has a choice that nobody asked for.")
-        reader = self._choices[index] = ChoiceReader(index, self._id, self._provider)
+        reader = self._choices[index] = ChoiceReader(index, self._mark, self._provider)
         return reader
 
     def _end(self, out: list[Event]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 import pytest
 
 from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.answer_in import call_id_for
 from llm_gateway.core.translation.conversation import (
     Answer,
     Audio,
@@ -121,11 +123,11 @@ def test_answer_as_openai_writes_it() -> None:
         ),
         (
             {"content": "", "tool_calls": [{"function": {"name": "look", "arguments": {"at": 1}}}, {"function": {}}]},
-            (ToolCall("call_a1_0_0", "look", '{"at":1}'), ToolCall("call_a1_0_1", "", "")),
+            (ToolCall(call_id_for("a1", 0, 0), "look", '{"at":1}'), ToolCall(call_id_for("a1", 0, 1), "", "")),
         ),
         (
             {"content": None, "function_call": {"name": "look", "arguments": "{}"}},
-            (ToolCall("call_a1_0_0", "look", "{}"),),
+            (ToolCall(call_id_for("a1", 0, 0), "look", "{}"),),
         ),
         (
             {
@@ -164,6 +166,12 @@ def test_answer_as_openai_writes_it() -> None:
 )
 def test_messages_are_read(message: dict[str, Any], parts: tuple[Part, ...]) -> None:
     assert answered(message).parts == parts
+
+
+def test_calls_without_ids_get_some_that_no_other_call_has() -> None:
+    found = {call_id_for(answer, choice, number) for answer in ("a", "b") for choice in (0, 1) for number in (0, 1)}
+    assert len(found) == 8
+    assert all(re.fullmatch(r"call_[0-9a-f]{24}", each) for each in found)
 
 
 def test_details_of_reasoning_are_read_with_their_maker() -> None:

@@ -205,6 +205,30 @@ def test_what_a_user_cannot_say_here_is_refused_or_dropped(part: Part) -> None:
     assert sent.losses.dropped[0].startswith("messages[0].content[1]")
 
 
+def test_operator_says_text_only() -> None:
+    request = Request("alias", (Message(Role.SYSTEM, (Text("Look:"), PNG)), HELLO))
+    assert refused(request).startswith("messages[0].content[1]")
+    assert Sent(request, policy=OnUnsupported.DROP).messages[0] == {"role": "system", "content": "Look:"}
+
+
+def test_files_by_url_go_to_those_who_fetch_them() -> None:
+    sent = Sent(told(Document(Linked("https://a.test/b.pdf"))), OPENROUTER)
+    file = {"filename": "document", "file_data": "https://a.test/b.pdf"}
+    assert sent.messages[0]["content"] == [{"type": "file", "file": file}]
+
+
+@pytest.mark.parametrize("part", [Thinking("Hm."), ToolCall("c1", "look", "{}"), Refusal("No.")])
+def test_what_only_the_model_says_makes_no_sense_from_the_user(part: Part) -> None:
+    with pytest.raises(BadRequest, match=r"messages\[0\]\.content\[0\]: only the model"):
+        Sent(told(part))
+
+
+@pytest.mark.parametrize("part", [PNG, Audio(Inline("audio/wav", "UklG")), Foreign("gemini", "x", msgspec.Raw(b"{}"))])
+def test_what_the_model_cannot_be_shown_as_its_own(part: Part) -> None:
+    assert refused(asked(Text("x"), part)).startswith("messages[1].content[1]")
+    assert Sent(asked(Text("x"), part), policy=OnUnsupported.DROP).messages[1]["content"] == "x"
+
+
 def test_hint_of_another_dialect_is_left_out() -> None:
     sent = Sent(told(Text("x"), Foreign("messages", "note", msgspec.Raw(b"{}"), hint=True)))
     assert sent.messages == [{"role": "user", "content": "x"}]
@@ -517,6 +541,14 @@ def test_ids_of_calls_fit_mistral() -> None:
     )
     first, second = (call["id"] for call in sent.messages[1]["tool_calls"])
     assert (len(first), first.isalnum(), second) == (9, True, "abcDEF123")
+    assert sent.messages[2]["tool_call_id"] == first
+
+
+def test_ids_of_calls_are_not_longer_than_openai_takes() -> None:
+    long = "call_" + "x" * 36
+    sent = Sent(called(Message(Role.USER, (ToolResult(long, (Text("a"),)),)), calls=(long, long + "y")))
+    first, second = (call["id"] for call in sent.messages[1]["tool_calls"])
+    assert (len(first), first == second) == (37, False)
     assert sent.messages[2]["tool_call_id"] == first
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.answer_in import call_id_for
 from llm_gateway.core.translation.chat.stream_in import ChatStreamDecoder
 from llm_gateway.core.translation.collect import collect
 from llm_gateway.core.translation.conversation import (
@@ -253,7 +254,7 @@ def test_custom_call_and_function_of_old() -> None:
         ToolCall("c1", "patch", "}*** Begin}*** Begin", custom=True),
     )
     assert parts({"function_call": {"name": "look", "arguments": ""}}, {"function_call": {"arguments": "{}"}}) == (
-        ToolCall("call_a1_0_0", "look", "{}"),
+        ToolCall(call_id_for("a1", 0, 0), "look", "{}"),
     )
 
 
