@@ -12,6 +12,7 @@ from llm_gateway.core.translation.events import Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
+from llm_gateway.core.translation.one_call import OneCall, with_one_call
 from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
 
@@ -100,6 +101,8 @@ class Translation(Interpreter):
 
     def answer(self, body: bytes) -> bytes:
         answer = self._names.answered(self._provider.decode_answer(body, provider=self._to.provider))
+        if self._asked.parallel_tool_calls is False:
+            answer = with_one_call(answer)
         if self.stream:
             return self._caller.stream_encoder(self._asked).encode(exploded(answer))
         return self._caller.encode_answer(answer, self._asked)
@@ -136,6 +139,7 @@ class StreamTranslation:
         self._names = names
         self._decoder = provider.stream_decoder(provider=to.provider)
         self._encoder = caller.stream_encoder(asked) if asked.stream else None
+        self._one_call = OneCall() if asked.parallel_tool_calls is False else None
         self._gathered: list[Event] = []
         self._begun = False
         self._over = False
@@ -172,6 +176,8 @@ class StreamTranslation:
         return b"" if self._over or self._encoder is None else self._pass_on([Failed(failure)])
 
     def _pass_on(self, events: Sequence[Event]) -> bytes:
+        if self._one_call is not None:
+            events = self._one_call.keep(events)
         if self._over or not events:
             return b""
         for event in events:
