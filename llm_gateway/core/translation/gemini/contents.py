@@ -41,6 +41,15 @@ WirePart = dict[str, object]
 PART_FIELD = re.compile(r"(contents\[\d+\]\.parts\[\d+\])\.(\w+)")
 """The place of a field of a part."""
 
+_RESULTS = "results"
+"""The kind of a content of the user's that has results of functions, and nothing else."""
+
+_BEGIN = "Begin."
+"""What the user says where the model would speak first: calls have to answer somebody."""
+
+_GO_ON = "Continue."
+"""What the user says where the model would have to go on with words of its own, and does not."""
+
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _RESOLUTIONS = {
@@ -98,17 +107,18 @@ class ContentWriter:
             # Instructions alone are not answered.
             losses.change("messages")
             self.contents, self.system = [("user", self.system)], []
-        for role, parts in self.contents:
-            if role == "model":
+        self._round_off()
+        for kind, parts in self.contents:
+            if kind == "model":
                 self._sign(parts)
-            else:
+            elif kind == _RESULTS:
                 self._order(parts)
 
     def written(self) -> list[dict[str, object]]:
         """
         :return: the ``contents``.
         """
-        return [{"role": role, "parts": parts} for role, parts in self.contents]
+        return [{"role": "model" if kind == "model" else "user", "parts": parts} for kind, parts in self.contents]
 
     def _message(self, index: int, message: Message) -> None:
         self._place = f"messages[{index}]"
@@ -126,14 +136,40 @@ class ContentWriter:
                 self._losses.change(f"messages[{index}].role")
             self.system += [made for made in written if self._is_text(made, index)]
             return
+        if message.role is Role.ASSISTANT:
+            self._add("model", written)
+            return
+        results = [made for made in written if "functionResponse" in made]
+        if results and self.contents and self.contents[-1][0] == "user":
+            # What the user said meanwhile comes behind: results stand right behind their calls.
+            self._losses.change(f"messages[{index}]")
+            spoken = self.contents.pop()
+            self._add(_RESULTS, results)
+            self.contents.append(spoken)
+        else:
+            self._add(_RESULTS, results)
+        self._add("user", [made for made in written if "functionResponse" not in made])
+
+    def _add(self, kind: str, written: list[WirePart]) -> None:
+        """
+        Results of one turn belong together and, since Gemini 3.6, by themselves; so do calls, right behind the user's
+        words.
+        """
         if not written:
             return
-        role = "model" if message.role is Role.ASSISTANT else "user"
-        if self.contents and self.contents[-1][0] == role:
-            # Results of one turn belong together, and calls right behind what the user said.
+        if self.contents and self.contents[-1][0] == kind:
             self.contents[-1][1].extend(written)
         else:
-            self.contents.append((role, written))
+            self.contents.append((kind, written))
+
+    def _round_off(self) -> None:
+        kind, parts = self.contents[0]
+        if kind == "model" and any("functionCall" in part for part in parts):
+            self._losses.change("messages")
+            self.contents.insert(0, ("user", [{"text": _BEGIN}]))
+        if self._generation >= Generation.FIXED and self.contents[-1][0] == "model":
+            self._losses.change("messages")
+            self.contents.append(("user", [{"text": _GO_ON}]))
 
     def _is_text(self, made: WirePart, index: int) -> bool:
         if "text" not in made:
@@ -223,7 +259,7 @@ class ContentWriter:
                     else:
                         leave_out(self._losses, f"{self._place}.{piece.kind}", Weight.MEANING, "Google has none.")
                 case _:
-                    linked = not isinstance(piece.source, (Stored, Linked)) and self._generation is Generation.LEVELS
+                    linked = not isinstance(piece.source, (Stored, Linked)) and self._generation >= Generation.LEVELS
                     (inside if linked else behind).extend(self._part(piece))
         if len(texts) > 1 or behind:
             # One output, and pictures in it since Gemini 3 only, and none that have to be fetched.
@@ -241,7 +277,7 @@ class ContentWriter:
             return ()
         made = self._blob(part.source, "image/jpeg")
         resolution = _RESOLUTIONS.get(part.detail or "")
-        if resolution is not None and self._generation is Generation.LEVELS:
+        if resolution is not None and self._generation >= Generation.LEVELS:
             return [made | {"mediaResolution": {"level": resolution}}]
         if part.detail not in (None, "auto"):
             leave_out(
@@ -294,9 +330,9 @@ class ContentWriter:
 
     def _sign(self, parts: Sequence[WirePart]) -> None:
         """
-        Gemini 3 refuses calls that bear no signature where it would have put one: on the first of a turn.
+        Models that think refuse calls that bear no signature where they would have put one: on the first of a turn.
         """
-        if self._generation is not Generation.LEVELS:
+        if self._generation is Generation.PLAIN:
             return
         first = next((part for part in parts if "functionCall" in part), None)
         if first is not None and "thoughtSignature" not in first:

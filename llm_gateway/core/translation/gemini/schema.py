@@ -17,12 +17,14 @@ import msgspec
 
 from llm_gateway.core.translation.gemini.fields import camel, wrong
 
-__all__ = ["json_schema", "open_api"]
+__all__ = ["json_schema", "open_api", "tidied"]
 
 MAX_DEPTH = 64
 """Schemas of tools are a few levels deep; what nests further is not one."""
 
 Object = dict[str, Any]
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _NUMBERS = ("minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength")
 _SAME = ("title", "description", "default", "pattern", "minimum", "maximum", "format")
@@ -136,6 +138,63 @@ def _ordered(properties: Object, order: Any) -> Object:
         return properties
     first = [name for name in order if isinstance(name, str) and name in properties]
     return {name: properties[name] for name in [*first, *properties]}
+
+
+# JSON Schema as Google takes it
+
+_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
+_IN_A_LIST = ("anyOf", "oneOf", "allOf", "prefixItems")
+_BY_THEMSELVES = ("items", "additionalProperties", "not")
+
+
+def tidied(raw: msgspec.Raw, *, of_function: bool) -> msgspec.Raw:
+    """
+    Endpoints that take JSON Schema refuse more than a description and a default beside ``$ref``, pass over ``const``,
+    and want a function's parameters to be an object. All of that can be said in a way that they understand.
+
+    :param of_function: whether it describes a function's parameters.
+    :return: what allows the same.
+    """
+    data = bytes(raw)
+    if b'"$ref"' not in data and b'"const"' not in data and not (of_function and _has_no_type(raw)):
+        return raw
+    try:
+        schema = _tidied(msgspec.json.decode(data), 0)
+        if of_function and isinstance(schema, dict) and not {"type", "$ref"} & schema.keys():
+            schema = {"type": "object", **schema}
+        return msgspec.Raw(msgspec.json.encode(schema))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
+
+
+def _has_no_type(raw: msgspec.Raw) -> bool:
+    try:
+        return "type" not in _fields(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _tidied(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict) or depth > MAX_DEPTH:
+        return value
+    schema: Object = dict(value)
+    for name in _BY_NAME:
+        if isinstance(schema.get(name), dict):
+            schema[name] = {key: _tidied(one, depth + 1) for key, one in schema[name].items()}
+    for name in _IN_A_LIST:
+        if isinstance(schema.get(name), list):
+            schema[name] = [_tidied(one, depth + 1) for one in schema[name]]
+    for name in _BY_THEMSELVES:
+        if name in schema:
+            schema[name] = _tidied(schema[name], depth + 1)
+    only = schema.get("const")
+    if isinstance(only, (str, int, float)) and not isinstance(only, bool) and "enum" not in schema:
+        schema["enum"] = [schema.pop("const")]
+    if "$ref" in schema and "anyOf" not in schema:
+        beside = {name for name in schema if not name.startswith("$")} - {"description", "default"}
+        if beside:
+            schema["anyOf"] = [{"$ref": schema.pop("$ref")}]
+    return schema
 
 
 # From JSON Schema to Google's

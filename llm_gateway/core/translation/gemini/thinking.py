@@ -12,7 +12,7 @@ from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Reasoning
 from llm_gateway.core.translation.efforts import budget_of, nearest_effort
 from llm_gateway.core.translation.gemini.fields import Fields, boolean, integer, text
-from llm_gateway.core.translation.gemini.models import Generation, generation_of
+from llm_gateway.core.translation.gemini.models import Generation, generation_of, thinks_minimally
 from llm_gateway.core.translation.losses import Losses, Weight
 
 __all__ = ["read_thinking", "thinking_config"]
@@ -52,25 +52,25 @@ def thinking_config(reasoning: Reasoning, to: Destination, losses: Losses) -> di
         if not off:
             losses.drop("reasoning", Weight.HINT, "this model does not reason.")
         return {}
-    made = (_level if generation is Generation.LEVELS else _budget)(reasoning, off, "pro" in to.model, to, losses)
+    made = (_level if generation >= Generation.LEVELS else _budget)(reasoning, off, to, losses)
     if reasoning.show is not None and not off:
         made["includeThoughts"] = reasoning.show != "none"
     return made
 
 
-def _level(reasoning: Reasoning, off: bool, pro: bool, to: Destination, losses: Losses) -> dict[str, object]:
+def _level(reasoning: Reasoning, off: bool, to: Destination, losses: Losses) -> dict[str, object]:
     effort = "none" if off else reasoning.effort
     if effort is None:
         # Budgets are still taken "for backwards compatibility"; a level would be a guess.
         return {} if reasoning.budget_tokens is None else {"thinkingBudget": reasoning.budget_tokens}
-    # Gemini Pro cannot think less than a little.
-    nearest = nearest_effort(effort, _LEVELS[1:] if pro else _LEVELS)
+    nearest = nearest_effort(effort, _LEVELS if thinks_minimally(to.model) else _LEVELS[1:])
     if nearest != effort:
         losses.change("reasoning")
     return {"thinkingLevel": nearest.upper()}
 
 
-def _budget(reasoning: Reasoning, off: bool, pro: bool, to: Destination, losses: Losses) -> dict[str, object]:
+def _budget(reasoning: Reasoning, off: bool, to: Destination, losses: Losses) -> dict[str, object]:
+    pro = "pro" in to.model
     least, most = (128, 32_768) if pro else (512, 24_576) if "lite" in to.model else (1, 24_576)
     if off and not pro:
         return {"thinkingBudget": 0}

@@ -10,7 +10,7 @@ from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, descripti
 from llm_gateway.core.translation.gemini.contents import PART_FIELD, ContentWriter, leave_out
 from llm_gateway.core.translation.gemini.media import DIALECT
 from llm_gateway.core.translation.gemini.models import Generation, generation_of
-from llm_gateway.core.translation.gemini.schema import open_api
+from llm_gateway.core.translation.gemini.schema import open_api, tidied
 from llm_gateway.core.translation.gemini.thinking import thinking_config
 from llm_gateway.core.translation.losses import Losses, Weight
 
@@ -22,6 +22,16 @@ MAX_STOPS = 5
 """Source: https://ai.google.dev/api/generate-content#generationconfig"""
 
 _TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+
+_SAMPLING = {
+    "temperature": ("temperature", Weight.HINT),
+    "top_p": ("topP", Weight.HINT),
+    "top_k": ("topK", Weight.HINT),
+    "presence_penalty": ("presencePenalty", Weight.MEANING),
+    "frequency_penalty": ("frequencyPenalty", Weight.MEANING),
+}
+"""Google's name for each, and what it means that newer models pass over the first three and refuse the others.
+Source: https://ai.google.dev/gemini-api/docs/latest-model"""
 
 _encode = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -42,6 +52,7 @@ class RequestWriter:
         self._to = to
         self._losses = losses
         self._json_schema = json_schema
+        self._generation = generation_of(to.model)
 
     def document(self) -> Document:
         """
@@ -104,7 +115,7 @@ class RequestWriter:
         if parameters is None:
             return made
         if self._json_schema:
-            made["parametersJsonSchema"] = parameters
+            made["parametersJsonSchema"] = tidied(parameters, of_function=True)
             return made
         schema, loose = open_api(parameters)
         if loose:
@@ -116,8 +127,12 @@ class RequestWriter:
 
     def _choice(self) -> Document:
         tools, choice = self._request.tools, self._request.tool_choice
+        if not tools:
+            if choice is not None and choice.mode is ChoiceMode.REQUIRED:
+                leave_out(self._losses, "tool_choice", Weight.MEANING, "there is no function to choose.")
+            return {}
         mode = ChoiceMode.AUTO if choice is None else choice.mode
-        validates = generation_of(self._to.model) is not Generation.PLAIN
+        validates = self._generation is not Generation.PLAIN
         strict = [tool.strict for tool in tools if tool.strict]
         all_strict = bool(strict) and len(strict) == len(tools) and validates
         if strict and not all_strict and mode is ChoiceMode.AUTO:
@@ -144,15 +159,11 @@ class RequestWriter:
     # How to answer
 
     def _config(self) -> Document:
-        request, sampling = self._request, self._request.sampling
+        request = self._request
         config: Document = {
             "maxOutputTokens": request.max_tokens,
-            "temperature": sampling.temperature,
-            "topP": sampling.top_p,
-            "topK": sampling.top_k,
-            "presencePenalty": sampling.presence_penalty,
-            "frequencyPenalty": sampling.frequency_penalty,
-            "seed": self._seed(sampling.seed),
+            **self._sampling(),
+            "seed": self._seed(request.sampling.seed),
             "candidateCount": request.choices if request.choices != 1 else None,
             "stopSequences": self._stops() or None,
             "responseLogprobs": True if request.logprobs else None,
@@ -167,6 +178,17 @@ class RequestWriter:
             if thinking:
                 config["thinkingConfig"] = thinking
         return config
+
+    def _sampling(self) -> Document:
+        written: Document = {}
+        for name, (field, weight) in _SAMPLING.items():
+            value = getattr(self._request.sampling, name)
+            if value is None:
+                continue
+            taken = self._generation < Generation.FIXED
+            if taken or self._losses.drop(name, weight, "this model samples as it likes."):
+                written[field] = value
+        return written
 
     def _seed(self, seed: int | None) -> int | None:
         if seed is None or -(2**31) <= seed < 2**31:
@@ -189,12 +211,16 @@ class RequestWriter:
         return names if names == ["AUDIO"] else ["TEXT", *names] if names else None
 
     def _output(self, output: OutputFormat) -> Document:
+        if self._request.tools and self._generation < Generation.LEVELS:
+            why = "this model takes no format where there are functions."
+            if not self._losses.drop("response_format", Weight.MEANING, why):
+                return {}
         made: Document = {"responseMimeType": "application/json"}
         if output.schema is None:
             return made
         schema = self._described(output.schema, output.description)
         if self._json_schema:
-            made["responseJsonSchema"] = schema
+            made["responseJsonSchema"] = tidied(schema, of_function=False)
             return made
         converted, loose = open_api(schema)
         if loose:
@@ -221,10 +247,9 @@ class RequestWriter:
         request = self._request
         if request.sampling.logit_bias is not None:
             self._meaning("logit_bias", request.sampling.logit_bias, body, "Google has no bias of single tokens.")
-        if request.parallel_tool_calls is False:
-            self._meaning(
-                "parallel_tool_calls", False, body, "Google's models call as many tools at once as they like."
-            )
+        if request.parallel_tool_calls is False and request.tools:
+            # The model calls as many at once as it likes, and the caller gets the first one: see ``one_call``.
+            self._losses.change("parallel_tool_calls")
         if request.user is not None:
             self._hint("user", request.user, body, "Google's API has no field for it.")
         if request.metadata:

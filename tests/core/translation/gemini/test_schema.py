@@ -12,7 +12,7 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.translation.gemini.schema import json_schema, open_api
+from llm_gateway.core.translation.gemini.schema import json_schema, open_api, tidied
 from llm_gateway.errors import BadRequest
 
 
@@ -222,3 +222,55 @@ def test_whatever_is_called_a_schema_can_be_sent(plain: Any) -> None:
     made, loose = open_api(msgspec.Raw(json.dumps(plain).encode()))
     assert msgspec.json.encode(made).startswith(b"{")
     assert loose or isinstance(plain, dict)
+
+
+# JSON Schema as Google takes it
+
+REFERENCE = {"$ref": "#/$defs/a"}
+
+
+def tidy(schema: Any, *, of_function: bool = False) -> Any:
+    return json.loads(bytes(tidied(msgspec.Raw(json.dumps(schema).encode()), of_function=of_function)))
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (REFERENCE, REFERENCE),
+        (
+            {"items": {**REFERENCE, "description": "A.", "default": 1}},
+            {"items": {**REFERENCE, "description": "A.", "default": 1}},
+        ),
+        (
+            {"properties": {"b": {**REFERENCE, "title": "B", "description": "A."}}},
+            {"properties": {"b": {"title": "B", "description": "A.", "anyOf": [REFERENCE]}}},
+        ),
+        (
+            {"anyOf": [{**REFERENCE, "type": "object"}], "$defs": {"a": {"items": {"const": "x"}}}},
+            {"anyOf": [{"type": "object", "anyOf": [REFERENCE]}], "$defs": {"a": {"items": {"enum": ["x"]}}}},
+        ),
+        ({"const": 5}, {"enum": [5]}),
+        ({"const": True}, {"const": True}),
+        ({"enum": ["x", "y"], "const": "x"}, {"enum": ["x", "y"], "const": "x"}),
+        # What is no schema stays: a property of that name, an example of a value.
+        (
+            {"properties": {"const": {"type": "string"}, "$ref": {}}, "default": {"const": 1, **REFERENCE}},
+            {"properties": {"const": {"type": "string"}, "$ref": {}}, "default": {"const": 1, **REFERENCE}},
+        ),
+    ],
+)
+def test_what_google_does_not_understand_is_said_otherwise(given: Any, written: Any) -> None:
+    assert tidy(given) == written
+
+
+def test_parameters_are_of_an_object() -> None:
+    assert tidy({}, of_function=True) == {"type": "object"}
+    assert tidy({"properties": {}}, of_function=True) == {"type": "object", "properties": {}}
+    assert tidy({}) == {}
+    for schema in ({"type": "object"}, {"type": "array"}, {**REFERENCE, "$defs": {"a": {"type": "object"}}}):
+        assert tidy(schema, of_function=True) == schema
+
+
+@pytest.mark.parametrize("broken", [b'{"const":', b"[]", b'"const"', b'{"items":' * 5000 + b'"const"' + b"}" * 5000])
+def test_what_is_no_schema_goes_as_it_came(broken: bytes) -> None:
+    assert bytes(tidied(msgspec.Raw(broken), of_function=True)) == broken

@@ -102,17 +102,66 @@ def test_messages_of_one_role_are_one_content() -> None:
         HI,
         model="gemini-2.5-pro",
     )
-    assert [content["role"] for content in written] == ["user", "model", "user"]
+    assert [content["role"] for content in written] == ["user", "model", "user", "user"]
     assert written[1]["parts"] == [
         {"text": "Look."},
-        {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}},
+        {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}, "thoughtSignature": SKIP},
         {"functionCall": {"id": "b", "name": "g", "args": {}}},
     ]
+    # Newer models take nothing beside results.
     assert written[2]["parts"] == [
         {"functionResponse": {"id": "a", "name": "f", "response": {"output": "a"}}},
         {"functionResponse": {"id": "b", "name": "g", "response": {"output": "b"}}},
-        {"text": "Hi"},
     ]
+    assert written[3]["parts"] == [{"text": "Hi"}]
+
+
+def test_results_stand_right_behind_their_calls() -> None:
+    losses = Losses()
+    calls = Message(Role.ASSISTANT, (ToolCall("a", "f", "{}"), ToolCall("b", "f", "{}")))
+    first = Message(Role.USER, (ToolResult("a", (Text("1"),)),))
+    second = Message(Role.USER, (Text("Wait."), ToolResult("b", (Text("2"),))))
+    written = said(HI, calls, HI, first, second, losses=losses)
+    assert [[*part] for content in written[2:] for part in content["parts"]] == [
+        ["functionResponse"],
+        ["functionResponse"],
+        ["text"],
+        ["text"],
+    ]
+    assert [part["text"] for part in written[3]["parts"]] == ["Hi", "Wait."]
+    assert [response["functionResponse"]["id"] for response in written[2]["parts"]] == ["a", "b"]
+    assert losses.changed == ["messages[3]", "messages[4]"]
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "gemini-3.8-flash"])
+def test_calls_that_come_first_answer_somebody(model: str) -> None:
+    losses = Losses()
+    conversation = (
+        Message(Role.ASSISTANT, (ToolCall("a", "f", "{}"),)),
+        Message(Role.USER, (ToolResult("a", (Text("x"),)),)),
+    )
+    assert [content["role"] for content in said(*conversation, model=model, losses=losses)] == ["user", "model", "user"]
+    assert losses.changed == ["messages"]
+    assert said(Message(Role.ASSISTANT, (Text("Hi"),)), HI, model=model)[0]["role"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("model", "goes_on"),
+    [
+        ("gemini-2.5-flash", True),
+        ("gemini-3.1-pro-preview", True),
+        ("gemini-3.5-flash", True),
+        ("gemini-3.5-flash-lite", False),
+        ("gemini-3.8-flash", False),
+        ("gemini-4-argon", False),
+        ("gemini-flash-latest", False),
+    ],
+)
+def test_newer_models_do_not_go_on_with_words_of_their_own(model: str, goes_on: bool) -> None:
+    losses = Losses()
+    written = said(HI, Message(Role.ASSISTANT, (Text("Well"),)), model=model, losses=losses)
+    assert [content["role"] for content in written] == ["user", "model"] + ([] if goes_on else ["user"])
+    assert losses.changed == ([] if goes_on else ["messages"])
 
 
 def test_empty_text_is_not_sent() -> None:
@@ -134,10 +183,11 @@ def test_a_result_of_no_call_is_refused() -> None:
 
 def test_errors_of_tools_are_errors() -> None:
     written = said(
+        HI,
         Message(Role.ASSISTANT, (ToolCall("a", "f", "{}"),)),
         Message(Role.USER, (ToolResult("a", (Text("No."),), True),)),
     )
-    assert written[1]["parts"][0]["functionResponse"]["response"] == {"error": "No."}
+    assert written[2]["parts"][0]["functionResponse"]["response"] == {"error": "No."}
 
 
 @pytest.mark.parametrize("arguments", ["{", "[1]", "5", '{"a":1}}', "[" * 100_000])
@@ -150,18 +200,19 @@ def test_arguments_that_are_no_object_stay_visible(arguments: str) -> None:
 
 def test_pictures_are_in_results_since_gemini_3_and_behind_them_before() -> None:
     conversation = (
+        HI,
         Message(Role.ASSISTANT, (ToolCall("a", "f", "{}"),)),
         Message(Role.USER, (ToolResult("a", (Text("x"), Image(PIXEL))),)),
     )
     blob = {"inlineData": {"mimeType": "image/png", "data": "QQ=="}}
     losses = Losses()
-    (new,) = said(*conversation, losses=losses)[1]["parts"]
+    (new,) = said(*conversation, losses=losses)[2]["parts"]
     assert new["functionResponse"]["parts"] == [blob]
     assert losses.changed == []
-    result, picture = said(*conversation, model="gemini-2.5-flash", losses=losses)[1]["parts"]
-    assert "parts" not in result["functionResponse"]
-    assert picture == blob
-    assert losses.changed == ["messages[1].parts[0]"]
+    *_, result, picture = said(*conversation, model="gemini-2.5-flash", losses=losses)
+    assert "parts" not in result["parts"][0]["functionResponse"]
+    assert picture == {"role": "user", "parts": [blob]}
+    assert losses.changed == ["messages[2].parts[0]"]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +268,7 @@ def test_parts_that_google_cannot_have_are_refused_or_left_out(part: Part, field
         said(message, losses=Losses())
     for policy in (OnUnsupported.DROP, OnUnsupported.PASS):
         losses = Losses(policy)
-        assert said(message, losses=losses)[0]["parts"][-1] == {"text": "x"}
+        assert said(message, losses=losses)[-1]["parts"][-1] == {"text": "x"}
         assert losses.dropped == [field]
 
 
@@ -271,7 +322,7 @@ def test_older_models_fetch_nothing() -> None:
         ("gemini-3-pro-preview", [SKIP, None]),
         ("models/gemini-3.5-flash", [SKIP, None]),
         ("gemini-flash-latest", [SKIP, None]),
-        ("gemini-2.5-pro", [None, None]),
+        ("gemini-2.5-pro", [SKIP, None]),
         ("gemini-2.0-flash-001", [None, None]),
         ("gemma-3-27b-it", [None, None]),
     ],
@@ -364,9 +415,17 @@ def test_what_tool_choices_cannot_say() -> None:
     choice = ToolChoice(ChoiceMode.AUTO, ("f",))
     with pytest.raises(Unsupported, match="tool_choice"):
         write(Request("m", (HI,), tools=(Tool("f"),), tool_choice=choice), "gemini-2.0-flash", losses=Losses())
-    with pytest.raises(Unsupported, match="parallel_tool_calls"):
-        write(Request("m", (HI,), parallel_tool_calls=False), losses=Losses())
-    assert "parallel_tool_calls" not in write(Request("m", (HI,), parallel_tool_calls=True))
+    with pytest.raises(Unsupported, match="tool_choice"):
+        write(Request("m", (HI,), tool_choice=ToolChoice(ChoiceMode.REQUIRED)), losses=Losses())
+    assert write(Request("m", (HI,), tool_choice=ToolChoice(ChoiceMode.NONE))).keys() == {"contents"}
+
+
+def test_one_call_at_a_time_is_seen_to_by_the_gateway() -> None:
+    for parallel, changed in ((False, ["parallel_tool_calls"]), (True, [])):
+        losses = Losses(OnUnsupported.REJECT)
+        request = Request("m", (HI,), tools=(Tool("f"),), parallel_tool_calls=parallel)
+        assert write(request, losses=losses).keys() == {"contents", "tools"}
+        assert losses.changed == changed
 
 
 # How to answer
@@ -397,6 +456,18 @@ def test_settings_have_googles_names() -> None:
     }
 
 
+def test_newer_models_sample_as_they_like() -> None:
+    losses = Losses()
+    written = config(losses, "gemini-3.6-flash", max_tokens=10, sampling=Sampling(0.5, 0.9, 40, seed=7))
+    assert written == {"maxOutputTokens": 10, "seed": 7}
+    assert losses.dropped == ["temperature", "top_p", "top_k"]
+    for penalty in (Sampling(presence_penalty=0.5), Sampling(frequency_penalty=0.5)):
+        with pytest.raises(Unsupported, match="penalty"):
+            config(Losses(), "gemini-4-argon", sampling=penalty)
+    passed = config(Losses(OnUnsupported.PASS), "gemini-4-argon", sampling=Sampling(0.5, presence_penalty=0.5))
+    assert passed == {"temperature": 0.5, "presencePenalty": 0.5}
+
+
 def test_six_stop_sequences_are_too_many() -> None:
     stop = tuple("abcdef")
     with pytest.raises(Unsupported, match="stop"):
@@ -422,6 +493,15 @@ def test_structured_output() -> None:
     assert old["responseSchema"]["properties"]["a"]["type"] == "INTEGER"
 
 
+def test_structured_output_beside_functions_is_for_gemini_3() -> None:
+    request = Request("m", (HI,), tools=(Tool("f"),), output=OutputFormat(SCHEMA))
+    assert write(request)["generationConfig"].keys() == {"responseMimeType", "responseJsonSchema"}
+    with pytest.raises(Unsupported, match="response_format"):
+        write(request, "gemini-2.5-flash", losses=Losses())
+    assert "generationConfig" not in write(request, "gemini-2.5-flash", losses=Losses(OnUnsupported.DROP))
+    assert "generationConfig" in write(request, "gemini-2.5-flash", losses=Losses(OnUnsupported.PASS))
+
+
 @pytest.mark.parametrize(
     ("model", "reasoning", "written", "changed"),
     [
@@ -430,6 +510,11 @@ def test_structured_output() -> None:
         ("gemini-3-flash", Reasoning(enabled=False), {"thinkingLevel": "MINIMAL"}, True),
         ("gemini-3-flash", Reasoning(effort="max"), {"thinkingLevel": "HIGH"}, True),
         ("gemini-3.1-pro", Reasoning(effort="minimal"), {"thinkingLevel": "LOW"}, True),
+        ("gemini-3.6-flash", Reasoning(effort="minimal"), {"thinkingLevel": "MINIMAL"}, False),
+        ("gemini-3.8-flash", Reasoning(effort="minimal"), {"thinkingLevel": "LOW"}, True),
+        ("gemini-4-argon", Reasoning(effort="none"), {"thinkingLevel": "LOW"}, True),
+        ("gemini-flash-latest", Reasoning(effort="minimal"), {"thinkingLevel": "LOW"}, True),
+        ("gemini-flash-lite-latest", Reasoning(effort="minimal"), {"thinkingLevel": "MINIMAL"}, False),
         ("gemini-3-flash", Reasoning(enabled=True, budget_tokens=5000), {"thinkingBudget": 5000}, False),
         ("gemini-3-flash", Reasoning(enabled=True, adaptive=True, show="auto"), {"includeThoughts": True}, False),
         (
@@ -476,7 +561,6 @@ def test_service_tiers(tier: str, written: str | None) -> None:
         ({"verbosity": "low"}, "verbosity", True),
         ({"service_tier": "scale"}, "service_tier", True),
         ({"sampling": Sampling(logit_bias=RAW)}, "logit_bias", False),
-        ({"parallel_tool_calls": False}, "parallel_tool_calls", False),
         ({"extras": {"store": RAW}, "dialect": "chat"}, "store", False),
         ({"extras": {"store": RAW}, "hints": frozenset({"store"}), "dialect": "chat"}, "store", True),
     ],
