@@ -43,10 +43,11 @@ def located(url: str) -> Inline | Linked:
     """
     if url[:5].lower() != "data:":
         return Linked(url)
-    head, comma, data = url[5:].partition(",")
-    if not comma:
+    comma = url.find(",", 5)
+    if comma < 0:
         return Linked(url)
-    media_type, *parameters = [each.strip() for each in head.split(";")]
+    media_type, *parameters = [each.strip() for each in url[5:comma].split(";")]
+    data = url[comma + 1 :]
     if not any(parameter.lower() == "base64" for parameter in parameters):
         data = base64.b64encode(unquote_to_bytes(data)).decode("ascii")
     return Inline(media_type.lower() or "text/plain", data)
