@@ -16,6 +16,7 @@ from tests.real.validating.anthropic_provider import KEY, AnthropicProvider, run
 __all__ = ["COUNTED", "ERRORS", "HELLO", "PARALLEL", "THINKING", "VIRTUAL_KEY", "WEATHER", "Scene", "scene"]
 
 VIRTUAL_KEY = "vk_anthropic"
+"""With ``_drop``, ``_pass`` or ``_reject`` behind it: a key with that policy about what Anthropic lacks."""
 
 COUNTED: dict[str, Any] = {
     **USAGE,
@@ -83,7 +84,9 @@ def scene(bin_dir: Path, folder: Path) -> Iterator[Scene]:
     :param folder: an empty one for the gateway to run in.
     """
     with running_anthropic() as provider:
-        keys = {VIRTUAL_KEY: {"provider": "anthropic", "api_key": KEY}}
+        key = {"provider": "anthropic", "api_key": KEY}
+        policies = {f"{VIRTUAL_KEY}_{each}": {**key, "on_unsupported": each} for each in ("drop", "pass", "reject")}
+        keys = {VIRTUAL_KEY: key, **policies}
         providers = {"anthropic": {"url": provider.url}}
         options = ("--access-log-format", "json", "--health-interval", "0", "--reload-interval", "0")
         with running_gateway(bin_dir, folder, *options, keys=keys, providers=providers) as gateway:

@@ -207,7 +207,7 @@ def test_parallel_calls_and_their_results_in_any_order(
         ("toolu_01C", "get_time"),
         ("toolu_01D", "get_weather"),
     ]
-    assert [json.loads(call.function.arguments or "{}") for call in calls] == [
+    assert [json.loads(call.function.arguments) for call in calls] == [
         {"location": "Paris"},
         {},
         {"location": "Rome"},
@@ -319,6 +319,40 @@ def test_custom_tool_takes_text(client: openai.OpenAI, provider: AnthropicProvid
         tools=[tool],
     )
     assert provider.last["messages"][1]["content"][0]["input"] == {"input": 'say "hi"\n'}
+
+
+@both
+def test_functions_of_old_work(client: openai.OpenAI, provider: AnthropicProvider, stream: bool) -> None:
+    """``functions``, the forerunner of tools: called by name, with no id."""
+    provider.plays(WEATHER, HELLO)
+    old: Any = {"functions": [TOOL["function"]], "function_call": "auto"}
+    choice = ask(client, stream, **old).choices[0]
+    assert choice.finish_reason == "function_call"
+    call = choice.message.function_call
+    assert (call.name, json.loads(call.arguments)["days"]) == ("get_weather", [1, 2])
+    called = {"role": "assistant", "content": None, "function_call": call.to_dict()}
+    ask(client, stream, user("Hello"), called, {"role": "function", "name": "get_weather", "content": "18"}, **old)
+    assert [block["type"] for block in provider.last["messages"][1]["content"]] == ["tool_use"]
+    assert provider.last["messages"][2]["content"][0]["content"] == "18"
+
+
+def test_tools_may_be_gone_when_their_results_come(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+    """Programs leave them out to get an answer rather than another call."""
+    provider.plays(WEATHER, HELLO)
+    message = ask(client, False, tools=[TOOL]).choices[0].message
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "18 degrees"}
+    ask(client, False, user("Hello"), back(message), result)
+    assert provider.last["tool_choice"] == {"type": "none"}
+
+
+def test_refusals_and_parts_of_the_assistant_go_back(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+    provider.plays(HELLO)
+    refused = {"role": "assistant", "content": None, "refusal": "I will not."}
+    parts = [{"type": "text", "text": "Nor"}, {"type": "refusal", "refusal": " this."}]
+    ask(client, False, user("A"), refused, user("B"), {"role": "assistant", "content": parts}, user("C"))
+    _, first, _, second, _ = provider.last["messages"]
+    assert first["content"] == "I will not."
+    assert [block["text"] for block in second["content"]] == ["Nor", " this."]
 
 
 def test_result_may_be_empty_or_in_parts(client: openai.OpenAI, provider: AnthropicProvider) -> None:
@@ -444,6 +478,33 @@ def test_thinking_goes_on_in_the_next_turn(
     )
     if model != BUDGETED:
         assert provider.last["output_config"]["effort"] == "high"
+
+
+@pytest.mark.parametrize("model", [BUDGETED, ADAPTIVE, NEWEST])
+def test_program_need_not_send_thinking_back(client: openai.OpenAI, provider: AnthropicProvider, model: str) -> None:
+    """Most programs send no more than OpenAI has fields for."""
+    provider.plays(THINKING, HELLO)
+    fields: Any = {"tools": [TOOL], "reasoning_effort": "high", "model": model}
+    message = ask(client, False, user("The weather?"), **fields).choices[0].message
+    [call] = message.tool_calls
+    plain = {"role": "assistant", "content": message.content, "tool_calls": [call.to_dict()]}
+    result = {"role": "tool", "tool_call_id": call.id, "content": "18 degrees"}
+    ask(client, False, user("The weather?"), plain, result, **fields)
+    assert [block["type"] for block in provider.last["messages"][1]["content"]] == ["tool_use"]
+
+
+@pytest.mark.parametrize("model", [BUDGETED, ADAPTIVE, NEWEST])
+@pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
+@pytest.mark.parametrize("limit", [1, 1024, 1025, 3000, 500_000])
+def test_effort_never_makes_a_request_invalid(
+    client: openai.OpenAI, provider: AnthropicProvider, model: str, effort: str, limit: int
+) -> None:
+    """Whatever room is left for an answer, and if a tool has to be called."""
+    forced = model != NEWEST and limit == 3000
+    provider.plays(HELLO)
+    more: Any = {"tools": [TOOL], "tool_choice": "required"} if forced else {}
+    ask(client, False, reasoning_effort=effort, max_completion_tokens=limit, model=model, **more)
+    assert provider.last["max_tokens"] == min(limit, MODELS[model].max_tokens)
 
 
 @both
@@ -602,6 +663,27 @@ def test_what_changes_the_answer_is_refused_by_name(
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=field):
         ask(client, False, **{field: value})
+
+
+def test_blank_stop_sequence_is_refused(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+    with pytest.raises(openai.BadRequestError, match="stop"):
+        ask(client, False, stop=["\n"])
+
+
+def test_key_decides_about_what_anthropic_lacks(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+    """Left out and named, refused even if it is only a hint, or sent as it came."""
+    provider.plays(HELLO)
+    asked: Any = {"model": ADAPTIVE, "messages": [user("Hello")]}
+    lenient = client.with_options(api_key=f"{VIRTUAL_KEY}_drop").chat.completions.with_raw_response
+    raw = lenient.create(**asked, seed=5, n=2, logit_bias={"5": 1}, prompt_cache_key="k")
+    assert {"seed", "n", "logit_bias", "prompt_cache_key"} <= set(raw.headers["x-gw-dropped"].split(","))
+    with pytest.raises(openai.BadRequestError, match="prompt_cache_key"):
+        client.with_options(api_key=f"{VIRTUAL_KEY}_reject").chat.completions.create(**asked, prompt_cache_key="k")
+    provider.plays(HELLO)
+    with pytest.raises(openai.BadRequestError, match="seed: Extra inputs are not permitted"):
+        client.with_options(api_key=f"{VIRTUAL_KEY}_pass").chat.completions.create(**asked, seed=5)
+    assert provider.refusals.pop() == "seed: Extra inputs are not permitted"
+    client.chat.completions.create(**asked)
 
 
 def test_hints_are_dropped_and_named(client: openai.OpenAI, provider: AnthropicProvider) -> None:

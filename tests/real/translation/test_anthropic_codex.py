@@ -106,7 +106,7 @@ def back(items: list[Any]) -> list[Any]:
 def test_whole_round_of_an_agent(client: openai.OpenAI, provider: AnthropicProvider, model: str) -> None:
     """Thinking, a command, an MCP server's tool and a patch; then their results, and what was thought goes back."""
     provider.plays(WORKING, DONE)
-    events = turn(client, model=model)
+    events = turn(client, model=model, parallel_tool_calls=True)
     first, second, said, command, read, patch = items_of(events)
     assert [part.text for part in first.summary] == ["First the files, then the patch."]
     assert second.encrypted_content
@@ -130,7 +130,7 @@ def test_whole_round_of_an_agent(client: openai.OpenAI, provider: AnthropicProvi
         },
         {"type": "custom_tool_call_output", "call_id": "toolu_01C", "name": "apply_patch", "output": "Success."},
     ]
-    last = turn(client, *back(items_of(events)), *results, model=model)
+    last = turn(client, *back(items_of(events)), *results, model=model, parallel_tool_calls=True)
     assert items_of(last)[0].content[0].text == "Done."
     called, answered = provider.last["messages"][-2:]
     expected = [block.block() for block in WORKING.blocks]
@@ -164,7 +164,7 @@ def test_nothing_of_codex_own_reaches_the_provider(client: openai.OpenAI, provid
 
 def test_events_are_those_that_codex_waits_for(client: openai.OpenAI, provider: AnthropicProvider) -> None:
     provider.plays(WORKING)
-    events = turn(client)
+    events = turn(client, parallel_tool_calls=True)
     assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
     kinds = {event.type for event in events}
     assert {
@@ -182,7 +182,7 @@ def test_events_are_those_that_codex_waits_for(client: openai.OpenAI, provider: 
     assert (response.usage.input_tokens, response.usage.output_tokens, response.usage.total_tokens) == (56, 17, 73)
 
 
-def test_answer_without_parallel_calls_says_so(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+def test_parallel_calls_may_be_wanted(client: openai.OpenAI, provider: AnthropicProvider) -> None:
     provider.plays(DONE)
     turn(client, parallel_tool_calls=True)
     assert provider.last["tool_choice"] == {"type": "auto"}

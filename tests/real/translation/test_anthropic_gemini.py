@@ -24,7 +24,17 @@ from tests.real.translation.anthropic_scene import (
     Scene,
     scene,
 )
-from tests.real.validating.anthropic_answers import Answered, Broken, Called, Failing, Found, Redacted, Said, Thought
+from tests.real.validating.anthropic_answers import (
+    Answered,
+    Broken,
+    Called,
+    Counted,
+    Failing,
+    Found,
+    Redacted,
+    Said,
+    Thought,
+)
 from tests.real.validating.anthropic_models import ADAPTIVE, BUDGETED, MODELS, NEWEST
 from tests.real.validating.anthropic_provider import AnthropicProvider
 from tests.real.validating.files import PDF, PDF_BASE64, PNG, PNG_BASE64
@@ -339,6 +349,13 @@ def test_names_that_are_not_taken_there_come_back_as_they_were(
 def test_tools_that_google_runs_are_refused(client: genai.Client, provider: AnthropicProvider) -> None:
     with pytest.raises(errors.ClientError, match="codeExecution"):
         ask(client, False, tools=[types.Tool(code_execution=types.ToolCodeExecution())])
+
+
+def test_tokens_are_counted_by_the_provider(client: genai.Client, provider: AnthropicProvider) -> None:
+    provider.plays(Counted(42))
+    contents = [user("What is this?", types.Part.from_bytes(data=PNG, mime_type="image/png"))]
+    assert client.models.count_tokens(model=ADAPTIVE, contents=contents).total_tokens == 42
+    assert [block["type"] for block in provider.last["messages"][0]["content"]] == ["text", "image"]
 
 
 # Media and formats

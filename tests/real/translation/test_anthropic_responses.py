@@ -22,7 +22,17 @@ from tests.real.translation.anthropic_scene import (
     Scene,
     scene,
 )
-from tests.real.validating.anthropic_answers import Answered, Broken, Called, Failing, Found, Redacted, Said, Thought
+from tests.real.validating.anthropic_answers import (
+    Answered,
+    Broken,
+    Called,
+    Counted,
+    Failing,
+    Found,
+    Redacted,
+    Said,
+    Thought,
+)
 from tests.real.validating.anthropic_models import ADAPTIVE, BUDGETED, MODELS, NEWEST
 from tests.real.validating.anthropic_provider import AnthropicProvider
 from tests.real.validating.files import PDF_BASE64, PNG_BASE64
@@ -263,6 +273,13 @@ def test_strict_tool_gets_a_schema_that_is_taken(client: openai.OpenAI, provider
 def test_tools_that_openai_runs_are_refused(client: openai.OpenAI, provider: AnthropicProvider) -> None:
     with pytest.raises(openai.BadRequestError, match="code_interpreter"):
         ask(client, False, tools=[{"type": "code_interpreter", "container": {"type": "auto"}}])
+
+
+def test_tokens_are_counted_by_the_provider(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+    provider.plays(Counted(42))
+    counted = client.responses.input_tokens.count(model=ADAPTIVE, input="Hello", instructions="Be kind.", tools=[TOOL])
+    assert counted.input_tokens == 42
+    assert (provider.last["system"], len(provider.last["tools"])) == ("Be kind.", 1)
 
 
 # Media and formats

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["USAGE", "Answered", "Broken", "Called", "Failing", "Found", "Redacted", "Said", "Thought"]
+__all__ = ["USAGE", "Answered", "Broken", "Called", "Counted", "Failing", "Found", "Redacted", "Said", "Thought"]
 
 Json = dict[str, Any]
 
@@ -209,7 +209,17 @@ class Broken:
             yield event(**{**self.failing.document(), "kind": "error"})
 
 
-Play = Answered | Failing | Broken
+@attrs.frozen
+class Counted:
+    """How many tokens a prompt has."""
+
+    tokens: int
+
+    def document(self) -> Json:
+        return {"input_tokens": self.tokens}
+
+
+Play = Answered | Failing | Broken | Counted
 
 
 def event(kind: str, **fields: Any) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
-from tests.real.validating.anthropic_answers import Answered, Broken, Called, Failing, Play, Redacted, Thought
+from tests.real.validating.anthropic_answers import Answered, Broken, Called, Counted, Failing, Play, Redacted, Thought
 from tests.real.validating.anthropic_rules import Issued, Refused, check
 
 __all__ = ["KEY", "AnthropicProvider", "running_anthropic"]
@@ -20,6 +20,7 @@ Json = dict[str, Any]
 KEY = "sk-ant-real-0123456789"
 """The only key that it takes."""
 
+_COUNT = "/v1/messages/count_tokens"
 _VERSIONS = ("2023-06-01", "2026-10-21")
 _HEADERS = {"request-id": "req_011CSHoEeqs5C35K2UUqR7Fy", "anthropic-organization-id": "org-1"}
 _STREAM_HEADERS = {
@@ -102,8 +103,11 @@ class AnthropicProvider:
             return
         self.requests.append(document)
         play = self._plays.popleft()
+        assert isinstance(play, Failing) or isinstance(play, Counted) == (exchange.request.target == _COUNT)
         if isinstance(play, Failing):
             self._fail(exchange, play)
+        elif isinstance(play, Counted):
+            exchange.send(answer_bytes(msgspec.json.encode(play.document()), fields=_HEADERS))
         elif document.get("stream"):
             self._stream(
                 exchange, play.stream(document["model"]), cut=isinstance(play, Broken) and play.failing is None
@@ -113,7 +117,7 @@ class AnthropicProvider:
             exchange.send(answer_bytes(msgspec.json.encode(play.document(document["model"])), fields=_HEADERS))
 
     def _checked(self, request: Seen) -> Json:
-        if (request.method, request.target) != ("POST", "/v1/messages"):
+        if request.method != "POST" or request.target not in ("/v1/messages", _COUNT):
             raise Refused(f"{request.method} {request.target}", 404, "not_found_error")
         if request.value("x-api-key") != KEY or request.value("authorization") is not None:
             raise Refused("invalid x-api-key", 401, "authentication_error")
@@ -131,7 +135,7 @@ class AnthropicProvider:
             document: Json = msgspec.json.decode(request.body)
         except msgspec.DecodeError as error:
             raise Refused(f"The request body is not valid JSON: {error}") from error
-        check(document, version, self._issued)
+        check(document, version, self._issued, counting=request.target == _COUNT)
         return document
 
     def _fail(self, exchange: Exchange, failing: Failing) -> None:

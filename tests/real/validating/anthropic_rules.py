@@ -34,18 +34,20 @@ _LEAST_BUDGET = 1024
 _THINKING_TOP_P = 0.95
 
 
-def check(document: Any, version: str, issued: Issued) -> None:
+def check(document: Any, version: str, issued: Issued, *, counting: bool = False) -> None:
     """
     :param version: of the API, as the caller named it.
+    :param counting: only the prompt's tokens are asked for, which has no limit of the answer.
     :raises Refused: Anthropic would not take it.
     """
     if not isinstance(document, dict):
         raise Refused("The request body is not a JSON object")
-    _must(fault_of_form(document))
+    _must(fault_of_form(document, counting=counting))
     model = MODELS.get(document["model"])
     if model is None:
         raise Refused(f"model: {document['model']}", 404, "not_found_error")
-    _check_limits(document, model)
+    if not counting:
+        _check_limits(document, model)
     _check_sampling(document, model, version)
     _check_tools(document, model)
     _check_thinking(document, model)
@@ -139,7 +141,7 @@ def _check_thinking(document: Json, model: Model) -> None:
         budget = thinking["budget_tokens"]
         if budget < _LEAST_BUDGET:
             raise Refused(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {_LEAST_BUDGET}")
-        if budget >= document["max_tokens"]:
+        if budget >= document.get("max_tokens", budget + 1):
             raise Refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import pydantic
+from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
 __all__ = ["SAMPLING", "fault_of_form"]
@@ -17,13 +18,14 @@ SAMPLING = ("temperature", "top_p", "top_k")
 _TAGS = ("type", "role")
 
 
-def fault_of_form(document: dict[str, Any]) -> str | None:
+def fault_of_form(document: dict[str, Any], *, counting: bool = False) -> str | None:
     """
+    :param counting: only the prompt's tokens are asked for.
     :return: what is wrong with the request, and where; ``None`` for nothing.
     """
     known = {name: value for name, value in document.items() if name not in SAMPLING}
     try:
-        understood = _consumed(_adapter(known.get("stream") is True).validate_python(known))
+        understood = _consumed(_adapter(_form(known, counting)).validate_python(known))
     except pydantic.ValidationError as error:
         return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in _telling(error)[:3])
     return _difference(known, understood, "")
@@ -36,9 +38,15 @@ def _telling(error: pydantic.ValidationError) -> list[Any]:
     return [each for each in errors if not any(each["loc"][: len(loc)] == loc for loc in others)] or list(errors)
 
 
+def _form(document: dict[str, Any], counting: bool) -> type:
+    if counting:
+        return MessageCountTokensParams
+    return MessageCreateParamsStreaming if document.get("stream") is True else MessageCreateParamsNonStreaming
+
+
 @cache
-def _adapter(streamed: bool) -> pydantic.TypeAdapter[Any]:
-    return pydantic.TypeAdapter(MessageCreateParamsStreaming if streamed else MessageCreateParamsNonStreaming)
+def _adapter(form: type) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(form)
 
 
 def _consumed(value: object) -> object:
