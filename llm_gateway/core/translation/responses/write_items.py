@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 
 from llm_gateway.core.translation.codec import Destination
@@ -15,6 +17,7 @@ from llm_gateway.core.translation.conversation import (
     Inline,
     Linked,
     Message,
+    Opaque,
     Part,
     Refusal,
     Request,
@@ -31,6 +34,9 @@ from llm_gateway.core.translation.responses.documents import Breakpoint, Content
 from llm_gateway.errors import BadRequest
 
 __all__ = ["ItemWriter", "annotation", "written_citations"]
+
+_FAILED = "The tool failed."
+"""What stands before the result of a tool that did."""
 
 _OURS = frozenset({"file_citation", "url_citation", "container_file_citation", "file_path"})
 _AUDIO_FORMATS = {
@@ -70,8 +76,7 @@ class ItemWriter:
         if message.name is not None:
             self._losses.drop(f"{place}.name", Weight.HINT, "the Responses API has no names of participants")
         run: list[Content] = []
-        for index, part in enumerate(message.parts):
-            where = f"{place}.parts[{index}]"
+        for part, where in self._parts(message.parts, place):
             content = self._content(part, where, message.role)
             if content is not None:
                 run.append(content)
@@ -80,6 +85,17 @@ class ItemWriter:
             run = []
             self._item(part, where)
         self._say(message.role, run)
+
+    def _parts(self, parts: Sequence[Part], place: str) -> Iterator[tuple[Part, str]]:
+        """
+        :return: each with its place; what is said about a document is a text before it, for there is no field for it.
+        """
+        for index, part in enumerate(parts):
+            where = f"{place}.parts[{index}]"
+            if isinstance(part, Document) and part.context is not None:
+                self._losses.change(f"{where}.context")
+                yield Text(part.context), where
+            yield part, where
 
     def _say(self, role: Role, run: list[Content]) -> None:
         if not run:
@@ -101,8 +117,8 @@ class ItemWriter:
         match part:
             case ToolCall():
                 self._calls[part.id] = part.custom
-                if part.opaque is not None:
-                    self._without(f"{place}.signature", Weight.HINT, "only its own provider can read it")
+                self._sign(part.opaque, place)
+                self._cache(part.cache, place)
                 if part.custom:
                     self.items.append(documents.CustomToolCall(call_id=part.id, name=part.name, input=part.arguments))
                 else:
@@ -130,18 +146,21 @@ class ItemWriter:
         custom = self._calls.get(result.call_id)
         if custom is None:
             raise BadRequest(f"{place}: is the result of a call that is not in the conversation before it.")
+        self._cache(result.cache, place)
+        parts = result.parts
         if result.is_error:
-            self._without(f"{place}.is_error", Weight.HINT, "the Responses API does not tell failed calls from others")
+            # Nothing else tells failed calls from others.
+            self._losses.change(f"{place}.is_error")
+            parts = (Text(_FAILED), *parts)
         output: str | list[Content]
-        match result.parts:
+        match parts:
             case ():
                 output = ""
             case (Text(text=text, cache=None),):
                 output = text
             case _:
                 output = []
-                for index, part in enumerate(result.parts):
-                    where = f"{place}.parts[{index}]"
+                for part, where in self._parts(parts, place):
                     content = self._content(part, where, Role.USER)
                     if content is not None:
                         output.append(content)
@@ -178,10 +197,8 @@ class ItemWriter:
         :return: ``None`` where the part is an item of its own, or is left out.
         """
         match part:
-            case Text() if role is Role.ASSISTANT:
-                return documents.OutputText(text=part.text, annotations=written_citations(part.citations, part.text))
             case Text():
-                return documents.InputText(text=part.text, prompt_cache_breakpoint=self._cache(part.cache, place))
+                return self._text(part, place, role)
             case Refusal():
                 return documents.OutputRefusal(refusal=part.text)
             case Image():
@@ -193,6 +210,22 @@ class ItemWriter:
             case Foreign(dialect="responses") if role is not Role.ASSISTANT and part.kind.startswith("input_"):
                 return part.raw
         return None
+
+    def _text(self, text: Text, place: str, role: Role) -> Content:
+        self._sign(text.opaque, place)
+        cache = self._cache(text.cache, place)
+        annotations = written_citations(text.citations, text.text) if role is Role.ASSISTANT else ()
+        if len(annotations) < len(text.citations):
+            self._without(f"{place}.citations", Weight.HINT, "OpenAI's models cite URLs only, and users nothing")
+        if role is Role.ASSISTANT:
+            return documents.OutputText(text=text.text, annotations=annotations)
+        return documents.InputText(text=text.text, prompt_cache_breakpoint=cache)
+
+    def _sign(self, opaque: Opaque | None, place: str) -> None:
+        """OpenAI signs neither calls nor texts, so that it is another provider's."""
+        if opaque is not None:
+            whose = opaque.provider or "another provider"
+            self._without(f"{place}.signature", Weight.MEANING, f"only {whose}, which made it, can read it")
 
     def _cache(self, cache: CacheMark | None, place: str) -> Breakpoint | None:
         if cache is None:
@@ -213,10 +246,8 @@ class ItemWriter:
         )
 
     def _document(self, document: Document, place: str) -> Content | None:
-        if document.context is not None:
-            self._without(f"{place}.context", Weight.HINT, "the Responses API has no context of files")
         if document.citations:
-            self._without(f"{place}.citations", Weight.HINT, "the Responses API cites by itself")
+            self._without(f"{place}.citations", Weight.MEANING, "the model cannot be asked to cite a document")
         cache = self._cache(document.cache, place)
         source = document.source
         url, file_id = self._source(source, place)

@@ -153,7 +153,8 @@ def _leave_out(request: Request, losses: Losses, more: dict[str, msgspec.Raw]) -
     if request.stop:
         without("stop", Weight.MEANING, "the Responses API has no stop sequences", request.stop)
     if sampling.top_k is not None:
-        without("top_k", Weight.MEANING, "the Responses API has no top_k", sampling.top_k)
+        # A hint, as in the other dialects: the model's own sampling gives an answer of the same kind.
+        without("top_k", Weight.HINT, "the Responses API has no top_k", sampling.top_k)
     if sampling.seed is not None:
         without("seed", Weight.MEANING, "the Responses API has no seed", sampling.seed)
     if sampling.presence_penalty:
@@ -167,6 +168,10 @@ def _leave_out(request: Request, losses: Losses, more: dict[str, msgspec.Raw]) -
     others = [modality for modality in request.modalities if modality != "text"]
     if others:
         without("modalities", Weight.MEANING, "the Responses API answers in text", request.modalities)
+    if any(tool.cache is not None for tool in request.tools) and losses.drop(
+        "cache_control", Weight.HINT, "OpenAI caches prompts by itself"
+    ):
+        losses.dropped.append("cache_control")
     for name, value in request.extras.items():
         if request.dialect == "responses" and "[" not in name:
             more[name] = value

@@ -41,6 +41,7 @@ from tests.core.translation.responses.official import checked_request
 
 CODEC = ResponsesCodec()
 TO = Destination("gpt-test", "openai")
+SIGNED = Opaque("gemini", "google", "c2ln")
 
 
 def user(*parts: Part) -> Message:
@@ -127,12 +128,15 @@ def test_turn_with_reasoning_text_calls_and_results_is_items_in_its_order() -> N
 
 
 def test_what_the_assistant_cited_and_refused_is_told() -> None:
+    losses = Losses()
     written = write(
         user(Text("Hi")),
         assistant(Text("So.", (Citation("https://e.test", "E"), Citation(title="offline"))), Refusal("No.")),
         user(Text("Ho")),
+        losses=losses,
     )
 
+    assert losses.dropped == ["messages[1].parts[0].citations"]
     assert written["input"][1]["content"] == [
         {
             "type": "output_text",
@@ -290,7 +294,6 @@ def test_readable_reasoning_alone_is_left_out_as_a_hint() -> None:
     ("fields", "lost"),
     [
         ({"stop": ("x",)}, "stop"),
-        ({"sampling": Sampling(top_k=3)}, "top_k"),
         ({"sampling": Sampling(seed=3)}, "seed"),
         ({"sampling": Sampling(presence_penalty=0.5)}, "presence_penalty"),
         ({"sampling": Sampling(frequency_penalty=0.5)}, "frequency_penalty"),
@@ -302,6 +305,9 @@ def test_readable_reasoning_alone_is_left_out_as_a_hint() -> None:
         ({"messages": (user(Image(Stored("file_1", "anthropic"))),)}, "messages[0].parts[0].file_id"),
         ({"messages": (user(Audio(Inline("audio/flac", "QUJD"))),)}, "messages[0].parts[0].audio"),
         ({"messages": (user(Foreign("messages", "x", msgspec.Raw(b"{}"))),)}, "messages[0].parts[0].x"),
+        ({"messages": (user(Document(Linked("https://e.test/a.pdf"), citations=True)),)}, "messages[0].parts[0].cit"),
+        ({"messages": (assistant(Text("Ho", opaque=SIGNED)),)}, "messages[0].parts[0].signature"),
+        ({"messages": (assistant(ToolCall("c", "look", "{}", SIGNED)),)}, "messages[0].parts[0].signature"),
     ],
 )
 def test_what_has_meaning_and_cannot_be_said_is_refused(fields: dict[str, Any], lost: str) -> None:
@@ -325,12 +331,12 @@ def test_what_says_nothing_is_no_loss(sampling: Sampling) -> None:
 
 def test_hints_that_cannot_be_said_are_left_out_and_named() -> None:
     losses = Losses()
-    document = Document(Linked("https://e.test/a.pdf"), context="c", citations=True)
-    call = ToolCall("c", "look", "{}", opaque=Opaque("gemini", "google", "c2ln"))
     write(
-        Message(Role.USER, (Text("Hi", cache=CacheMark()), document), "Ann"),
-        assistant(call),
-        user(ToolResult("c", (Text("no"),), is_error=True)),
+        Message(Role.USER, (Text("Hi", cache=CacheMark()),), "Ann"),
+        assistant(Text("Ho", (Citation(cited_text="Hi"),)), ToolCall("c", "look", "{}", cache=CacheMark())),
+        user(ToolResult("c", (Text("no"),), cache=CacheMark())),
+        tools=(Tool("look", cache=CacheMark()),),
+        sampling=Sampling(top_k=3),
         extras={"metadata.x": msgspec.Raw(b"1"), "thinking.display": msgspec.Raw(b'"omitted"')},
         hints=frozenset({"metadata.x", "thinking.display"}),
         losses=losses,
@@ -339,13 +345,39 @@ def test_hints_that_cannot_be_said_are_left_out_and_named() -> None:
     assert losses.dropped == [
         "messages[0].name",
         "messages[0].parts[0].cache_control",
-        "messages[0].parts[1].context",
-        "messages[0].parts[1].citations",
-        "messages[1].parts[0].signature",
-        "messages[2].parts[0].is_error",
+        "messages[1].parts[0].citations",
+        "messages[1].parts[1].cache_control",
+        "messages[2].parts[0].cache_control",
+        "top_k",
+        "cache_control",
         "metadata.x",
         "thinking.display",
     ]
+
+
+def test_what_is_said_about_a_document_stands_before_it() -> None:
+    losses = Losses()
+    written = write(user(Text("Hi"), Document(Linked("https://e.test/a.pdf"), context="Of old.")), losses=losses)
+
+    assert written["input"][0]["content"] == [
+        {"type": "input_text", "text": "Hi"},
+        {"type": "input_text", "text": "Of old."},
+        {"type": "input_file", "file_url": "https://e.test/a.pdf"},
+    ]
+    assert (losses.dropped, losses.changed) == ([], ["messages[0].parts[1].context"])
+
+
+def test_model_is_told_that_a_tool_failed() -> None:
+    losses = Losses()
+    written = write(
+        user(Text("Hi")),
+        assistant(ToolCall("c", "look", "{}")),
+        user(ToolResult("c", (Text("No such file."),), is_error=True)),
+        losses=losses,
+    )
+
+    assert [part["text"] for part in written["input"][-1]["output"]] == ["The tool failed.", "No such file."]
+    assert (losses.dropped, losses.changed) == ([], ["messages[2].parts[0].is_error"])
 
 
 def test_fields_are_passed_on_under_their_names_where_the_policy_says_so() -> None:
