@@ -27,6 +27,7 @@ import msgspec
 
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.efforts import EFFORTS
+from llm_gateway.core.translation.openai_models import ChatWithTools, openai_model
 
 __all__ = ["Flavour", "flavour_of"]
 
@@ -49,6 +50,9 @@ class Flavour(msgspec.Struct, frozen=True):
     signatures: bool = False
     """Whether it takes Google's signatures back."""
     efforts: tuple[str, ...] = ("none", "low", "medium", "high")
+    effort: str = "medium"
+    """The one that its model has where nothing is said."""
+    with_tools: ChatWithTools = ChatWithTools.ANY_EFFORT
     switch: bool = False
     """Whether thinking is turned off by ``thinking`` of the type ``disabled``."""
     reasoning_object: bool = False
@@ -149,13 +153,8 @@ _ALIASES = {
 }
 _PLAIN = Flavour()
 
-_OPENAIS_MODEL = re.compile(r"(?:.*/)?(?:gpt-(?!oss)|o\d|chatgpt-|codex-)")
 _WORDS = re.compile(r"[a-z0-9]+")
 
-_O_SERIES = re.compile(r"(?:.*/)?o\d")
-_GPT_5 = re.compile(r"(?:.*/)?gpt-5(?:-|$)")
-_GPT_5_1 = re.compile(r"(?:.*/)?gpt-5\.1(?:-|$)")
-_WITHOUT_REASONING = re.compile(r"(?:.*/)?(?:gpt-(?:3|4)|chatgpt-)")
 _WITH_BREAKPOINTS = re.compile(r"(?:.*/)?gpt-(?:5\.(?:[6-9]|\d\d)|[6-9]|\d\d)")
 
 
@@ -168,19 +167,16 @@ def flavour_of(to: Destination) -> Flavour:
             found = _FLAVOURS.get(_ALIASES.get(word, word))
             if found is not None:
                 return _of_model(found, to.model) if found is _OPENAI else found
-    return _of_model(_OPENAI, to.model) if _OPENAIS_MODEL.match(to.model) else _PLAIN
+    return _PLAIN if openai_model(to.model) is None else _of_model(_OPENAI, to.model)
 
 
 def _of_model(openai: Flavour, model: str) -> Flavour:
     """OpenAI's own models differ in how much they may think, and in the cache."""
-    if _WITHOUT_REASONING.match(model):
-        return msgspec.structs.replace(openai, efforts=())
-    if _O_SERIES.match(model):
-        return msgspec.structs.replace(openai, efforts=("low", "medium", "high"))
-    if _GPT_5.match(model):
-        return msgspec.structs.replace(openai, efforts=("minimal", "low", "medium", "high"))
-    if _GPT_5_1.match(model):
-        return msgspec.structs.replace(openai, efforts=("none", "low", "medium", "high"))
+    known = openai_model(model)
+    if known is not None:
+        openai = msgspec.structs.replace(
+            openai, efforts=known.efforts, effort=known.effort, with_tools=known.with_tools
+        )
     if _WITH_BREAKPOINTS.match(model):
         return msgspec.structs.replace(openai, marks="prompt_cache_breakpoint")
     return openai

@@ -15,6 +15,7 @@ from llm_gateway.core.translation.conversation import ChoiceMode, OutputFormat, 
 from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
 from llm_gateway.core.translation.losses import Losses, Weight
+from llm_gateway.core.translation.openai_models import ChatWithTools
 
 __all__ = ["write_request"]
 
@@ -65,6 +66,7 @@ class _Writer:
         self._add_tools()
         self._add_output()
         self._add_reasoning()
+        self._keep_to_tools()
         if request.choices != 1:
             out["n"] = request.choices
         if request.logprobs:
@@ -236,8 +238,23 @@ class _Writer:
         if reasoning.budget_tokens is not None and not reasoning.adaptive:
             self._losses.change("reasoning_effort")
             return effort_of(reasoning.budget_tokens)
-        # To think, and no word on how much, is what these models do by themselves.
+        if reasoning.enabled and self._flavour.effort == "none":
+            self._losses.change("reasoning_effort")
+            return "medium"
+        # To think, and no word on how much, is what all other models do by themselves.
         return None
+
+    def _keep_to_tools(self) -> None:
+        """Some of OpenAI's models call tools in Chat Completions only where they do not reason, or are not told how."""
+        takes = self._flavour.with_tools
+        if self._own or "tools" not in self._out or takes is ChatWithTools.ANY_EFFORT:
+            return
+        if self._out.pop("reasoning_effort", None) not in (None, "none"):
+            self._losses.change("reasoning_effort")
+        if takes is ChatWithTools.NONE:
+            # They reason by themselves, and then refuse the tools.
+            self._losses.change("reasoning_effort")
+            self._out["reasoning_effort"] = "none"
 
     def _add_audio(self) -> None:
         modalities = self._request.modalities

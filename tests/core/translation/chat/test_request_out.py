@@ -525,12 +525,42 @@ def test_long_ids_of_users_are_shortened_and_stay_apart() -> None:
     assert first.losses.changed == ["user"]
 
 
+@pytest.mark.parametrize(
+    ("model", "effort", "sent_effort", "changed"),
+    [
+        ("gpt-5.2", "high", "high", False),
+        ("gpt-5.5", "high", None, True),
+        ("gpt-5.5", "none", None, False),
+        ("gpt-5.5", None, None, False),
+        ("gpt-6", "high", "none", True),
+        ("gpt-6", None, "none", True),
+    ],
+)
+def test_tools_can_be_called_although_some_models_do_not_reason_then(
+    model: str, effort: str | None, sent_effort: str | None, changed: bool
+) -> None:
+    """OpenAI refuses tools together with reasoning here, of its newest models even where nothing is said of it."""
+    to = Destination(model=model, provider="openai")
+    sent = Sent(asked(tools=(LOOK,), reasoning=Reasoning(effort=effort) if effort else None), to)
+    assert sent.document.get("reasoning_effort") == sent_effort
+    assert sent.losses.changed == (["reasoning_effort"] if changed else [])
+    own = Sent(asked(tools=(LOOK,), dialect="chat", reasoning=Reasoning(effort=effort) if effort else None), to)
+    assert own.document.get("reasoning_effort") == effort
+
+
+def test_model_that_is_asked_to_think_does() -> None:
+    """Some of OpenAI's do not by themselves."""
+    thinking = asked(reasoning=Reasoning(enabled=True, adaptive=True))
+    assert Sent(thinking, Destination(model="gpt-5.4", provider="openai")).document["reasoning_effort"] == "medium"
+    assert "reasoning_effort" not in Sent(thinking, Destination(model="gpt-5.6", provider="openai")).document
+
+
 def test_marks_for_the_cache() -> None:
     request = told(Text("long", cache=CacheMark("1h")), Text("short"), tools=(Tool("a", cache=CacheMark()),))
     sent = Sent(request, Destination(model="gpt-5.6", provider="openai"))
     valid_request(sent.body)
     assert sent.messages[0]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
-    assert (sent.losses.changed, sent.losses.dropped) == (["cache_control.ttl"], ["cache_control"])
+    assert (sent.losses.changed[0], sent.losses.dropped) == ("cache_control.ttl", ["cache_control"])
     assert Sent(request, OPENROUTER).messages[0]["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
     assert Sent(request, OTHER).messages[0]["content"] == "long\n\nshort"
 
