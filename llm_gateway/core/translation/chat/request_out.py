@@ -249,11 +249,14 @@ class _Writer:
         takes = self._flavour.with_tools
         if self._own or "tools" not in self._out or takes is ChatWithTools.ANY_EFFORT:
             return
-        if self._out.pop("reasoning_effort", None) not in (None, "none"):
-            self._losses.change("reasoning_effort")
-        if takes is ChatWithTools.NONE:
+        effort = self._out.get("reasoning_effort")
+        if effort == "none" or (effort is None and takes is ChatWithTools.UNSAID):
+            return
+        self._losses.change("reasoning_effort")
+        if takes is ChatWithTools.UNSAID:
+            del self._out["reasoning_effort"]
+        else:
             # They reason by themselves, and then refuse the tools.
-            self._losses.change("reasoning_effort")
             self._out["reasoning_effort"] = "none"
 
     def _add_audio(self) -> None:

@@ -530,7 +530,7 @@ def test_long_ids_of_users_are_shortened_and_stay_apart() -> None:
     [
         ("gpt-5.2", "high", "high", False),
         ("gpt-5.5", "high", None, True),
-        ("gpt-5.5", "none", None, False),
+        ("gpt-5.5", "none", "none", False),
         ("gpt-5.5", None, None, False),
         ("gpt-6", "high", "none", True),
         ("gpt-6", None, "none", True),
