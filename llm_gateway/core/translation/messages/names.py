@@ -28,10 +28,12 @@ _TOP_HINTS = frozenset(
         "cache_control",  # marks the last block that can be cached
         "context_management",  # takes what is old out of a long prompt; Claude Code sends it with every request
         "diagnostics",  # why the cache was missed
+        "fallback_credit_token",  # what a call costs that is sent again
         "fallbacks",
         "output_config.task_budget",
         "speed",
         "thinking",  # of a type that there was not when this was written
+        "user_profile_id",  # for whom the caller asks
     }
 )
 """Fields of a request that the neutral conversation lacks and whose loss leaves the answer of the same kind."""

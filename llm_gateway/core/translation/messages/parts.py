@@ -36,7 +36,7 @@ from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities
 from llm_gateway.core.translation.messages.names import DIALECT, IMAGE_TYPES, NAME, Json
 
-__all__ = ["PartWriter", "cache_control", "input_of", "lose", "own_citations"]
+__all__ = ["PartWriter", "input_of", "lose", "own_citations"]
 
 _EMPTY = msgspec.Raw(b"{}")
 
@@ -55,6 +55,9 @@ _OWN_CITATIONS = frozenset(
         "web_search_result_location",
     }
 )
+
+_TTLS = ("5m", "1h")
+"""How long a marked part of a prompt may stay in the cache."""
 
 _TEXT_LIKE = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")
 
@@ -169,9 +172,21 @@ class PartWriter:
 
     def _with_cache(self, block: Json, cache: CacheMark | None, place: str) -> Json:
         if cache is not None:
-            block["cache_control"] = cache_control(cache, self.more_at(f"{place}.cache_control"))
+            block["cache_control"] = self.mark(cache, place)
         block.update(self.more_at(place))
         return block
+
+    def mark(self, cache: CacheMark, place: str) -> Json:
+        """
+        :param place: of the block or the tool that bears it.
+        :return: the ``cache_control``. What is to stay for longer than there are words for stays as long as it can.
+        """
+        ttl = cache.ttl
+        if not self.own and ttl not in (None, *_TTLS):
+            self.losses.change("cache_control.ttl")
+            ttl = _TTLS[-1]
+        mark: Json = {"type": "ephemeral"} if ttl is None else {"type": "ephemeral", "ttl": ttl}
+        return mark | self.more_at(f"{place}.cache_control")
 
     def _block(self, part: Part, place: str, assistant: bool) -> Json | None:
         match part:
@@ -209,7 +224,7 @@ class PartWriter:
 
     def _cached(self, block: Json, cache: CacheMark | None, place: str) -> Json:
         if cache is not None:
-            block["cache_control"] = cache_control(cache, self.more_at(f"{place}.cache_control"))
+            block["cache_control"] = self.mark(cache, place)
         return block
 
     def _thinking(self, part: Thinking, place: str, assistant: bool) -> Json | None:
@@ -316,11 +331,3 @@ class PartWriter:
         weight = Weight.HINT if part.hint else Weight.MEANING
         lose(self.losses, place, weight, f"there is nothing like {part.kind}")
         return None
-
-
-def cache_control(mark: CacheMark, more: Json | None = None) -> Json:
-    """
-    :param more: what else its caller wrote.
-    """
-    ttl: Json = {} if mark.ttl is None else {"ttl": mark.ttl}
-    return {"type": "ephemeral", **ttl, **(more or {})}

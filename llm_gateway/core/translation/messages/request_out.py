@@ -19,7 +19,7 @@ from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, descripti
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities, abilities_of
 from llm_gateway.core.translation.messages.names import NAME, Json
-from llm_gateway.core.translation.messages.parts import PartWriter, cache_control, lose
+from llm_gateway.core.translation.messages.parts import PartWriter, lose
 from llm_gateway.core.translation.messages.schemas import conforming, tool_schema
 from llm_gateway.core.translation.messages.thinking import Thought, as_said, thought
 from llm_gateway.core.translation.messages.turns import Turns
@@ -39,6 +39,8 @@ _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard
 
 _THINKING_TOP_P = 0.95
 """The least ``top_p`` while the model thinks."""
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
@@ -61,6 +63,7 @@ class _Writing:
             self._abilities = msgspec.structs.replace(self._abilities, adaptive=False, budget=False)
         self._own = request.dialect == NAME
         self._more: dict[str, Json] = {}
+        self._parts = PartWriter(losses, self._abilities, to.provider, own=self._own, more=self._more)
         self._doc: Json = {"model": to.model}
         self._called: dict[str, None] = {}
 
@@ -127,8 +130,7 @@ class _Writing:
         :param note: a first block of ``system`` that is not for the model.
         """
         request, losses = self._request, self._losses
-        writer = PartWriter(losses, self._abilities, self._to.provider, own=self._own, more=self._more)
-        turns = Turns(request, writer, skipped=0 if note is None else 1)
+        turns = Turns(request, self._parts, skipped=0 if note is None else 1)
         system = turns.system
         if self._wants_any_json():
             losses.change("response_format")
@@ -176,6 +178,9 @@ class _Writing:
         ]
         if one or not only:
             tools.extend(self._foreign_tools())
+        elif "tool_choice" not in self._losses.dropped:
+            # The tools that may not be called are not there at all then, which comes to the same.
+            self._losses.change("tool_choice")
         if tools:
             self._doc["tools"] = tools
         elif forced:
@@ -221,7 +226,7 @@ class _Writing:
         if tool.strict is not None:
             self._strict(block, tool, place)
         if tool.cache is not None:
-            block["cache_control"] = cache_control(tool.cache, self._more.pop(f"{place}.cache_control", {}))
+            block["cache_control"] = self._parts.mark(tool.cache, place)
         block.update(self._more.pop(place, {}))
         return block
 
@@ -285,9 +290,14 @@ class _Writing:
         conformed, changed = conforming(schema, "response_format.schema")
         if changed:
             self._losses.change("response_format")
-        if output.description:
-            lose(self._losses, "response_format.description", Weight.HINT, "formats have no description of their own")
-        return conformed
+        if not output.description:
+            return conformed
+        # It is for the model, and stands in the schema here.
+        self._losses.change("response_format.description")
+        fields = _object(conformed)
+        if "description" in fields:
+            return conformed
+        return msgspec.Raw(msgspec.json.encode({"description": output.description, **fields}))
 
     def _sampling(self, thinks: Thought) -> None:
         sampling = self._request.sampling

@@ -368,16 +368,33 @@ def test_tools_of_another_provider_are_refused() -> None:
         (ToolChoice(ChoiceMode.NONE), False, {"type": "none"}, ["look", "other"]),
         (ToolChoice(ChoiceMode.REQUIRED), False, {"type": "any", "disable_parallel_tool_use": True}, ["look", "other"]),
         (ToolChoice(ChoiceMode.REQUIRED, ("look",)), None, {"type": "tool", "name": "look"}, ["look", "other"]),
-        # Of several, those that may not be called are not told of.
-        (ToolChoice(ChoiceMode.AUTO, ("look",)), None, {"type": "auto"}, ["look"]),
-        (ToolChoice(ChoiceMode.REQUIRED, ("other", "look")), None, {"type": "any"}, ["look", "other"]),
     ],
 )
 def test_tool_choice(choice: ToolChoice | None, parallel: bool | None, expected: object, names: list[str]) -> None:
-    document = written(tools=(LOOK, OTHER), tool_choice=choice, parallel_tool_calls=parallel)
+    losses = Losses()
+    document = written(tools=(LOOK, OTHER), tool_choice=choice, parallel_tool_calls=parallel, losses=losses)
 
     assert document.get("tool_choice") == expected
     assert [tool["name"] for tool in document["tools"]] == names
+    assert losses.changed == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "names"),
+    [
+        (ToolChoice(ChoiceMode.AUTO, ("look",)), {"type": "auto"}, ["look"]),
+        (ToolChoice(ChoiceMode.REQUIRED, ("other", "look")), {"type": "any"}, ["look", "other"]),
+    ],
+)
+def test_model_does_not_hear_of_tools_that_it_may_not_call(
+    choice: ToolChoice, expected: object, names: list[str]
+) -> None:
+    losses = Losses()
+    document = written(tools=(LOOK, OTHER), tool_choice=choice, losses=losses)
+
+    assert document["tool_choice"] == expected
+    assert [tool["name"] for tool in document["tools"]] == names
+    assert losses.changed == ["tool_choice"]
 
 
 @pytest.mark.parametrize("strict", [None, True])
@@ -440,11 +457,45 @@ def test_structured_output() -> None:
 def test_schema_is_closed_and_that_is_told() -> None:
     losses = Losses()
 
-    document = written(output=OutputFormat(SCHEMA, "n", "What it is."), losses=losses)
+    document = written(output=OutputFormat(SCHEMA, "n"), losses=losses)
 
     assert document["output_config"]["format"]["schema"] == msgspec.json.decode(CLOSED)
     assert losses.changed == ["response_format"]
-    assert losses.dropped == ["response_format.description"]
+
+
+def test_description_of_a_format_stands_in_its_schema() -> None:
+    losses = Losses()
+
+    document = written(output=OutputFormat(CLOSED, "n", "What it is."), losses=losses)
+
+    schema = {"description": "What it is.", **msgspec.json.decode(CLOSED)}
+    assert document["output_config"]["format"]["schema"] == schema
+    assert losses.changed == ["response_format.description"]
+
+    described = raw({**msgspec.json.decode(CLOSED), "description": "Its own."})
+    document = written(output=OutputFormat(described, "n", "What it is."))
+    assert document["output_config"]["format"]["schema"]["description"] == "Its own."
+
+
+@pytest.mark.parametrize(
+    ("ttl", "expected", "changed"),
+    [
+        (None, {}, []),
+        ("5m", {"ttl": "5m"}, []),
+        ("1h", {"ttl": "1h"}, []),
+        ("12h", {"ttl": "1h"}, ["cache_control.ttl"]),
+    ],
+)
+def test_marks_last_as_long_as_they_can(ttl: str | None, expected: dict[str, str], changed: list[str]) -> None:
+    losses = Losses()
+    tool = msgspec.structs.replace(LOOK, cache=CacheMark(ttl))
+
+    document = written(user(Text("Hi", cache=CacheMark(ttl))), tools=(tool,), losses=losses)
+
+    mark = {"type": "ephemeral", **expected}
+    assert document["tools"][0]["cache_control"] == mark
+    assert document["messages"][0]["content"][0]["cache_control"] == mark
+    assert losses.changed == changed
 
 
 def test_any_json_is_asked_for_in_words() -> None:
