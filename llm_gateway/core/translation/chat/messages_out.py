@@ -275,6 +275,8 @@ class MessageWriter:
         else:
             arguments = as_arguments(call.arguments) if call.custom else call.arguments or "{}"
             document |= {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+        if call.cache is not None:
+            self._losses.drop("cache_control", Weight.HINT, "calls have no marks for the cache.")
         self._add_signature(document, call.opaque, place)
         return document
 

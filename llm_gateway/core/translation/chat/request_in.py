@@ -117,6 +117,9 @@ class _Reader:
             dialect="chat",
             legacy_functions=legacy,
         )
+        if fields.rest.get("store") == msgspec.Raw(b"false"):
+            # What is not wanted, and not had, is no loss.
+            del fields.rest["store"]
         self._keep(fields)
         return msgspec.structs.replace(request, extras=self._extras, hints=frozenset(self._hints))
 

@@ -107,7 +107,8 @@ class _Writer:
         sampling = self._request.sampling
         self._add("temperature", sampling.temperature)
         self._add("top_p", sampling.top_p)
-        self._add_if_known("top_k", sampling.top_k, Weight.MEANING)
+        # A hint, as in the other dialects: the model's own sampling gives an answer of the same kind.
+        self._add_if_known("top_k", sampling.top_k, Weight.HINT)
         self._add("presence_penalty", sampling.presence_penalty)
         self._add("frequency_penalty", sampling.frequency_penalty)
         self._add("logit_bias", sampling.logit_bias)

@@ -257,7 +257,8 @@ class ContentWriter:
                     if piece.dialect == DIALECT:
                         inside.append(_carried(piece))
                     else:
-                        leave_out(self._losses, f"{self._place}.{piece.kind}", Weight.MEANING, "Google has none.")
+                        weight = Weight.HINT if piece.hint else Weight.MEANING
+                        leave_out(self._losses, f"{self._place}.{piece.kind}", weight, "Google has none.")
                 case _:
                     linked = not isinstance(piece.source, (Stored, Linked)) and self._generation >= Generation.LEVELS
                     (inside if linked else behind).extend(self._part(piece))

@@ -245,8 +245,9 @@ class RequestWriter:
 
     def _leave_out_the_rest(self, body: Document) -> None:
         request = self._request
-        if request.sampling.logit_bias is not None:
-            self._meaning("logit_bias", request.sampling.logit_bias, body, "Google has no bias of single tokens.")
+        bias = request.sampling.logit_bias
+        if bias is not None and bias != msgspec.Raw(b"{}"):
+            self._meaning("logit_bias", bias, body, "Google has no bias of single tokens.")
         if request.parallel_tool_calls is False and request.tools:
             # The model calls as many at once as it likes, and the caller gets the first one: see ``one_call``.
             self._losses.change("parallel_tool_calls")

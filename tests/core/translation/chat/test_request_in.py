@@ -345,6 +345,10 @@ def test_fields(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     assert read(**fields) == msgspec.structs.replace(read(), **expected)
 
 
+def test_what_is_not_kept_anyway_is_no_loss() -> None:
+    assert read(store=False) == read()
+
+
 @pytest.mark.parametrize(
     ("fields", "place", "hint"),
     [

@@ -368,7 +368,9 @@ def test_seed_is_called_otherwise_at_mistral() -> None:
 
 def test_top_k_goes_to_those_who_know_it() -> None:
     request = asked(sampling=Sampling(top_k=7))
-    assert refused(request).startswith("top_k")
+    sent = Sent(request)
+    assert "top_k" not in sent.document
+    assert sent.losses.dropped == ["top_k"]
     assert Sent(request, policy=OnUnsupported.PASS).document["top_k"] == 7
     assert Sent(request, OPENROUTER).document["top_k"] == 7
     assert Sent(msgspec.structs.replace(request, dialect="chat")).document["top_k"] == 7
@@ -553,6 +555,11 @@ def test_model_that_is_asked_to_think_does() -> None:
     thinking = asked(reasoning=Reasoning(enabled=True, adaptive=True))
     assert Sent(thinking, Destination(model="gpt-5.4", provider="openai")).document["reasoning_effort"] == "medium"
     assert "reasoning_effort" not in Sent(thinking, Destination(model="gpt-5.6", provider="openai")).document
+
+
+def test_calls_bear_no_marks_for_the_cache() -> None:
+    sent = Sent(asked(ToolCall("c1", "look", "{}", cache=CacheMark())))
+    assert sent.losses.dropped == ["cache_control"]
 
 
 def test_marks_for_the_cache() -> None:

@@ -289,6 +289,13 @@ def test_hints_are_left_out_and_named(message: Message, field: str) -> None:
     assert losses.dropped == [field]
 
 
+def test_parts_of_results_are_hints_where_they_are_elsewhere() -> None:
+    losses = Losses()
+    found = ToolResult("a", (Text("seen"), Foreign("messages", "tool_reference", RAW, hint=True)))
+    said(Message(Role.ASSISTANT, (ToolCall("a", "f", "{}"),)), Message(Role.USER, (found,)), losses=losses)
+    assert losses.dropped == ["messages[1].parts[0].tool_reference"]
+
+
 def test_what_is_said_another_way_is_named() -> None:
     losses = Losses()
     written = said(
@@ -560,7 +567,7 @@ def test_service_tiers(tier: str, written: str | None) -> None:
         ({"cache_key": "k"}, "prompt_cache_key", True),
         ({"verbosity": "low"}, "verbosity", True),
         ({"service_tier": "scale"}, "service_tier", True),
-        ({"sampling": Sampling(logit_bias=RAW)}, "logit_bias", False),
+        ({"sampling": Sampling(logit_bias=msgspec.Raw(b'{"5":3}'))}, "logit_bias", False),
         ({"extras": {"store": RAW}, "dialect": "chat"}, "store", False),
         ({"extras": {"store": RAW}, "hints": frozenset({"store"}), "dialect": "chat"}, "store", True),
     ],
@@ -575,6 +582,10 @@ def test_what_google_has_no_word_for(fields: Any, field: str, hint: bool) -> Non
     assert losses.dropped == [field]
     passed = json.loads(CODEC.encode_request(request, to, Losses(OnUnsupported.PASS)))
     assert passed.keys() == {"contents", field}
+
+
+def test_bias_of_no_tokens_says_nothing() -> None:
+    assert write(Request("m", (HI,), sampling=Sampling(logit_bias=msgspec.Raw(b"{}")))) == write(Request("m", (HI,)))
 
 
 def test_its_own_extras_go_back_to_their_places() -> None:
