@@ -16,6 +16,7 @@ from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.openai_models import ChatWithTools
+from llm_gateway.core.translation.openai_schemas import binding
 
 __all__ = ["write_request"]
 
@@ -185,20 +186,23 @@ class _Writer:
         elif self._flavour.schemas or self._losses.drop(
             "response_format.json_schema", Weight.MEANING, "it can be bound to JSON, but not to a schema."
         ):
-            self._out["response_format"] = {"type": "json_schema", "json_schema": self._schema(output)}
+            self._out["response_format"] = {"type": "json_schema", "json_schema": self._schema(output, output.schema)}
         else:
             self._out["response_format"] = {"type": "json_object"}
 
-    def _schema(self, output: OutputFormat) -> Object:
+    def _schema(self, output: OutputFormat, schema: msgspec.Raw) -> Object:
         name = output.name or "answer"
         if not _NAME.fullmatch(name):
             self._losses.change("response_format.json_schema.name")
             name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
-        described: Object = {"name": name, "schema": output.schema}
+        schema, strict = binding(output, schema, self._request.dialect)
+        described: Object = {"name": name, "schema": schema}
         if output.description is not None:
             described["description"] = output.description
-        if output.strict is not None:
-            described["strict"] = output.strict
+        if strict is not None:
+            described["strict"] = strict
+        if strict is False and output.strict is None:
+            self._losses.change("response_format.json_schema.strict")
         return described
 
     def _add_reasoning(self) -> None:

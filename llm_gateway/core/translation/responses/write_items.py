@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -37,6 +38,9 @@ __all__ = ["ItemWriter", "annotation", "written_citations"]
 
 _FAILED = "The tool failed."
 """What stands before the result of a tool that did."""
+
+_LONGEST_ID = 64
+"""Of a call; OpenAI refuses longer ones."""
 
 _OURS = frozenset({"file_citation", "url_citation", "container_file_citation", "file_path"})
 _AUDIO_FORMATS = {
@@ -120,9 +124,13 @@ class ItemWriter:
                 self._sign(part.opaque, place)
                 self._cache(part.cache, place)
                 if part.custom:
-                    self.items.append(documents.CustomToolCall(call_id=part.id, name=part.name, input=part.arguments))
+                    self.items.append(
+                        documents.CustomToolCall(call_id=_call_id(part.id), name=part.name, input=part.arguments)
+                    )
                 else:
-                    call = documents.FunctionCall(call_id=part.id, name=part.name, arguments=part.arguments or "{}")
+                    call = documents.FunctionCall(
+                        call_id=_call_id(part.id), name=part.name, arguments=part.arguments or "{}"
+                    )
                     self.items.append(call)
             case ToolResult():
                 self._result(part, place)
@@ -167,9 +175,9 @@ class ItemWriter:
                     elif isinstance(part, Foreign):
                         self._foreign(part, where)
         if custom or result.custom:
-            self.items.append(documents.CustomToolCallOutput(call_id=result.call_id, output=output))
+            self.items.append(documents.CustomToolCallOutput(call_id=_call_id(result.call_id), output=output))
         else:
-            self.items.append(documents.FunctionCallOutput(call_id=result.call_id, output=output))
+            self.items.append(documents.FunctionCallOutput(call_id=_call_id(result.call_id), output=output))
 
     def _thinking(self, thinking: Thinking, place: str) -> None:
         opaque = thinking.opaque
@@ -281,6 +289,15 @@ class ItemWriter:
             return documents.InputAudio(input_audio=documents.AudioData(source.data, form))
         self._without(f"{place}.audio", Weight.MEANING, "the Responses API takes audio as inline mp3 or wav only")
         return None
+
+
+def _call_id(given: str) -> str:
+    """
+    :param given: as the caller sent it, perhaps another provider's, with all that it has to say in it.
+    """
+    if len(given) <= _LONGEST_ID:
+        return given
+    return f"call_{hashlib.blake2s(given.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
 
 
 class _Typed(msgspec.Struct):

@@ -10,8 +10,10 @@ import msgspec
 
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Text
-from llm_gateway.core.translation.efforts import effort_of
+from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.losses import Losses, Weight
+from llm_gateway.core.translation.openai_models import OpenAIModel, openai_model
+from llm_gateway.core.translation.openai_schemas import binding
 from llm_gateway.core.translation.responses.documents import Format, InputItem
 from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import ItemWriter
@@ -89,7 +91,7 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         max_output_tokens=_limit(request.max_tokens, losses),
         tools=write_tools(request.tools) + _foreign_tools(request, losses),
         parallel_tool_calls=request.parallel_tool_calls,
-        text=_said(_Text(_format(request.output, losses), request.verbosity), _Text()),
+        text=_said(_Text(_format(request, losses), request.verbosity), _Text()),
         reasoning=_said(_reasoning(request.reasoning, to, losses), _Reasoning()),
         include=_include(request, to),
         temperature=request.sampling.temperature,
@@ -218,12 +220,17 @@ def _tier(tier: str | None, losses: Losses) -> str | None:
     return tier if passed else None
 
 
-def _format(output: OutputFormat | None, losses: Losses) -> Format | None:
-    form = write_format(output)
-    if form is None or form.name is None or _NAME.fullmatch(form.name):
+def _format(request: Request, losses: Losses) -> Format | None:
+    form = write_format(request.output)
+    if form is None or form.name is None or request.output is None or request.output.schema is None:
         return form
-    losses.change("output.name")
-    return msgspec.structs.replace(form, name=_FORBIDDEN.sub("_", form.name)[:64])
+    if not _NAME.fullmatch(form.name):
+        losses.change("output.name")
+        form = msgspec.structs.replace(form, name=_FORBIDDEN.sub("_", form.name)[:64])
+    schema, strict = binding(request.output, request.output.schema, request.dialect)
+    if strict is False and request.output.strict is None:
+        losses.change("output.strict")
+    return msgspec.structs.replace(form, schema=schema, strict=strict)
 
 
 def write_format(output: OutputFormat | None) -> Format | None:
@@ -250,18 +257,46 @@ def _reasoning(reasoning: Reasoning | None, to: Destination, losses: Losses) -> 
     if effort is None and reasoning.budget_tokens is not None and reasoning.enabled is not False:
         effort = effort_of(reasoning.budget_tokens)
         losses.change("reasoning.budget_tokens")
+    known = openai_model(to.model)
+    if known is not None and known.efforts:
+        effort = _known_effort(reasoning, effort, known, losses)
     summary = None if reasoning.show is None else _SHOW.get(reasoning.show)
     if reasoning.show == "full":
         losses.change("reasoning.show")
-    if to.reasoning is False:
+    if _reasons(to) is False:
         if effort not in (None, "none") or summary is not None:
             losses.drop("reasoning", Weight.HINT, "the model does not reason")
         return _Reasoning()
     if reasoning.enabled is False and effort is None:
-        # Some of OpenAI's models can be told not to reason ("none"), some only to hardly do so ("minimal"), and each
-        # refuses the other's word; without the catalogue's word for it, the model's default is the one that works.
-        losses.drop("reasoning.enabled", Weight.HINT, "which of OpenAI's models can be told not to reason is not known")
+        # Some models can be told not to reason ("none"), some only to hardly do so ("minimal"), and each refuses the
+        # other's word; of a model that is not known, the default is the one that works.
+        losses.drop("reasoning.enabled", Weight.HINT, "whether this model can be told not to reason is not known")
     return _Reasoning(effort, summary)
+
+
+def _reasons(to: Destination) -> bool | None:
+    """
+    :return: whether the model reasons; ``None`` where neither the catalogue nor its name tells.
+    """
+    known = openai_model(to.model)
+    return to.reasoning if known is None or to.reasoning is not None else bool(known.efforts)
+
+
+def _known_effort(reasoning: Reasoning, effort: str | None, model: OpenAIModel, losses: Losses) -> str | None:
+    """
+    :return: the effort in words that the model knows; it refuses all others.
+    """
+    if effort is None and reasoning.enabled is False:
+        effort = "none"
+    elif effort is None and reasoning.enabled and model.effort == "none":
+        effort = "medium"
+        losses.change("reasoning.effort")
+    if effort is None:
+        return None
+    nearest = nearest_effort(effort, model.efforts)
+    if nearest != effort:
+        losses.change("reasoning.effort")
+    return nearest
 
 
 def _include(request: Request, to: Destination) -> list[str]:
@@ -272,7 +307,8 @@ def _include(request: Request, to: Destination) -> list[str]:
     include = []
     # The provider keeps nothing, so the next request has to bring the reasoning along. Models that do not reason refuse
     # to be asked ("Encrypted content is not supported with this model").
-    if to.reasoning or (to.reasoning is None and wanted):
+    reasons = _reasons(to)
+    if reasons or (reasons is None and wanted):
         include.append("reasoning.encrypted_content")
     if request.logprobs:
         include.append("message.output_text.logprobs")

@@ -550,6 +550,20 @@ def test_tools_can_be_called_although_some_models_do_not_reason_then(
     assert own.document.get("reasoning_effort") == effort
 
 
+CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
+
+
+def test_schema_binds_the_answer_as_the_callers_dialect_does() -> None:
+    bound = Sent(asked(output=OutputFormat(msgspec.Raw(CLOSED))))
+    assert bound.document["response_format"]["json_schema"]["strict"] is True
+    assert bound.losses.changed == []
+    own = Sent(asked(output=OutputFormat(msgspec.Raw(CLOSED)), dialect="chat"))
+    assert "strict" not in own.document["response_format"]["json_schema"]
+    loose = Sent(asked(output=OutputFormat(msgspec.Raw(CLOSED.replace(b'["a"]', b"[]")))))
+    assert loose.document["response_format"]["json_schema"]["strict"] is False
+    assert loose.losses.changed == ["response_format.json_schema.strict"]
+
+
 def test_model_that_is_asked_to_think_does() -> None:
     """Some of OpenAI's do not by themselves."""
     thinking = asked(reasoning=Reasoning(enabled=True, adaptive=True))

@@ -227,6 +227,33 @@ def test_name_of_a_format_is_one_that_openai_takes() -> None:
     assert losses.changed == ["output.name"]
 
 
+CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
+
+
+def test_schema_binds_the_answer_as_the_callers_dialect_does() -> None:
+    losses = Losses()
+    output = OutputFormat(msgspec.Raw(CLOSED))
+
+    assert write(output=output, losses=losses)["text"]["format"]["strict"] is True
+    assert losses.changed == []
+    assert "strict" not in write(output=output, dialect="chat")["text"]["format"]
+
+    loose = OutputFormat(msgspec.Raw(CLOSED.replace(b'["a"]', b"[]")))
+    assert write(output=loose, losses=losses)["text"]["format"]["strict"] is False
+    assert losses.changed == ["output.strict"]
+
+
+def test_long_ids_of_calls_are_shortened() -> None:
+    long = "toolu_" + "x" * 100
+    calls = (ToolCall(long, "look", "{}"), ToolCall(long + "y", "look", "{}"))
+    results = (ToolResult(long, (Text("a"),)), ToolResult(long + "y", (Text("b"),)))
+    items = write(user(Text("Hi")), assistant(*calls), user(*results))["input"][1:]
+
+    assert [len(item["call_id"]) for item in items] == [37] * 4
+    assert [item["call_id"] for item in items[:2]] == [item["call_id"] for item in items[2:]]
+    assert items[0]["call_id"] != items[1]["call_id"]
+
+
 def test_tier_that_openai_has_not_is_left_out() -> None:
     losses = Losses()
 
@@ -285,6 +312,25 @@ def test_readable_reasoning_alone_is_left_out_as_a_hint() -> None:
     write(user(Text("Hi")), assistant(Thinking("Hm."), Text("Ho.")), user(Text("So?")), losses=losses)
 
     assert losses.dropped == ["messages[1].parts[0].thinking"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "effort"),
+    [
+        ("gpt-6", Reasoning(enabled=False), "none"),
+        ("gpt-5", Reasoning(enabled=False), "minimal"),
+        ("gpt-5", Reasoning(effort="max"), "high"),
+        ("gpt-6", Reasoning(effort="minimal"), "none"),
+        ("gpt-5.4", Reasoning(enabled=True, adaptive=True), "medium"),
+        ("gpt-6", Reasoning(enabled=True, adaptive=True), None),
+        ("gpt-4.1", Reasoning(effort="high"), None),
+    ],
+)
+def test_effort_is_one_that_the_model_has(model: str, reasoning: Reasoning, effort: str | None) -> None:
+    written = write(reasoning=reasoning, to=Destination(model, "openai"), losses=Losses())
+
+    assert written.get("reasoning", {}).get("effort") == effort
+    assert ("include" in written) == (model != "gpt-4.1")
 
 
 # Losses
