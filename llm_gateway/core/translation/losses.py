@@ -43,14 +43,34 @@ class Unsupported(GatewayError):
     ended = "refused"
 
 
+class _Fields(list[str]):
+    """
+    Fields in the order in which they came, each once.
+
+    A long conversation can lose one in every part: looking through them all for each would take minutes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._seen
+
+    def append(self, field: str) -> None:
+        if field not in self._seen:
+            self._seen.add(field)
+            super().append(field)
+
+
 class Losses:
     """Collects what one translation drops and changes."""
 
     def __init__(self, policy: OnUnsupported = OnUnsupported.DEFAULT) -> None:
         self.policy = policy
-        self.dropped: list[str] = []
+        self.dropped: list[str] = _Fields()
         """Fields, by their names in the caller's dialect where there is one: ``logit_bias``, ``messages[2].name``."""
-        self.changed: list[str] = []
+        self.changed: list[str] = _Fields()
         """The same of those that say something else now: ``temperature``, ``reasoning_effort``."""
 
     def drop(self, field: str, weight: Weight, why: str) -> bool:
@@ -66,11 +86,9 @@ class Losses:
             raise Unsupported(f"{field} cannot be sent to this provider: {why}")
         if self.policy is OnUnsupported.PASS:
             return True
-        if field not in self.dropped:
-            self.dropped.append(field)
+        self.dropped.append(field)
         return False
 
     def change(self, field: str) -> None:
         """The field is said, but not exactly: mapped to the nearest that there is."""
-        if field not in self.changed:
-            self.changed.append(field)
+        self.changed.append(field)

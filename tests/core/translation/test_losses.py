@@ -1,0 +1,58 @@
+"""What a translation has left out or changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported, Weight
+
+
+class Compared(str):
+    """A field that counts how often it is compared with another."""
+
+    __slots__ = ()
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_fields_are_told_once_and_in_their_order() -> None:
+    losses = Losses(OnUnsupported.DROP)
+    for field in ("n", "seed", "n"):
+        losses.drop(field, Weight.MEANING, "there is none")
+        losses.change(f"messages.{field}")
+    assert (losses.dropped, losses.changed) == (["n", "seed"], ["messages.n", "messages.seed"])
+
+
+def test_cost_of_a_loss_does_not_grow_with_their_number() -> None:
+    """A request of a megabyte can have twenty thousand, and everybody waits while it is translated."""
+    losses = Losses(OnUnsupported.DROP)
+    Compared.times = 0
+    for number in range(2_000):
+        losses.drop(Compared(f"messages[{number}].name"), Weight.HINT, "there is none")
+        losses.change(Compared(f"messages[{number}].role"))
+    assert len(losses.dropped) == len(losses.changed) == 2_000
+    assert Compared.times < 20_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "weight", "refused"),
+    [
+        (OnUnsupported.DEFAULT, Weight.HINT, False),
+        (OnUnsupported.DEFAULT, Weight.MEANING, True),
+        (OnUnsupported.REJECT, Weight.HINT, True),
+        (OnUnsupported.DROP, Weight.MEANING, False),
+    ],
+)
+def test_policy_decides_what_is_refused(policy: OnUnsupported, weight: Weight, refused: bool) -> None:
+    losses = Losses(policy)
+    if refused:
+        with pytest.raises(Unsupported, match="seed cannot be sent to this provider: there is none"):
+            losses.drop("seed", weight, "there is none")
+    else:
+        assert losses.drop("seed", weight, "there is none") is False
+    assert losses.dropped == ([] if refused else ["seed"])
