@@ -179,7 +179,8 @@ def stream_failure(error: ReadError) -> ProviderFailure:
 
 def _kind(status: int | None, error: ReadError) -> FailureKind:
     by_code = _BY_CODE.get(error.code or "") or _BY_CODE.get(error.type or "")
-    if by_code is not None:
+    # Of "server_error" there are several, which the status tells apart.
+    if by_code is not None and not (by_code is FailureKind.SERVER and status in _BY_STATUS):
         return by_code
     said = error.message.lower()
     if status in (None, 400, 413, 422) and any(phrase in said for phrase in _OVERFLOW):

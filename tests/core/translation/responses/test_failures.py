@@ -49,6 +49,8 @@ def error(message: str = "Sorry.", **fields: object) -> dict[str, Any]:
         (500, error(type="server_error"), FailureKind.SERVER),
         (502, error(), FailureKind.SERVER),
         (503, error(), FailureKind.OVERLOADED),
+        (503, error(type="server_error"), FailureKind.OVERLOADED),
+        (504, error(code="server_error"), FailureKind.TIMEOUT),
         (503, error(code="server_is_overloaded"), FailureKind.OVERLOADED),
         (504, error(), FailureKind.TIMEOUT),
         (529, error(), FailureKind.OVERLOADED),
