@@ -31,6 +31,9 @@ _OF_THE_BODY = (
 )
 """What a provider says of a body that its caller does not get."""
 
+_IDS = (b"Request-Id", b"X-Request-Id")
+"""Where providers name a call: Anthropic, and all others. Each SDK looks for its own."""
+
 
 class TranslatedAnswer:
     """
@@ -60,6 +63,9 @@ class TranslatedAnswer:
         content_type = headers.get(b"Content-Type", [b""])[0].lower()
         self._status = status
         self._headers = {name: values for name, values in headers.items() if name not in _OF_THE_BODY}
+        named = next((headers[name] for name in _IDS if name in headers), None)
+        if named is not None:
+            self._headers.update(dict.fromkeys(_IDS, named))
         if status >= 400:
             self._left = MAX_FAILURE_BYTES
         elif content_type.startswith(b"text/event-stream"):

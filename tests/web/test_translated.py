@@ -259,6 +259,17 @@ def test_providers_error_is_said_in_the_callers_dialect(gateway: MemoryGateway, 
     assert error[name] == value
 
 
+@pytest.mark.parametrize("name", ["request-id", "x-request-id"])
+@pytest.mark.parametrize("status", [200, 429])
+def test_providers_id_of_the_call_is_where_either_sdk_looks(gateway: MemoryGateway, name: str, status: int) -> None:
+    client = ask(gateway, "messages", "openai")
+    response = gateway.sent.answer(status, **{name.replace("-", "_"): "req-of-provider"})
+    response.write(json.dumps(ANSWERS["openai"] if status == 200 else FAILURES["openai"]).encode())
+    response.end()
+    _, headers, _ = client.answer()
+    assert (headers["request-id"], headers["x-request-id"]) == ("req-of-provider", "req-of-provider")
+
+
 @pytest.mark.parametrize(("caller", "to"), ACROSS)
 def test_stream_that_breaks_off_ends_with_an_error_of_the_callers_dialect(
     gateway: MemoryGateway, caller: str, to: str
