@@ -7,8 +7,10 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
+import attrs
 import msgspec
 
 from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
@@ -50,6 +52,7 @@ class GeminiProvider:
         self._provider = provider
         self._plays: deque[Play] = deque()
         self._issued = Issued()
+        self._numbers = count()
         provider.script = self._answer
 
     @property
@@ -71,11 +74,12 @@ class GeminiProvider:
         """
         :param answers: one for each of the next requests.
         """
-        self._plays.extend(answers)
         for play in answers:
-            answer = play.answer if isinstance(play, Broken) else play
-            if isinstance(answer, Answered):
-                self._remember(answer)
+            if isinstance(play, Broken):
+                play = attrs.evolve(play, answer=self._remembered(play.answer))
+            elif isinstance(play, Answered):
+                play = self._remembered(play)
+            self._plays.append(play)
 
     def forget(self) -> None:
         """
@@ -89,13 +93,17 @@ class GeminiProvider:
         assert not refusals, refusals
         assert not unplayed, f"{unplayed} answers were not asked for"
 
-    def _remember(self, answer: Answered) -> None:
+    def _remembered(self, answer: Answered) -> Answered:
+        """
+        :return: the answer under an id that no other has; what it signs is known.
+        """
         for part in (part.part() for parts in (answer.parts, *answer.others) for part in parts):
             signature = part.pop("thoughtSignature", None)
             if signature is not None:
                 if "functionCall" in part:
                     part["functionCall"].setdefault("args", {})
                 self._issued.signed[signature] = part
+        return attrs.evolve(answer, id=f"mrX8aNabBLmX1dkP4Z6j{next(self._numbers)}")
 
     def _answer(self, exchange: Exchange) -> None:
         try:
