@@ -19,6 +19,7 @@ from llm_gateway.core.translation.embeddings import EmbeddingsCodec, OpenAIEmbed
 from llm_gateway.core.translation.gemini.counting import read_count, read_count_request, write_count_request
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
+from llm_gateway.core.translation.openai_apis import preferred_api
 from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.core.translation.translation import DocumentTranslation, Interpreter, Translation
 from llm_gateway.errors import UpstreamMalformed
@@ -74,8 +75,11 @@ def _conversation(
     conversation = caller.decode_request(body.whole(), model=asked.model or context.model, stream=asked.stream)
     to = _destination(context, grant, way, conversation.model)
     losses = Losses(grant.on_unsupported)
-    translation = Translation(caller, CODECS[target.conversation], conversation, to, losses)
-    url = target.url_of(target.conversation, to.model, stream=conversation.stream)
+    api = target.conversation
+    if api is Api.CHAT and Api.RESPONSES in target.apis and not target.names_models:
+        api = preferred_api(conversation, to)
+    translation = Translation(caller, CODECS[api], conversation, to, losses)
+    url = target.url_of(api, to.model, stream=conversation.stream)
     return _call(request, context, grant, way, url, translation), translation
 
 

@@ -77,6 +77,9 @@ class Flavour(msgspec.Struct, frozen=True):
     knows: frozenset[str] = frozenset()
     """Optional fields that it knows: those that are not sent to providers of which nothing is known."""
 
+    is_openai: bool = False
+    """Whether it is OpenAI itself, or serves its models as OpenAI does."""
+
     def named(self, field: str) -> str:
         return next((theirs for ours, theirs in self.renamed if ours == field), field)
 
@@ -104,6 +107,7 @@ _OPENAI = Flavour(
     refusals=True,
     stops=4,
     knows=_NEWER,
+    is_openai=True,
 )
 _FLAVOURS = {
     "openai": _OPENAI,
