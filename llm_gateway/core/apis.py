@@ -91,6 +91,8 @@ def asked_of(method: bytes, path: bytes) -> Asked:
         name = unquote(rest[7:])
         model, colon, verb = name.rpartition(":")
         if method == b"POST":
-            return Asked(_GEMINI_VERBS.get(verb, Api.OTHER), model, verb) if colon else Asked(Api.OTHER)
+            # Of anything else there is no telling where a provider sees it end.
+            plain = colon and verb.isascii() and verb.isalpha()
+            return Asked(_GEMINI_VERBS.get(verb, Api.OTHER), model, verb) if plain else Asked(Api.OTHER)
         return Asked(Api.MODELS, name or None) if method in (b"GET", b"HEAD") else Asked(Api.OTHER)
     return Asked(_POSTED.get(rest, Api.OTHER) if method == b"POST" else Api.OTHER)

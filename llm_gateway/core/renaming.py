@@ -21,6 +21,8 @@ MAX_MEMBERS = 1024
 MAX_NAME = 256
 """Characters in the name of a member. What has more is no request of any dialect."""
 
+_ALIKE = frozenset({"model", "models"})
+
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 # Possessive, so that the longest name that is let through is read once and not again for every end that it could have.
 _NAME_AND_COLON = re.compile(rb'[ \t\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
@@ -33,6 +35,9 @@ class ModelPlaces(msgspec.Struct, frozen=True):
     """The model's name. Of several the last, which is the one that most parsers take."""
     spans: tuple[tuple[int, int], ...]
     """Start and end of every top-level value under ``model``, quotes included, in their order."""
+    alike: bool = False
+    """Whether another name beside it can be taken for it: Go's parsers take ``Model`` for ``model``, and OpenRouter
+    asks those in ``models`` where the first does not answer."""
 
     @property
     def ambiguous(self) -> bool:
@@ -81,6 +86,7 @@ def find_model(body: bytes | memoryview) -> ModelPlaces | None:
         return None
     spans: list[tuple[int, int]] = []
     last: msgspec.Raw | None = None
+    alike = False
     at = _end(_SPACE, body, 0) + 1
     for name, value in values.items():
         start = _end(_NAME_AND_COLON, body, at)
@@ -88,10 +94,12 @@ def find_model(body: bytes | memoryview) -> ModelPlaces | None:
         if name.text == "model":
             spans.append((start, end))
             last = value
+        elif name.text.lower() in _ALIKE:
+            alike = True
         # Behind the value only space and a comma can stand, or the end.
         at = _end(_SPACE, body, end) + 1
     model = None if last is None else _text(last)
-    return None if model is None else ModelPlaces(model, tuple(spans))
+    return None if model is None else ModelPlaces(model, tuple(spans), alike)
 
 
 def renamed(body: bytes | memoryview, places: ModelPlaces, name: str) -> Sequence[bytes | memoryview]:

@@ -99,7 +99,7 @@ class Target:
         :param query: the query string without its question mark.
         :raises BadRequest: this path would lead elsewhere.
         """
-        url = self._origin + joined(self._base_path, checked_suffix(_below(path, ours)))
+        url = self._origin + joined(self._base_path, checked_suffix(below_of(path, ours)))
         return url + b"?" + query if query else url
 
     def url_of(self, api: Api, model: str, *, stream: bool) -> bytes:
@@ -130,7 +130,7 @@ class Target:
         :raises BadRequest: none is named.
         """
         assert self.provider.api_version is not None
-        below = checked_suffix(_below(path, ours))
+        below = checked_suffix(below_of(path, ours))
         path, query = asked_of_azure(below, query, model, self.provider.api_version)
         return self._origin + joined(self._base_path, path) + b"?" + query
 
@@ -194,7 +194,11 @@ class Target:
         return headers_of(fields)
 
 
-def _below(path: bytes, ours: int) -> bytes:
+def below_of(path: bytes, ours: int) -> bytes:
+    """
+    :param ours: as for ``Target.url_below``.
+    :return: the rest of the path, with its slash.
+    """
     return b"/" + path.split(b"/", ours + 1)[-1] if path.count(b"/") > ours else b""
 
 

@@ -10,10 +10,12 @@ from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.apis import CONVERSATIONS, Api
+from llm_gateway.core.apis import CONVERSATIONS, Api, asked_of
+from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE
 from llm_gateway.errors import (
+    BadRequest,
     MethodNotAllowed,
     NotFound,
     ProviderNotConfigured,
@@ -22,13 +24,13 @@ from llm_gateway.errors import (
 )
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.sink import Sink
-from llm_gateway.upstream.targets import Target
+from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
 from llm_gateway.web.context import AS_IS, CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, knows_models, models_page
-from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
 from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.web.translating import translated
 
@@ -144,7 +146,7 @@ def _has(target: Target, context: CallContext) -> bool:
 def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
     target, operation = way.target, context.route.operation
     if grant.limited or grant.renames or context.model is not None or target.names_models:
-        url, producer = _renamed(context, grant, target, body)
+        url, producer = _renamed(request.method, context, grant, target, body)
     else:
         producer = body.producer()
         if operation is Operation.NATIVE:
@@ -165,20 +167,31 @@ def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, bod
     )
 
 
-_ABOUT_NO_MODEL = re.compile(rb"(?:/p/[^/]+)?(?:/v1|/v1beta)?/(?:files|uploads)(?:/|$)")
+_ABOUT_NO_MODEL = re.compile(rb"(?:/v\d\w*)*/(?:files|uploads)(?:/.*)?")
 """What may be sent without a model by a key that may call some only."""
+
+_TOLD_BY_THE_BODY = re.compile(
+    rb"(?:/v\d\w*)*/(?:chat/completions|completions|responses(?:/compact|/input_tokens)?|messages(?:/count_tokens)?"
+    rb"|embeddings|moderations|rerank|images/[a-z]+|audio/[a-z]+)/?"
+)
+"""Whose model such a key's body names. Of other paths nobody knows: a batch has a model in every line, and Azure,
+Google and others have paths that name one, in any spelling."""
 
 
 def _renamed(
-    context: CallContext, grant: Grant, target: Target, body: RequestBody
+    method: bytes, context: CallContext, grant: Grant, target: Target, body: RequestBody
 ) -> tuple[bytes, IBodyProducer | None]:
     """
     Where it matters which model is asked for.
 
     :return: the URL, and the body with the provider's name for the model.
+    :raises BadRequest: the key may call some models only, and it cannot be told which one this is.
     """
     route, query = context.route, checked_query(context.query)
     operation, asked = route.operation, route.asked
+    below = below_of(context.path, operation.ours) if operation is Operation.RAW else context.path
+    if operation is Operation.RAW and grant.limited and target.dialect is GEMINI:
+        asked = asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
     if asked.verb is not None:
         # The path names the model, and the body does not.
         model: str | None = grant.chosen(asked.model or "").name
@@ -186,8 +199,12 @@ def _renamed(
     raw = operation is Operation.RAW
     if raw and not grant.limited:
         return target.url_below(context.path, operation.ours, query), body.producer()
-    must_tell = grant.limited and not _ABOUT_NO_MODEL.match(context.path)
-    producer, model = body.renamed(grant.chosen, context.model, must_tell=must_tell)
+    must_tell = grant.limited and not _ABOUT_NO_MODEL.fullmatch(below)
+    if must_tell and not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
+        raise BadRequest(WHICH_MODEL)
+    producer, model = body.renamed(
+        grant.chosen, context.model, must_tell=must_tell, path_counts=target.names_models and not raw
+    )
     if target.names_models and not raw:
         native = operation is Operation.NATIVE
         path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)

@@ -24,7 +24,7 @@ IN_MEMORY_BYTES = 1_048_576
 """A request's body up to this size is sent from memory, a larger one from the file that it was spooled to."""
 
 
-_WHICH_MODEL = "This key may call some models only, and it cannot be told which one this request is for."
+WHICH_MODEL = "This key may call some models only, and it cannot be told which one this request is for."
 
 
 class RequestBody:
@@ -54,6 +54,11 @@ class RequestBody:
         if size > max_bytes or getattr(request, "body_refused", False):
             raise RequestTooLarge.over(max_bytes)
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is none, and none still comes."""
+        return not self._size and getattr(self._request, "body_stream", None) is None
+
     def producer(self) -> IBodyProducer | None:
         """
         :return: for passing it on as it is; ``None`` where there is none.
@@ -82,7 +87,7 @@ class RequestBody:
         return spooled_body(content)
 
     def renamed(
-        self, choose: Callable[[str], Chosen], model: str | None, *, must_tell: bool
+        self, choose: Callable[[str], Chosen], model: str | None, *, must_tell: bool, path_counts: bool = False
     ) -> tuple[IBodyProducer | None, str | None]:
         """
         The same for a model that may be called otherwise by its provider, or may not be called.
@@ -90,25 +95,27 @@ class RequestBody:
         :param choose: from the caller's name for it to the provider's.
         :param model: where the path names it: it counts, not the body's.
         :param must_tell: whether a body is refused of which it cannot be told.
+        :param path_counts: whether the provider, too, takes the path's model and not the body's.
         :return: also the provider's name for the model, where one is named.
         :raises ModelNotAllowed: by ``choose``.
         :raises BadRequest: it cannot be told which model is meant.
         """
         name = None if model is None else choose(model).name
+        unread = must_tell and not (path_counts and name is not None)
         streamed = getattr(self._request, "body_stream", None) is not None
-        if streamed and must_tell and name is None:
-            raise BadRequest(_WHICH_MODEL)
-        if not self._size or streamed:
+        if streamed and unread:
+            raise BadRequest(WHICH_MODEL)
+        if streamed or not self._size:
             return self.producer(), name
         body = self._content.read() if self._whole is None else self._whole
         places = find_model(body)
         if places is None and model is None:
             # No JSON, as an upload, or none that names a model: the provider judges it.
             if must_tell:
-                raise BadRequest(_WHICH_MODEL)
+                raise BadRequest(WHICH_MODEL)
             self._content.seek(0)
             return self.producer(), None
-        if places is not None and places.ambiguous:
+        if places is not None and (places.ambiguous or (unread and places.alike)):
             raise BadRequest("The request names its model more than once.")
         self._content.close()
         if name is None:
@@ -119,7 +126,10 @@ class RequestBody:
         if places is not None and places.name == name:
             return BytesBody(body), name
         pieces = with_model(body, name)
-        return BytesBody(body if pieces is None else b"".join(pieces)), name
+        named = body if pieces is None else b"".join(pieces)
+        if unread and places is None and ((places := find_model(named)) is None or places.alike):
+            raise BadRequest(WHICH_MODEL)
+        return BytesBody(named), name
 
     def whole(self) -> bytes:
         """

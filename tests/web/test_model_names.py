@@ -122,6 +122,20 @@ def test_azure_needs_to_be_told_the_model() -> None:
         ("/p/openai/v1/chat/completions", b'{"model": "o9"}'),
         ("/p/openai/v1/chat/completions", b"[]"),
         ("/chat/completions", b'{"model": "o9"}'),
+        # A batch has a model in every line.
+        ("/v1/batches", b'{"model": "gpt-5", "input_file_id": "f", "endpoint": "/v1/chat/completions"}'),
+        ("/p/openai/batches", b'{"model": "gpt-5", "input_file_id": "f"}'),
+        ("/v1/fine_tuning/jobs", b'{"model": "gpt-5", "training_file": "f"}'),
+        # Paths that name one themselves.
+        ("/v1/engines/o9/completions", b'{"model": "gpt-5"}'),
+        ("/v1/chat%2Fcompletions", b'{"model": "gpt-5"}'),
+        # Names that some providers take for the model's.
+        ("/v1/chat/completions", b'{"model": "gpt-5", "Model": "o9"}'),
+        ("/v1/chat/completions", b'{"model": "gpt-5", "models": ["o9"]}'),
+        # Azure's paths name a model, and providers of OpenAI's own API do not look there.
+        ("/openai/deployments/gpt-5/audio/transcriptions", b"--x\r\nmodel=o9"),
+        ("/openai/deployments/gpt-5/chat/completions", b'{"Model": "o9"}'),
+        ("/openai/deployments/gpt-5/chat/completions", b"{" + b'"x":1,' * 1100 + b'"model":"o9"}'),
     ],
 )
 def test_limited_key_cannot_get_round_its_limits(target: str, body: bytes) -> None:
@@ -137,3 +151,80 @@ def test_native_path_of_azure_names_the_deployment() -> None:
     gateway = MemoryGateway(azure())
     gateway.client().ask("POST", "/chat/completions", b'{"model":"my-gpt"}', authorization="Bearer vk_openai")
     assert gateway.sent.url.endswith(b"/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21")
+
+
+LIMITED = ModelRules([ModelRule("mine")])
+ONE_OF_EACH = b'{"model": "mine", "contents": [], "messages": []}'
+"""Names the model that may be called; the path names another."""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1beta/models/other:generateContent",
+        "/v1beta/models/other%3AgenerateContent",
+        "/v1beta/models%2Fother:generateContent",
+        "/v1beta/%6dodels/other:generateContent",
+        "/v1beta/v1beta/models/other:generateContent",
+        "/v1beta/tunedModels/other:generateContent",
+        "/v1beta/dynamic/other:generateContent",
+        "/v1beta/models/mine:generateContent%2Fother:generateContent",
+        "/p/gemini/models/other:generateContent",
+        "/p/gemini/v1beta/models/other:generateContent",
+        "/p/gemini/v1beta/v1beta/models/other:generateContent",
+        "/p/gemini/%6dodels/other:generateContent",
+    ],
+)
+def test_limited_key_cannot_name_another_model_in_googles_paths(target: str) -> None:
+    key = attrs.evolve(virtual_key("vk_g", "gemini"), models=LIMITED)
+    gateway = MemoryGateway(configuration([key], [provider("gemini", "https://g.test/v1beta", "gemini")]))
+    client = gateway.client()
+    client.ask("POST", target, ONE_OF_EACH, x_goog_api_key="vk_g")
+    assert client.answer()[0] in (400, 404)
+    assert not gateway.agent.sent
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/openai/deployments/other/chat/completions",
+        "/openai/%64eployments/other/chat/completions",
+        "/openai/v1/deployments/other/chat/completions",
+        "/v1/deployments/other/chat/completions",
+        "/p/openai/deployments/other/chat/completions",
+    ],
+)
+def test_limited_key_cannot_name_another_of_azures_deployments(target: str) -> None:
+    [azures] = azure().providers.values()
+    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=LIMITED)
+    gateway = MemoryGateway(configuration([key], [azures]))
+    client = gateway.client()
+    client.ask("POST", target, ONE_OF_EACH, api_key="vk_openai")
+    assert client.answer()[0] in (400, 404)
+    assert not gateway.agent.sent
+
+
+def test_limited_key_cannot_hide_the_model_in_a_body_that_still_comes() -> None:
+    """The path names one that it may call, the body another, and OpenAI reads the body."""
+    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=LIMITED)
+    gateway = MemoryGateway(configuration([key], [provider("openai", "https://o.test/v1/chat/completions")]))
+    client = gateway.client()
+    head = "POST /openai/deployments/mine/chat/completions HTTP/1.1\r\nHost: g\r\nApi-Key: vk_openai\r\n"
+    client.send(f"{head}Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+    client.send(b'14\r\n{"model": "another"}\r\n0\r\n\r\n')
+    assert client.answer()[0] == 400
+    assert not gateway.agent.sent
+
+
+def test_limited_key_may_call_its_models_in_every_way() -> None:
+    key = attrs.evolve(virtual_key("vk_g", "gemini"), models=ModelRules([ModelRule("fast", "gemini-9-flash")]))
+    gateway = MemoryGateway(configuration([key], [provider("gemini", "https://g.test/v1beta", "gemini")]))
+    for path in ("/v1beta/models/fast:generateContent", "/p/gemini/models/fast:generateContent"):
+        gateway.client().ask("POST", path, b'{"contents":[]}', x_goog_api_key="vk_g")
+    # A call without a body runs no model.
+    gateway.client().ask("POST", "/v1beta/batches/b1:cancel", x_goog_api_key="vk_g")
+    assert [sent.url.removeprefix(b"https://g.test/v1beta") for sent in gateway.agent.sent] == [
+        b"/models/gemini-9-flash:generateContent",
+        b"/models/gemini-9-flash:generateContent",
+        b"/batches/b1:cancel",
+    ]
