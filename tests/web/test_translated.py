@@ -323,12 +323,15 @@ def test_responses_go_to_a_provider_that_has_only_chat() -> None:
     assert said("responses", client.answer()[2]) == ("Hi there", 11, 5)
 
 
-def test_models_of_openai_that_reason_are_asked_where_they_do_so_with_tools(gateway: MemoryGateway) -> None:
+@pytest.mark.parametrize(
+    ("fields", "url"), [({}, b"https://openai.test/v1/responses"), ({"stop_sequences": ["END"]}, URLS["openai"])]
+)
+def test_models_of_openai_that_reason_are_asked_where_they_do_so_with_tools(
+    gateway: MemoryGateway, fields: dict[str, Any], url: bytes
+) -> None:
     """The Responses API, unless only Chat Completions can say what is asked."""
-    ask(gateway, "messages", "openai", model="gpt-6")
-    assert gateway.sent.url == b"https://openai.test/v1/responses"
-    ask(gateway, "messages", "openai", model="gpt-6", stop_sequences=["END"])
-    assert gateway.sent.url == URLS["openai"]
+    ask(gateway, "messages", "openai", model="gpt-6", **fields)
+    assert gateway.sent.url == url
 
 
 def test_what_cannot_be_said_is_named(gateway: MemoryGateway) -> None:
