@@ -50,7 +50,6 @@ def test_streams_through_our_gateway_are_counted(tmp_path: Path) -> None:
     assert (found.part, found.gateway, found.faults, found.examples) == (PACED, OURS, 0, [])
     assert found.units > 0
     assert found.units % EVENTS == 0
-    assert found.usage.cpu.total_s > 0
     assert found.usage.peak_bytes > 0 < found.idle_bytes
     assert "/v1/chat/completions" in (tmp_path / "1-paced" / "access.log").read_text()
 
@@ -59,7 +58,7 @@ def test_calls_through_nginx_are_counted(tmp_path: Path) -> None:
     made, gateway = known("nginx", tmp_path, "nginx", "wrk")
     found = made.measure(CALLS, gateway)
     assert (found.gateway, found.faults) == ("nginx", 0)
-    assert found.units > 0 < found.usage.cpu.total_s
+    assert found.units > 0
 
 
 def test_without_a_gateway_nothing_of_one_is_found(tmp_path: Path) -> None:
