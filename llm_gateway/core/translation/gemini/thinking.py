@@ -42,8 +42,9 @@ def read_thinking(config: Fields) -> Reasoning | None:
     )
 
 
-def thinking_config(reasoning: Reasoning, to: Destination, losses: Losses) -> dict[str, object]:
+def thinking_config(reasoning: Reasoning, to: Destination, losses: Losses, *, own: bool) -> dict[str, object]:
     """
+    :param own: whether the caller speaks Google's dialect.
     :return: ``thinkingConfig``; empty where the model decides.
     """
     generation = generation_of(to.model)
@@ -55,6 +56,9 @@ def thinking_config(reasoning: Reasoning, to: Destination, losses: Losses) -> di
     made = (_level if generation >= Generation.LEVELS else _budget)(reasoning, off, to, losses)
     if reasoning.show is not None and not off:
         made["includeThoughts"] = reasoning.show != "none"
+    elif reasoning.enabled and not own:
+        # Who turns thinking on elsewhere sees it, unless he says that he does not want to; here he has to say it.
+        made["includeThoughts"] = True
     return made
 
 

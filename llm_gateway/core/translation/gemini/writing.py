@@ -161,7 +161,7 @@ class RequestWriter:
     def _config(self) -> Document:
         request = self._request
         config: Document = {
-            "maxOutputTokens": request.max_tokens,
+            "maxOutputTokens": self._limit(request.max_tokens),
             **self._sampling(),
             "seed": self._seed(request.sampling.seed),
             "candidateCount": request.choices if request.choices != 1 else None,
@@ -174,10 +174,19 @@ class RequestWriter:
         if request.output is not None:
             config.update(self._output(request.output))
         if request.reasoning is not None:
-            thinking = thinking_config(request.reasoning, self._to, self._losses)
+            own = request.dialect == DIALECT
+            thinking = thinking_config(request.reasoning, self._to, self._losses, own=own)
             if thinking:
                 config["thinkingConfig"] = thinking
         return config
+
+    def _limit(self, asked: int | None) -> int | None:
+        """Some ask for more than any answer can have, and Google refuses that."""
+        most = self._to.max_output_tokens
+        if asked is None or most is None or asked <= most:
+            return asked
+        self._losses.change("max_tokens")
+        return most
 
     def _sampling(self) -> Document:
         written: Document = {}

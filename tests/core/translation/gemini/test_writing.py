@@ -463,6 +463,15 @@ def test_settings_have_googles_names() -> None:
     }
 
 
+def test_no_more_is_asked_for_than_an_answer_can_have() -> None:
+    losses = Losses()
+    to = Destination("gemini-3-flash", "google", max_output_tokens=65_536)
+    for asked, written in ((1000, 1000), (128_000, 65_536)):
+        body = sdk.request(CODEC.encode_request(Request("m", (HI,), max_tokens=asked), to, losses))
+        assert body["generationConfig"] == {"maxOutputTokens": written}
+    assert losses.changed == ["max_tokens"]
+
+
 def test_newer_models_sample_as_they_like() -> None:
     losses = Losses()
     written = config(losses, "gemini-3.6-flash", max_tokens=10, sampling=Sampling(0.5, 0.9, 40, seed=7))
@@ -522,7 +531,7 @@ def test_structured_output_beside_functions_is_for_gemini_3() -> None:
         ("gemini-4-argon", Reasoning(effort="none"), {"thinkingLevel": "LOW"}, True),
         ("gemini-flash-latest", Reasoning(effort="minimal"), {"thinkingLevel": "LOW"}, True),
         ("gemini-flash-lite-latest", Reasoning(effort="minimal"), {"thinkingLevel": "MINIMAL"}, False),
-        ("gemini-3-flash", Reasoning(enabled=True, budget_tokens=5000), {"thinkingBudget": 5000}, False),
+        ("gemini-3-flash", Reasoning(budget_tokens=5000), {"thinkingBudget": 5000}, False),
         ("gemini-3-flash", Reasoning(enabled=True, adaptive=True, show="auto"), {"includeThoughts": True}, False),
         (
             "gemini-3-flash",
@@ -533,10 +542,18 @@ def test_structured_output_beside_functions_is_for_gemini_3() -> None:
         ("gemini-2.5-flash", Reasoning(effort="none"), {"thinkingBudget": 0}, False),
         ("gemini-2.5-flash", Reasoning(effort="medium"), {"thinkingBudget": 8192}, True),
         ("gemini-2.5-flash", Reasoning(effort="max"), {"thinkingBudget": 24_576}, True),
-        ("gemini-2.5-flash", Reasoning(enabled=True, budget_tokens=5000), {"thinkingBudget": 5000}, False),
-        ("gemini-2.5-flash", Reasoning(enabled=True), {"thinkingBudget": -1}, False),
+        ("gemini-2.5-flash", Reasoning(budget_tokens=5000), {"thinkingBudget": 5000}, False),
+        ("gemini-2.5-flash", Reasoning(adaptive=True), {"thinkingBudget": -1}, False),
+        # Who turns it on by name sees it.
+        ("gemini-2.5-flash", Reasoning(enabled=True), {"thinkingBudget": -1, "includeThoughts": True}, False),
+        (
+            "gemini-2.5-flash",
+            Reasoning(enabled=True, show="none"),
+            {"thinkingBudget": -1, "includeThoughts": False},
+            False,
+        ),
         ("gemini-2.5-pro", Reasoning(enabled=False), {"thinkingBudget": 128}, True),
-        ("gemini-2.5-pro", Reasoning(enabled=True, budget_tokens=64_000), {"thinkingBudget": 32_768}, True),
+        ("gemini-2.5-pro", Reasoning(budget_tokens=64_000), {"thinkingBudget": 32_768}, True),
         ("gemini-2.0-flash", Reasoning(enabled=False), None, False),
     ],
 )
