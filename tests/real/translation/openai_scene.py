@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -17,6 +18,8 @@ from tests.real.validating.openai_provider import KEY, OpenAIProvider, running_o
 __all__ = [
     "BOTH",
     "CHAT",
+    "CLAUDE_CODE",
+    "CLAUDE_CODE_DEEPSEEK",
     "DEEPSEEK",
     "ERRORS",
     "HELLO",
@@ -35,6 +38,9 @@ CHAT, RESPONSES, BOTH = "vk_openai-chat", "vk_openai-responses", "vk_openai"
 """Virtual keys for OpenAI as a provider that has only the one API, only the other, or both."""
 DEEPSEEK, OPENROUTER = "vk_deepseek", "vk_openrouter"
 """Two others that speak Chat Completions, each with its own way of showing what a model thinks."""
+
+CLAUDE_CODE, CLAUDE_CODE_DEEPSEEK = "vk_claude-code", "vk_claude-code-deepseek"
+"""The same for a program that asks for Claude whatever its provider."""
 
 MODEL = {CHAT: PLAIN, RESPONSES: NEWEST}
 
@@ -105,7 +111,9 @@ def scene(bin_dir: Path, folder: Path) -> Iterator[Scene]:
             "deepseek": {"base_url": provider.deepseek_url, "apis": ["chat"]},
             "openrouter": {"base_url": provider.openrouter_url, "apis": ["chat"]},
         }
-        keys = {f"vk_{name}": {"provider": name, "api_key": KEY} for name in providers}
+        keys: dict[str, Any] = {f"vk_{name}": {"provider": name, "api_key": KEY} for name in providers}
+        keys[CLAUDE_CODE] = {"provider": "openai", "api_key": KEY, "models": {"claude-*": NEWEST}}
+        keys[CLAUDE_CODE_DEEPSEEK] = {"provider": "deepseek", "api_key": KEY, "models": {"claude-*": PLAIN}}
         options = ("--access-log-format", "json", "--health-interval", "0", "--reload-interval", "0")
         with running_gateway(bin_dir, folder, *options, keys=keys, providers=providers) as gateway:
             yield Scene(gateway, provider)
