@@ -128,6 +128,18 @@ def test_full_queue_makes_room_for_who_has_less_in_it() -> None:
     assert admission.waiting() == 10
 
 
+@pytest.mark.parametrize(("queue", "shares"), [(1, [1, 0]), (3, [2, 1]), (5, [2, 2, 1])])
+def test_nobody_is_put_out_for_one_who_would_have_as_much(queue: int, shares: list[int]) -> None:
+    """Two who take each other's place would wait for ever."""
+    admission = an_admission(Limits(1, queue=queue))
+    slots(admission, 1)
+    for tenant, share in zip("abc", shares, strict=False):
+        for _ in range(share):
+            ticket(admission, tenant)
+    least = "abc"[len(shares) - 1]
+    assert isinstance(enter(admission, least), Shed)
+
+
 def test_full_credential_does_not_hold_up_another_one_s_calls() -> None:
     admission = an_admission(Limits(10), main=1)
     [slot] = slots(admission, 1)

@@ -331,6 +331,16 @@ def test_limits_that_came_together_count_once_and_the_longest_time_holds() -> No
     assert bench.fitness(9) is Fitness.IN
 
 
+def test_limits_that_came_together_make_the_next_wait_no_longer() -> None:
+    bench = Bench(cooling_s=1)
+    bench.bad(20, LIMITED, every_s=0.01)
+    assert bench.breaker.until is not None
+    bench.now = bench.breaker.until
+    bench.breaker.refresh(bench.now)
+    bench.bad(1, LIMITED)
+    assert bench.breaker.until == pytest.approx(bench.now + 2)
+
+
 def test_cooling_one_lets_a_call_through_now_and_then_when_nothing_else_is_there() -> None:
     """It may have been the limit of that one call; one that is answered ends the cooling for all."""
     bench = Bench(cooling_s=1)
