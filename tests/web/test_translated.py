@@ -263,7 +263,8 @@ def test_providers_error_is_said_in_the_callers_dialect(gateway: MemoryGateway, 
 @pytest.mark.parametrize("status", [200, 429])
 def test_providers_id_of_the_call_is_where_either_sdk_looks(gateway: MemoryGateway, name: str, status: int) -> None:
     client = ask(gateway, "messages", "openai")
-    response = gateway.sent.answer(status, **{name.replace("-", "_"): "req-of-provider"})
+    named: dict[str, Any] = {name.replace("-", "_"): "req-of-provider"}
+    response = gateway.sent.answer(status, **named)
     response.write(json.dumps(ANSWERS["openai"] if status == 200 else FAILURES["openai"]).encode())
     response.end()
     _, headers, _ = client.answer()
@@ -488,3 +489,68 @@ def test_delay_that_google_says_in_the_body_becomes_a_header(gateway: MemoryGate
     response.write(json.dumps({"error": FAILURES["gemini"]["error"] | {"details": [info]}}).encode())
     response.end()
     assert client.answer()[1]["retry-after"] == "37"
+
+
+# What else providers do
+
+
+def escaped(text: str) -> str:
+    """JSON as some write it: every character of this text as its number."""
+    return "".join(f"\\u{ord(letter):04x}" for letter in text)
+
+
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_real_key_that_came_escaped_stays_here(gateway: MemoryGateway, caller: str, to: str) -> None:
+    """In an error, in an answer, and in the middle of a stream."""
+    key = f"sk-real-{to}"
+    client = ask(gateway, caller, to)
+    response = gateway.sent.answer(401)
+    response.write(json.dumps(FAILURES[to]).replace("slow down", f"bad key {escaped(key)}").encode())
+    response.end()
+    assert b"bad key ****" in client.answer()[2]
+
+    for stream, pieces in ((False, [json.dumps(ANSWERS[to])]), (True, STREAMS[to])):
+        gateway.agent.sent.clear()
+        client = ask(gateway, caller, to, stream=stream)
+        response = gateway.sent.answer(content_type="text/event-stream" if stream else "application/json")
+        for piece in pieces:
+            response.write(piece.replace("Hi ", f"Hi {escaped(key)} ").encode())
+        response.end()
+        assert b"Hi ****" in client.answer()[2]
+        assert key.encode() not in client.received
+
+
+def test_error_that_came_compressed_keeps_its_status(gateway: MemoryGateway) -> None:
+    """Nobody asked for it, and its words are lost; that it is to be tried again later is not."""
+    client = ask(gateway, "chat", "anthropic")
+    response = gateway.sent.answer(429, retry_after="9", content_encoding="gzip")
+    response.write(b"\x1f\x8b\x08\x00")
+    response.end()
+    status, headers, body = client.answer()
+    assert (status, headers["retry-after"]) == (429, "9")
+    assert "content-encoding" not in headers
+    assert json.loads(body)["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_content_encoding_that_is_none_does_no_harm(gateway: MemoryGateway) -> None:
+    client = ask(gateway, "chat", "anthropic")
+    response = gateway.sent.answer(content_encoding="utf-8")
+    response.write(json.dumps(ANSWERS["anthropic"]).encode())
+    response.end()
+    assert said("chat", client.answer()[2]) == ("Hi there", 11, 5)
+
+
+def test_stream_without_end_that_nobody_asked_for_is_not_gathered_for_ever(
+    gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_gateway.web.translated.MAX_WHOLE_BYTES", 4_096)
+    client = ask(gateway, "chat", "anthropic")
+    response = gateway.sent.answer(content_type="text/event-stream")
+    response.write("".join(STREAMS["anthropic"][:3]).encode())
+    for _ in range(40):
+        response.write(STREAMS["anthropic"][3].encode())
+        if response.transport.closed:
+            break
+    status, headers, _ = client.answer()
+    assert (status, headers["x-gw-error"]) == (502, "upstream_malformed")
+    assert response.transport.closed
