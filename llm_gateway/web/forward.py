@@ -85,7 +85,7 @@ class ForwardingResource(Resource):
                 answer_here(request, context, found)
                 return NOT_DONE_YET
             call, translation = found
-            sink = TranslatedAnswer(answer, translation, context.request_id)
+            sink = TranslatedAnswer(answer, translation, context.request_id, grant.secrets)
         else:
             raise WrongDialect(
                 f"This path speaks {context.dialect.title} and the key's provider {target.provider.name!r} speaks "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IPushProducer
 
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS, Fields
 from llm_gateway.core.translation.translation import Interpreter, StreamTranslation, failure_of
 from llm_gateway.errors import GatewayError, UpstreamMalformed
+from llm_gateway.upstream.attempt import CODINGS
 from llm_gateway.web.answer import Answer
 
 MAX_WHOLE_BYTES = 67_108_864
-"""Of an answer that is translated as one: a dozen images."""
+"""Of an answer that is translated as one, or gathered from a stream that nobody asked for: a dozen images."""
 
 MAX_FAILURE_BYTES = 1_048_576
 """Of an answer that is an error."""
@@ -43,8 +46,15 @@ class TranslatedAnswer:
     whole, so that until then it can still be answered with an error.
     """
 
-    def __init__(self, answer: Answer, translation: Interpreter, request_id: str) -> None:
+    def __init__(
+        self, answer: Answer, translation: Interpreter, request_id: str, secrets: Sequence[bytes] = ()
+    ) -> None:
+        """
+        :param secrets: what the provider was called with. It has been masked in what came; what stood there escaped,
+            as ``+`` and ``/`` are by some, is plain only now.
+        """
         self._answer = answer
+        self._secrets = secrets
         self._translation = translation
         self._request_id = request_id
         self._status = 0
@@ -52,13 +62,15 @@ class TranslatedAnswer:
         self._stream: StreamTranslation | None = None
         self._pieces: list[bytes] = []
         self._left = 0
+        self._unreadable = False
 
     @property
     def begun(self) -> bool:
         return self._answer.begun
 
     def begin(self, status: int, headers: Fields) -> None:
-        if b"Content-Encoding" in headers:
+        self._unreadable = headers.get(b"Content-Encoding", [b""])[0].lower().strip() in CODINGS
+        if self._unreadable and status < 400:
             raise UpstreamMalformed("The provider compressed an answer that it was asked not to compress.")
         content_type = headers.get(b"Content-Type", [b""])[0].lower()
         self._status = status
@@ -66,21 +78,19 @@ class TranslatedAnswer:
         named = next((headers[name] for name in _IDS if name in headers), None)
         if named is not None:
             self._headers.update(dict.fromkeys(_IDS, named))
-        if status >= 400:
-            self._left = MAX_FAILURE_BYTES
-        elif content_type.startswith(b"text/event-stream"):
+        self._left = MAX_FAILURE_BYTES if status >= 400 else MAX_WHOLE_BYTES
+        if status < 400 and content_type.startswith(b"text/event-stream"):
             self._stream = self._translation.streamed()
-        else:
-            self._left = MAX_WHOLE_BYTES
 
     def write(self, piece: bytes) -> None:
+        if self._stream is None or not self._translation.stream:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise UpstreamMalformed("The provider's answer is too long to be translated.")
         if self._stream is not None:
             self._send(self._stream.feed(piece))
-            return
-        self._left -= len(piece)
-        if self._left < 0:
-            raise UpstreamMalformed("The provider's answer is too long to be translated.")
-        self._pieces.append(piece)
+        elif not self._unreadable:
+            self._pieces.append(piece)
 
     def finish(self) -> None:
         body = b"".join(self._pieces)
@@ -103,7 +113,7 @@ class TranslatedAnswer:
 
     def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
         assert self._stream is not None  # nothing else begins before it is whole
-        self._answer.write(self._stream.fail(failure_of(error)))
+        self._write(self._stream.fail(failure_of(error)))
         self._answer.finish()
 
     def abort(self) -> None:
@@ -123,7 +133,7 @@ class TranslatedAnswer:
             if not self.begun:
                 self._answer.begin(self._status, {**self._headers, **self._stream_headers()})
             if body:
-                self._answer.write(body)
+                self._write(body)
         elif last:
             self._whole(self._status, body)
 
@@ -134,4 +144,10 @@ class TranslatedAnswer:
     def _whole(self, status: int, body: bytes) -> None:
         headers = {b"Content-Type": [b"application/json"], b"Content-Length": [b"%d" % len(body)]}
         self._answer.begin(status, {**self._headers, **headers})
+        self._write(body)
+
+    def _write(self, body: bytes) -> None:
+        for secret in self._secrets:
+            if secret in body:
+                body = body.replace(secret, b"*" * len(secret))
         self._answer.write(body)
