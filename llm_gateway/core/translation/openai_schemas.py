@@ -1,5 +1,5 @@
 """
-JSON Schemas that OpenAI can bind an answer to.
+JSON Schemas as OpenAI takes them: of functions, and such that it can bind an answer to.
 
 Other dialects always bind an answer to its schema. OpenAI does so where it is told to be strict, and then takes schemas
 of one kind only: every object names all of its properties, all of them are required, and few keywords are known. Any
@@ -13,8 +13,9 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.translation.conversation import OutputFormat
+from llm_gateway.core.translation.tool_schemas import tool_schema
 
-__all__ = ["binding", "enforceable"]
+__all__ = ["binding", "enforceable", "parameters_of"]
 
 Object = dict[str, object]
 
@@ -52,6 +53,15 @@ def binding(output: OutputFormat, schema: msgspec.Raw, dialect: str) -> tuple[ms
         return schema, output.strict
     found = enforceable(schema)
     return (schema, False) if found is None else (found, True)
+
+
+def parameters_of(schema: msgspec.Raw, place: str) -> tuple[msgspec.Raw, bool]:
+    """
+    :param schema: of a function's arguments.
+    :return: the same as OpenAI takes it, be it strict or not, and whether it says something else now.
+    :raises BadRequest: it is no schema.
+    """
+    return tool_schema(schema, place, forbidden=("enum", "not"), properties=True)
 
 
 def enforceable(schema: msgspec.Raw) -> msgspec.Raw | None:

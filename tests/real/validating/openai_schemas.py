@@ -39,7 +39,7 @@ def fault_of_function(name: str, schema: Any, *, strict: bool) -> str | None:
         return f"{head}: schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{schema.get('type')}\"'."
     if any(keyword in schema for keyword in _NOT_AT_THE_TOP):
         return f"{head}: schema must not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level."
-    if "properties" not in schema and strict:
+    if "properties" not in schema:
         return f"{head}: In context=(), object schema missing properties."
     try:
         jsonschema.Draft202012Validator.check_schema(schema)

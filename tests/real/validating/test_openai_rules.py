@@ -34,7 +34,10 @@ def refused(check: Any, document: Any, complaint: str, *more: Any) -> None:
 
 
 def tool(**fields: Any) -> Json:
-    return {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, **fields}}
+    return {
+        "type": "function",
+        "function": {"name": "look", "parameters": {"type": "object", "properties": {}}, **fields},
+    }
 
 
 def chat(*messages: Json, **fields: Any) -> Json:
@@ -125,6 +128,7 @@ CHAT_REFUSED = {
         chat(tools=[tool(parameters={"type": "object", "properties": {"a": {"type": "STRING"}}})]),
         "STRING",
     ),
+    "a schema without properties": (chat(tools=[tool(parameters={"type": "object"})]), "missing properties"),
     "a loose strict tool": (chat(tools=[tool(parameters=LOOSE, strict=True)]), "additionalProperties"),
     "a loose strict schema": (chat(response_format=formatted(LOOSE)), "additionalProperties"),
     "an optional field of one": (chat(response_format=formatted({**STRICT, "required": []})), "'required'"),
@@ -207,7 +211,13 @@ def test_openrouter_wants_its_seals_back_as_they_were() -> None:
 
 
 def function(**fields: Any) -> Json:
-    return {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": False, **fields}
+    return {
+        "type": "function",
+        "name": "look",
+        "parameters": {"type": "object", "properties": {}},
+        "strict": False,
+        **fields,
+    }
 
 
 def asked(*items: Any, **fields: Any) -> Json:
@@ -273,7 +283,7 @@ RESPONSE_REFUSED = {
     "a summary of one": (asked(model=PLAIN, reasoning={"summary": "auto"}), "reasoning.summary"),
     "something to keep": ({"model": NEWEST, "input": "x"}, "keep anything"),
     "a dot in a name": (asked(tools=[function(name="a.b")]), "pattern"),
-    "a tool that is strict by itself": (asked(tools=[function(strict=None)]), "properties"),
+    "a tool that is strict by itself": (asked(tools=[function(strict=None)]), "additionalProperties"),
     "a choice of no tools": (asked(tool_choice="required"), "must be specified with 'tools'"),
     "a choice of another tool": (
         asked(tools=[function()], tool_choice={"type": "function", "name": "x"}),

@@ -16,7 +16,7 @@ from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.openai_models import ChatWithTools
-from llm_gateway.core.translation.openai_schemas import binding
+from llm_gateway.core.translation.openai_schemas import binding, parameters_of
 
 __all__ = ["write_request"]
 
@@ -155,10 +155,22 @@ class _Writer:
             described["description"] = description_of(tool)
             described["parameters"] = FREEFORM_PARAMETERS
         elif tool.parameters is not None:
-            described["parameters"] = tool.parameters
+            described["parameters"] = self._parameters(tool, tool.parameters)
         if tool.strict is not None:
             described["strict"] = tool.strict
         return {"type": "function", "function": described}
+
+    def _parameters(self, tool: Tool, schema: msgspec.Raw) -> msgspec.Raw:
+        if self._own:
+            return schema
+        written, changed = parameters_of(schema, f"tools.{tool.name}.parameters")
+        if not changed:
+            return written
+        if not self._flavour.is_openai:
+            # Others may take it as it is.
+            return schema
+        self._losses.change(f"tools.{tool.name}.parameters")
+        return written
 
     def _choice(self, choice: ToolChoice) -> object:
         if not choice.names or choice.mode is ChoiceMode.NONE:

@@ -20,9 +20,10 @@ from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities, abilities_of
 from llm_gateway.core.translation.messages.names import NAME, Json
 from llm_gateway.core.translation.messages.parts import PartWriter, lose
-from llm_gateway.core.translation.messages.schemas import conforming, tool_schema
+from llm_gateway.core.translation.messages.schemas import conforming
 from llm_gateway.core.translation.messages.thinking import Thought, as_said, thought
 from llm_gateway.core.translation.messages.turns import Turns
+from llm_gateway.core.translation.tool_schemas import tool_schema
 from llm_gateway.errors import BadRequest
 
 __all__ = ["write_request"]

@@ -9,11 +9,11 @@ from typing import TypeVar
 import msgspec
 
 from llm_gateway.core.translation.codec import Destination
-from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Text
+from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Text, Tool
 from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.openai_models import OpenAIModel, openai_model
-from llm_gateway.core.translation.openai_schemas import binding
+from llm_gateway.core.translation.openai_schemas import binding, parameters_of
 from llm_gateway.core.translation.responses.documents import Format, InputItem
 from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import ItemWriter
@@ -89,7 +89,7 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         stream=request.stream,
         store=None if "store" in more else False,
         max_output_tokens=_limit(request.max_tokens, losses),
-        tools=write_tools(request.tools) + _foreign_tools(request, losses),
+        tools=write_tools(_tools(request, losses)) + _foreign_tools(request, losses),
         parallel_tool_calls=request.parallel_tool_calls,
         text=_said(_Text(_format(request, losses), request.verbosity), _Text()),
         reasoning=_said(_reasoning(request.reasoning, to, losses), _Reasoning()),
@@ -184,6 +184,23 @@ def _leave_out(request: Request, losses: Losses, more: dict[str, msgspec.Raw]) -
                 losses.dropped.append(name)
             else:
                 more[name] = value
+
+
+def _tools(request: Request, losses: Losses) -> list[Tool]:
+    """
+    :return: with schemas that OpenAI takes.
+    """
+    if request.dialect == "responses":
+        return list(request.tools)
+    tools = []
+    for tool in request.tools:
+        if tool.parameters is not None:
+            schema, changed = parameters_of(tool.parameters, f"tools.{tool.name}.parameters")
+            if changed:
+                losses.change(f"tools.{tool.name}.parameters")
+            tool = msgspec.structs.replace(tool, parameters=schema)
+        tools.append(tool)
+    return tools
 
 
 def _foreign_tools(request: Request, losses: Losses) -> list[WrittenTool]:

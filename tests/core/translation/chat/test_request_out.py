@@ -550,6 +550,18 @@ def test_tools_can_be_called_although_some_models_do_not_reason_then(
     assert own.document.get("reasoning_effort") == effort
 
 
+@pytest.mark.parametrize("to", [OPENAI, OTHER])
+def test_alternatives_of_a_tool_are_merged_for_openai(to: Destination) -> None:
+    schema = msgspec.Raw(b'{"type":"object","anyOf":[{"properties":{"a":{"type":"string"}}}]}')
+    sent = Sent(
+        asked(tools=(Tool("a", parameters=schema), Tool("b", parameters=msgspec.Raw(b'{"type":"object"}')))), to
+    )
+    first, second = (tool["function"]["parameters"] for tool in sent.document["tools"])
+    assert ("anyOf" in first) == (to is OTHER)
+    assert ("tools.a.parameters" in sent.losses.changed) == (to is OPENAI)
+    assert second == {"type": "object", "properties": {}}
+
+
 CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
 
 

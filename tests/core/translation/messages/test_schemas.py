@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.core.translation.messages.schemas import conforming, tool_schema
+from llm_gateway.core.translation.messages.schemas import conforming
 from llm_gateway.errors import BadRequest
 
 
@@ -81,9 +81,8 @@ def test_what_is_not_taken_is_closed_or_told_in_words(schema: Any, expected: Any
 
 @pytest.mark.parametrize("schema", [b"[]", b"1", b'"a"', b"{"])
 def test_what_is_no_schema_is_refused(schema: bytes) -> None:
-    for read in (conforming, tool_schema):
-        with pytest.raises(BadRequest, match=r"^here: is not a JSON Schema object\.$"):
-            read(msgspec.Raw(schema), "here")
+    with pytest.raises(BadRequest, match=r"^here: is not a JSON Schema object\.$"):
+        conforming(msgspec.Raw(schema), "here")
 
 
 def test_schema_without_end_is_refused() -> None:
@@ -91,44 +90,3 @@ def test_schema_without_end_is_refused() -> None:
 
     with pytest.raises(BadRequest, match=r"^here: is nested too deep\.$"):
         conforming(msgspec.Raw(deep), "here")
-
-
-@pytest.mark.parametrize(
-    ("schema", "expected"),
-    [
-        ({"type": "object", "if": {}}, {"type": "object", "if": {}}),
-        ({"properties": {}}, {"properties": {}, "type": "object"}),
-        ({"type": "string"}, {"type": "object"}),
-        ({}, {"type": "object"}),
-    ],
-)
-def test_tools_take_objects(schema: Any, expected: Any) -> None:
-    found, changed = tool_schema(msgspec.Raw(msgspec.json.encode(schema)), "here")
-
-    assert (msgspec.json.decode(found), changed) == (expected, False)
-
-
-A: Any = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
-B: Any = {"properties": {"a": {"type": "integer"}, "b": {}}, "required": ["b", "a"]}
-
-
-@pytest.mark.parametrize(
-    ("schema", "properties", "required"),
-    [
-        ({"anyOf": [A, B]}, {"a": {"anyOf": [{"type": "string"}, {"type": "integer"}]}, "b": {}}, ["a"]),
-        ({"allOf": [A, {"required": ["c"]}], "required": ["c"]}, A["properties"], ["c", "a"]),
-        ({**A, "oneOf": [{"required": ["b"]}, {"required": ["c"]}]}, A["properties"], ["a"]),
-        ({"oneOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": A}}, A["properties"], ["a"]),
-        ({"anyOf": [{"$ref": "#/$defs/none"}, {"$ref": "https://a.test/"}, True]}, {}, None),
-        ({"anyOf": 5}, {}, None),
-    ],
-)
-def test_alternatives_of_a_tool_are_merged_and_told_in_words(schema: Any, properties: Any, required: Any) -> None:
-    """They are errors at the top of a schema, and schemas of MCP servers have them there."""
-    found, changed = tool_schema(msgspec.Raw(msgspec.json.encode(schema)), "here")
-
-    merged = msgspec.json.decode(found)
-    assert changed
-    assert merged.keys().isdisjoint({"allOf", "anyOf", "oneOf"})
-    assert (merged["type"], merged["properties"], merged.get("required")) == ("object", properties, required)
-    assert any(f"{keyword}: " in merged["description"] for keyword in schema)

@@ -187,7 +187,13 @@ def test_tools_of_other_dialects_are_not_strict_unless_said() -> None:
     tools = (Tool("a", "A.", msgspec.Raw(b'{"type":"object"}')), Tool("b", strict=True))
 
     assert write(tools=tools)["tools"] == [
-        {"type": "function", "name": "a", "description": "A.", "parameters": {"type": "object"}, "strict": False},
+        {
+            "type": "function",
+            "name": "a",
+            "description": "A.",
+            "parameters": {"type": "object", "properties": {}},
+            "strict": False,
+        },
         {"type": "function", "name": "b", "parameters": {"type": "object", "properties": {}}, "strict": True},
     ]
 
@@ -225,6 +231,17 @@ def test_name_of_a_format_is_one_that_openai_takes() -> None:
 
     assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", write(output=output, losses=losses)["text"]["format"]["name"])
     assert losses.changed == ["output.name"]
+
+
+def test_alternatives_of_a_tool_are_merged() -> None:
+    losses = Losses()
+    schema = msgspec.Raw(b'{"type":"object","anyOf":[{"properties":{"a":{"type":"string"}}}]}')
+    [tool] = write(tools=(Tool("a", parameters=schema),), losses=losses)["tools"]
+
+    assert "anyOf" not in tool["parameters"]
+    assert losses.changed == ["tools.a.parameters"]
+    own = write(tools=(Tool("a", parameters=schema),), dialect="responses", losses=Losses(OnUnsupported.REJECT))
+    assert "anyOf" in own["tools"][0]["parameters"]
 
 
 CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
