@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IPushProducer
@@ -99,7 +100,7 @@ class TranslatedAnswer:
             status, body, failure = self._translation.failure(self._status, body, self._request_id)
             if failure.retry_after_s is not None:
                 # Google says it in the body only.
-                self._headers.setdefault(b"Retry-After", [b"%d" % max(1, round(failure.retry_after_s))])
+                self._headers.setdefault(b"Retry-After", [b"%d" % max(1, math.ceil(failure.retry_after_s))])
             self._whole(status, body)
         elif self._stream is None:
             self._send(self._translation.answer(body), last=True)
