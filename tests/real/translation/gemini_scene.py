@@ -66,7 +66,7 @@ ERRORS = [
     Failing(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
     Failing(403, "PERMISSION_DENIED", "You may not use this model"),
     Failing(404, "NOT_FOUND", "models/gemini-0 is not found"),
-    Failing(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", (_RETRY,), {"retry-after": "3"}),
+    Failing(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota", (_RETRY,)),
     Failing(429, "RESOURCE_EXHAUSTED", "Your prepaid credits are depleted."),
     Failing(500, "INTERNAL", "An internal error has occurred"),
     Failing(503, "UNAVAILABLE", "The model is overloaded"),

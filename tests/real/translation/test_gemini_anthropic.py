@@ -491,6 +491,7 @@ def test_errors_are_the_sdks_own(
         assert type(error) is expected
     assert ("prompt is too long" in str(error)) is ("token count" in failing.message)
     if "quota" in failing.message:
+        # Google says so in the body, and to fractions of a second.
         assert error.response.headers["retry-after"] == "3"
 
 

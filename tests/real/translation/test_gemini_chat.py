@@ -567,6 +567,7 @@ def test_errors_are_the_sdks_own(
     assert (error.code == "insufficient_quota") is ("prepaid" in failing.message)
     assert (error.code == "context_length_exceeded") is ("token count" in failing.message)
     if "quota" in failing.message:
+        # Google says so in the body, and to fractions of a second.
         assert error.response.headers["retry-after"] == "3"
 
 
