@@ -167,8 +167,12 @@ class Admission:
         :return: what the call gets, and a ticket of another one that had to leave the queue for it.
         """
         slot = self.take(provider, credential, now)
-        if slot is not None:
-            return slot, None
+        return (slot, None) if slot is not None else self.line_up(provider, credential, tenant, now, owner)
+
+    def line_up(
+        self, provider: ProviderGate, credential: CredentialGate, tenant: str, now: float, owner: Any = None
+    ) -> tuple[Ticket | Shed, Ticket | None]:
+        """Take a place in the queue, when ``take`` had nothing to give."""
         limits = provider.limits
         evicted = None
         if len(provider.waiting) >= limits.queue:

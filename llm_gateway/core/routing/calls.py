@@ -313,10 +313,10 @@ class RoutedCall(msgspec.Struct, eq=False):
             return None
         if attempts.sent >= attempts.retries.attempts:
             return None
-        lane = attempts.plan.pick(now, lambda each: attempts.refuses(each) or not each.has_room)
-        slot = None if lane is None else self.router.admission.take(lane.provider_gate, lane.credential_gate, now)
-        if lane is None or slot is None:
+        free = self._with_room(now)
+        if free is None:
             return None
+        lane, slot = free
         hedges.take()
         if lane.candidate.provider in attempts.providers:
             lane.repeats.take()
@@ -328,18 +328,14 @@ class RoutedCall(msgspec.Struct, eq=False):
         """Go through the gate of this candidate, or of the next that has room; wait where none has."""
         router, attempts = self.router, self.attempts
         slot = router.admission.take(lane.provider_gate, lane.credential_gate, now)
-        if slot is None:
-            free = attempts.plan.pick(now, lambda each: attempts.refuses(each) or not each.has_room)
-            if free is not None:
-                lane = free
-                slot = router.admission.take(lane.provider_gate, lane.credential_gate, now)
         if slot is not None:
             return self._send(lane, slot, now)
-        entered, evicted = router.admission.enter(
+        free = self._with_room(now)
+        if free is not None:
+            return self._send(*free, now)
+        entered, evicted = router.admission.line_up(
             lane.provider_gate, lane.credential_gate, attempts.call.tenant, now, self
         )
-        if isinstance(entered, Slot):
-            return self._send(lane, entered, now)
         if isinstance(entered, Shed):
             return self._busy(entered.retry_after_s, now)
         self._ticket, self._pending = entered, lane
@@ -349,15 +345,19 @@ class RoutedCall(msgspec.Struct, eq=False):
 
     def _busy(self, retry_after_s: float, now: float) -> Attempt | GiveUp:
         """There is no room where the call should go: another model, if the operator wants that."""
-        attempts = self.attempts
-        free = attempts.plan.pick(now, lambda each: attempts.refuses(each) or not each.has_room, _AFTER_BUSY)
+        free = self._with_room(now, _AFTER_BUSY)
         if free is not None:
-            slot = self.router.admission.take(free.provider_gate, free.credential_gate, now)
-            if slot is not None:
-                return self._send(free, slot, now)
+            return self._send(*free, now)
         outcome = None if self.last is None else self.last[1]
         kind = OutcomeKind.BUSY if outcome is None else outcome.kind
         return GiveUp(kind, Why.BUSY, retry_after_s, outcome)
+
+    def _with_room(self, now: float, after: frozenset[OutcomeKind] | None = None) -> tuple[Lane, Slot] | None:
+        """The next candidate that has room, and a slot of it."""
+        attempts = self.attempts
+        lane = attempts.plan.pick(now, lambda each: attempts.refuses(each) or not each.has_room, after)
+        slot = None if lane is None else self.router.admission.take(lane.provider_gate, lane.credential_gate, now)
+        return None if lane is None or slot is None else (lane, slot)
 
     def _elsewhere(self, now: float) -> Attempt | Ticket | Retry | GiveUp:
         """What was waited for is out: decide again."""

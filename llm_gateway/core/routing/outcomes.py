@@ -277,11 +277,6 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     """When to come back, as the provider said, in seconds from now; never negative."""
 
-    @property
-    def rule(self) -> Rule:
-        """What may be done about it."""
-        return RULES[self.kind]
-
     def __str__(self) -> str:
         """For logs and the health page: nothing of what the provider wrote."""
         words = self.kind.value.replace("_", " ")

@@ -18,6 +18,7 @@ from llm_gateway.core.routing.settings import (
     Limits,
     ModelSettings,
     ProviderSettings,
+    Retries,
     RoutingSettings,
     Strategy,
 )
@@ -333,6 +334,52 @@ def test_race_in_which_one_may_have_acted_is_not_run_again() -> None:
     assert second is not None
     assert routed.ended(first, Outcome(K.SILENT), desk.now + 2) is None
     assert as_given_up(routed.ended(second, Outcome(K.OVERLOADED), desk.now + 3)).why is Why.MAY_HAVE_ACTED
+
+
+def test_hedging_is_among_the_attempts_of_a_call() -> None:
+    desk = Desk(RoutingSettings(hedging=Hedging(after_s=1.0), retries=Retries(attempts=2)))
+    routed = desk.call(desk.route(A, B, C))
+    desk.sent(routed)
+    desk.failed(routed, K.OVERLOADED)
+    as_attempt(routed.turn(desk.now))
+    assert routed.hedge(desk.now + 1) is None
+
+
+def test_new_settings_of_hedging_count_at_once() -> None:
+    desk = Desk()
+    desk.router.configure(hedging(), desk.now)
+    routed = desk.call(desk.route(A, B))
+    assert routed.hedge_after_s(desk.now) is None
+    desk.sent(routed)
+    assert routed.hedge_after_s(desk.now) == 1.0
+
+
+def test_content_may_be_told_more_than_once() -> None:
+    desk = Desk()
+    routed = desk.call(desk.route(A))
+    attempt = desk.sent(routed)
+    assert routed.content(attempt, desk.now)
+    assert routed.content(attempt, desk.now + 5)
+    assert attempt.lane.four[0].passed == 1
+    assert attempt.content_at == desk.now
+
+
+def test_call_waits_again_if_its_next_candidate_wants_that() -> None:
+    """It was waiting for one that went out; another one may be asked again, and not yet."""
+    desk = Desk()
+    routed = desk.call(desk.route(A, B))
+    desk.sent(routed)
+    as_retry(desk.failed(routed, K.RATE_LIMITED, 9.0))
+    as_attempt(routed.turn(desk.now))
+    retry = as_retry(desk.failed(routed, K.RATE_LIMITED, 4.0))
+    assert retry.candidate is B
+    desk.break_(B)
+    desk.now += retry.after_s
+    later = as_retry(routed.turn(desk.now))
+    assert later.candidate is A
+    assert later.after_s > 4
+    desk.now += later.after_s
+    assert as_attempt(routed.turn(desk.now)).candidate is A
 
 
 def test_client_that_leaves_ends_both() -> None:
