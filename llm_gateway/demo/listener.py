@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.server import Site
 
-from llm_gateway.config.values import Configuration, HealthCheck, Provider
+from llm_gateway.config.values import Configuration, Endpoint, HealthCheck, Provider
 from llm_gateway.demo.resource import demo_resource
 
 
@@ -60,17 +60,29 @@ class DemoListener:
         return attrs.evolve(configuration, providers=providers)
 
     def _played(self, provider: Provider) -> Provider:
-        port = 0 if self._port is None else cast(IPv4Address, self._port.getHost()).port
-        # The demo provider plays these; any other OpenAI-compatible one is played as OpenAI.
-        part = provider.name if provider.name in ("openai", "anthropic", "deepseek") else provider.dialect
-        base_url = f"http://127.0.0.1:{port}/{part}/v1"
-        ending = "/messages" if provider.dialect == "anthropic" else "/chat/completions"
+        """All of it: an address that was left would be sent the real key."""
+        # Google is not played; who asks in its dialect is answered by way of OpenAI's.
+        dialects = dict.fromkeys(
+            "openai" if each == "gemini" else each
+            for each in (provider.dialect, *(other.dialect for other in provider.others))
+        )
+        own, *others = (self._endpoint(provider.name, dialect) for dialect in dialects)
         return attrs.evolve(
             provider,
-            url=base_url + ending,
-            base_url=base_url,
-            health=HealthCheck(url=base_url + "/models"),
+            **attrs.asdict(own),
+            others=tuple(others),
+            api_version=None,
+            health=HealthCheck(url=own.base_url + "/models"),
         )
+
+    def _endpoint(self, name: str, dialect: str) -> Endpoint:
+        port = 0 if self._port is None else cast(IPv4Address, self._port.getHost()).port
+        # Any other OpenAI-compatible provider is played as OpenAI.
+        part = name if (name, dialect) == ("deepseek", "openai") else dialect
+        base_url = f"http://127.0.0.1:{port}/{part}/v1"
+        if dialect == "anthropic":
+            return Endpoint(dialect, base_url + "/messages", base_url, "x-api-key")
+        return Endpoint(dialect, base_url + "/chat/completions", base_url, "bearer")
 
 
 def _reveal(configuration: Configuration) -> Collection[str]:
