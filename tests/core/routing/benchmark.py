@@ -10,7 +10,7 @@ from llm_gateway.core.routing.calls import Attempt, RoutedCall, Router
 from llm_gateway.core.routing.candidates import Call, Candidate
 from llm_gateway.core.routing.outcomes import Outcome, OutcomeKind
 from llm_gateway.core.routing.plans import Route, Tier
-from llm_gateway.core.routing.settings import Limits, ProviderSettings, RoutingSettings, Strategy
+from llm_gateway.core.routing.settings import Breaking, Limits, ProviderSettings, RoutingSettings, Strategy
 
 OK = Outcome(OutcomeKind.OK)
 BROKEN = Outcome(OutcomeKind.UNREACHABLE)
@@ -78,7 +78,8 @@ def main() -> None:
     show("3 candidates, sticky", a_router(), 3, Strategy.IN_ORDER, talk, sticky=True)
     capped = ProviderSettings(Limits(in_flight=10))
     show("1 candidate, limited", a_router(RoutingSettings(providers={"provider0": capped})), 1, Strategy.IN_ORDER, call)
-    broken = a_router()
+    for_long = ProviderSettings(breaking=Breaking(open_s=1e6, longest_open_s=1e6))
+    broken = a_router(RoutingSettings(providers={"provider0": for_long}))
     route = route_of(broken, 3, Strategy.IN_ORDER)
     for _ in range(10):
         broken.health.note(route.main.groups[0][0].four, BROKEN, 99.0)
