@@ -216,7 +216,11 @@ def write_failure(failure: ProviderFailure) -> tuple[int, bytes]:
     """
     :return: a status that makes the SDK raise the right exception, and the body.
     """
-    return _WORDS[failure.kind][0], msgspec.json.encode(failure_document(failure))
+    status = _WORDS[failure.kind][0]
+    if failure.kind is FailureKind.SERVER and 500 <= failure.status < 600:
+        # To the SDK they are all one.
+        status = failure.status
+    return status, msgspec.json.encode(failure_document(failure))
 
 
 def failure_document(failure: ProviderFailure) -> dict[str, object]:

@@ -202,6 +202,8 @@ def error_document(failure: ProviderFailure, request_id: str | None) -> tuple[in
     status, word = _SAYS[failure.kind]
     if _KINDS.get(failure.code or "") is failure.kind and failure.code in _STATUSES:
         status, word = _STATUSES[failure.code], failure.code
+    elif failure.kind is FailureKind.SERVER and 500 <= failure.status < 600:
+        status = failure.status
     details: list[dict[str, object]] = []
     if failure.retry_after_s is not None:
         delay = f"{math.ceil(failure.retry_after_s)}s"

@@ -132,3 +132,12 @@ def test_official_sdk_raises_its_exception_for_every_kind(
     assert "Wrong." in error.message
     again = codec.decode_failure(status, body)
     assert again == ProviderFailure(status, kind, "Wrong.", "n", code)
+
+
+@pytest.mark.parametrize("status", [500, 502, 520])
+def test_status_of_a_broken_provider_is_kept(status: int) -> None:
+    assert codec.encode_failure(ProviderFailure(status, FailureKind.SERVER, "Broken."), "r")[0] == status
+
+
+def test_error_inside_a_stream_has_a_status_of_its_kind() -> None:
+    assert codec.encode_failure(ProviderFailure(200, FailureKind.SERVER, "Broken."), "r")[0] == 500

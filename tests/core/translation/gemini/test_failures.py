@@ -134,3 +134,10 @@ def test_kinds_that_google_tells_apart_come_back(kind: FailureKind) -> None:
     }
     status, written = CODEC.encode_failure(ProviderFailure(400, kind, "x"), "r")
     assert CODEC.decode_failure(status, written).kind is coarse.get(kind, kind)
+
+
+@pytest.mark.parametrize("status", [500, 502, 520])
+def test_status_of_a_broken_provider_is_kept(status: int) -> None:
+    answered, body = CODEC.encode_failure(ProviderFailure(status, FailureKind.SERVER, "Broken."), "r")
+    error = json.loads(body)["error"]
+    assert (answered, error["code"], error["status"]) == (status, status, "INTERNAL")
