@@ -16,7 +16,13 @@ from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.openai_models import ChatWithTools
-from llm_gateway.core.translation.openai_schemas import binding, parameters_of
+from llm_gateway.core.translation.openai_schemas import (
+    ASKED_FOR_JSON,
+    asks_for_json,
+    binding,
+    parameters_of,
+    strict_parameters_of,
+)
 
 __all__ = ["write_request"]
 
@@ -52,10 +58,12 @@ class _Writer:
         self._losses = losses
         self._own = request.dialect == "chat"
         self._out: Object = {"model": to.model}
+        self._messages: list[Object] = []
 
     def document(self) -> Object:
         request, out = self._request, self._out
-        out["messages"] = MessageWriter(request, self._to, self._flavour, self._losses).write()
+        self._messages = MessageWriter(request, self._to, self._flavour, self._losses).write()
+        out["messages"] = self._messages
         if request.stream:
             out["stream"] = True
             if self._flavour.usage_option:
@@ -158,7 +166,17 @@ class _Writer:
             described["parameters"] = self._parameters(tool, tool.parameters)
         if tool.strict is not None:
             described["strict"] = tool.strict
+        if tool.strict and tool.custom is None:
+            self._bind(tool, described)
         return {"type": "function", "function": described}
+
+    def _bind(self, tool: Tool, described: Object) -> None:
+        schema = strict_parameters_of(tool, self._request.dialect)
+        if schema is not None:
+            described["parameters"] = schema
+        elif tool.parameters is not None:
+            described["strict"] = False
+            self._losses.change(f"tools.{tool.name}.strict")
 
     def _parameters(self, tool: Tool, schema: msgspec.Raw) -> msgspec.Raw:
         if self._own:
@@ -194,13 +212,19 @@ class _Writer:
         if output is None:
             return
         if output.schema is None:
-            self._out["response_format"] = {"type": "json_object"}
+            self._add_json_object()
         elif self._flavour.schemas or self._losses.drop(
             "response_format.json_schema", Weight.MEANING, "it can be bound to JSON, but not to a schema."
         ):
             self._out["response_format"] = {"type": "json_schema", "json_schema": self._schema(output, output.schema)}
         else:
-            self._out["response_format"] = {"type": "json_object"}
+            self._add_json_object()
+
+    def _add_json_object(self) -> None:
+        self._out["response_format"] = {"type": "json_object"}
+        if not self._own and not asks_for_json(self._request):
+            self._losses.change("messages")
+            self._messages.insert(0, {"role": "system", "content": ASKED_FOR_JSON})
 
     def _schema(self, output: OutputFormat, schema: msgspec.Raw) -> Object:
         name = output.name or "answer"
@@ -286,6 +310,10 @@ class _Writer:
                 modalities = tuple(each for each in modalities if each != kind)
         if modalities:
             self._out["modalities"] = ["text", *modalities]
+        if "audio" in modalities and not self._own:
+            # It demands to be told; and there is one format for streams.
+            self._losses.change("modalities.audio")
+            self._out["audio"] = {"voice": "alloy", "format": "pcm16" if self._request.stream else "wav"}
 
     # What does not change the answer
 

@@ -520,6 +520,16 @@ def test_service_tiers_of_others_are_said_in_openais_words() -> None:
     assert Sent(asked(service_tier="gold")).losses.dropped == ["service_tier"]
 
 
+@pytest.mark.parametrize(("stream", "form"), [(False, "wav"), (True, "pcm16")])
+def test_whoever_is_to_speak_is_told_how(stream: bool, form: str) -> None:
+    """OpenAI refuses ``modalities`` of sound without a voice and a format, which Google's callers need not say."""
+    sent = Sent(asked(modalities=("audio",), stream=stream, dialect="gemini"))
+    assert sent.document["modalities"] == ["text", "audio"]
+    assert sent.document["audio"] == {"voice": "alloy", "format": form}
+    assert sent.losses.changed == ["modalities.audio"]
+    assert "audio" not in Sent(asked(modalities=("audio",), dialect="chat")).document
+
+
 def test_long_ids_of_users_are_shortened_and_stay_apart() -> None:
     first, second = (Sent(asked(user=f"user_{'x' * 80}_{n}")) for n in (1, 2))
     assert len(first.document["safety_identifier"]) == 64
@@ -560,6 +570,27 @@ def test_alternatives_of_a_tool_are_merged_for_openai(to: Destination) -> None:
     assert ("anyOf" in first) == (to is OTHER)
     assert ("tools.a.parameters" in sent.losses.changed) == (to is OPENAI)
     assert second == {"type": "object", "properties": {}}
+
+
+def test_tools_are_strict_where_their_schemas_allow_it() -> None:
+    loose = msgspec.Raw(b'{"type":"object","properties":{"a":{"type":"string"}}}')
+    sent = Sent(asked(tools=(Tool("a", parameters=loose, strict=True), Tool("b", strict=True))))
+    first, second = (tool["function"] for tool in sent.document["tools"])
+    assert (first["strict"], second["strict"]) == (False, True)
+    assert second["parameters"]["additionalProperties"] is False
+    assert "tools.a.strict" in sent.losses.changed
+    own = Sent(asked(tools=(Tool("a", parameters=loose, strict=True),), dialect="chat"))
+    assert own.document["tools"][0]["function"]["strict"] is True
+
+
+@pytest.mark.parametrize("to", [OPENAI, DEEPSEEK])
+def test_json_is_asked_for_in_words_too(to: Destination) -> None:
+    """Without them it is refused."""
+    sent = Sent(asked(output=OutputFormat()), to)
+    assert sent.messages[0] == {"role": "system", "content": "Answer with a JSON object."}
+    assert sent.losses.changed == ["messages"]
+    assert len(Sent(told(Text("As JSON."), output=OutputFormat()), to).messages) == 1
+    assert len(Sent(asked(output=OutputFormat(), dialect="chat"), to).messages) == 1
 
 
 CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
