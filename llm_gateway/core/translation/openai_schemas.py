@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import msgspec
 
-from llm_gateway.core.translation.conversation import OutputFormat
+from llm_gateway.core.translation.conversation import OutputFormat, Request, Text, Tool
 from llm_gateway.core.translation.tool_schemas import tool_schema
 
-__all__ = ["binding", "enforceable", "parameters_of"]
+__all__ = ["ASKED_FOR_JSON", "asks_for_json", "binding", "enforceable", "parameters_of", "strict_parameters_of"]
 
 Object = dict[str, object]
 
@@ -34,8 +34,13 @@ _DEEPEST = 10
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
+ASKED_FOR_JSON = "Answer with a JSON object."
+"""What an operator says where the prompt does not."""
+
+_NO_ARGUMENTS = msgspec.Raw(b'{"type":"object","properties":{}}')
+
 _OPENAIS = ("chat", "responses")
-"""The dialects whose callers say themselves whether the schema binds."""
+"""The dialects whose callers write schemas as OpenAI takes them, and say themselves whether they bind."""
 
 
 class _Loose(Exception):
@@ -62,6 +67,25 @@ def parameters_of(schema: msgspec.Raw, place: str) -> tuple[msgspec.Raw, bool]:
     :raises BadRequest: it is no schema.
     """
     return tool_schema(schema, place, forbidden=("enum", "not"), properties=True)
+
+
+def strict_parameters_of(tool: Tool, dialect: str) -> msgspec.Raw | None:
+    """
+    :param tool: a strict function.
+    :param dialect: the caller's.
+    :return: its parameters as they have to be; ``None`` where OpenAI cannot bind its calls to them.
+    """
+    if dialect in _OPENAIS:
+        return tool.parameters
+    return enforceable(_NO_ARGUMENTS if tool.parameters is None else tool.parameters)
+
+
+def asks_for_json(request: Request) -> bool:
+    """
+    :return: whether the prompt has the word in it, without which OpenAI takes no format of "any JSON".
+    """
+    texts = (part.text for message in request.messages for part in message.parts if isinstance(part, Text))
+    return any("json" in text.lower() for text in texts)
 
 
 def enforceable(schema: msgspec.Raw) -> msgspec.Raw | None:

@@ -13,8 +13,15 @@ from llm_gateway.core.translation.conversation import Message, OutputFormat, Rea
 from llm_gateway.core.translation.efforts import effort_of, nearest_effort
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.openai_models import OpenAIModel, openai_model
-from llm_gateway.core.translation.openai_schemas import binding, parameters_of
-from llm_gateway.core.translation.responses.documents import Format, InputItem
+from llm_gateway.core.translation.openai_schemas import (
+    ASKED_FOR_JSON,
+    asks_for_json,
+    binding,
+    parameters_of,
+    strict_parameters_of,
+)
+from llm_gateway.core.translation.responses.documents import Format, InputItem, InputText
+from llm_gateway.core.translation.responses.documents import Message as InputMessage
 from llm_gateway.core.translation.responses.tools import WrittenTool, write_choice, write_tools
 from llm_gateway.core.translation.responses.write_items import ItemWriter
 
@@ -80,6 +87,10 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
     items = ItemWriter(request, to, losses)
     for index, message in enumerate(messages, len(request.messages) - len(messages)):
         items.write(message, f"messages[{index}]")
+    if request.output is not None and request.output.schema is None and not asks_for_json(request):
+        # Instructions do not count for that.
+        losses.change("messages")
+        items.items.insert(0, InputMessage(role="system", content=[InputText(text=ASKED_FOR_JSON)]))
     more: dict[str, msgspec.Raw] = {}
     _leave_out(request, losses, more)
     body = _Body(
@@ -199,6 +210,11 @@ def _tools(request: Request, losses: Losses) -> list[Tool]:
             if changed:
                 losses.change(f"tools.{tool.name}.parameters")
             tool = msgspec.structs.replace(tool, parameters=schema)
+        if tool.strict and tool.custom is None:
+            bound = strict_parameters_of(tool, request.dialect)
+            if bound is None:
+                losses.change(f"tools.{tool.name}.strict")
+            tool = msgspec.structs.replace(tool, parameters=bound or tool.parameters, strict=bound is not None)
         tools.append(tool)
     return tools
 

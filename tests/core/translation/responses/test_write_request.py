@@ -194,7 +194,12 @@ def test_tools_of_other_dialects_are_not_strict_unless_said() -> None:
             "parameters": {"type": "object", "properties": {}},
             "strict": False,
         },
-        {"type": "function", "name": "b", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        {
+            "type": "function",
+            "name": "b",
+            "parameters": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+            "strict": True,
+        },
     ]
 
 
@@ -242,6 +247,30 @@ def test_alternatives_of_a_tool_are_merged() -> None:
     assert losses.changed == ["tools.a.parameters"]
     own = write(tools=(Tool("a", parameters=schema),), dialect="responses", losses=Losses(OnUnsupported.REJECT))
     assert "anyOf" in own["tools"][0]["parameters"]
+
+
+def test_tools_are_strict_where_their_schemas_allow_it() -> None:
+    losses = Losses()
+    loose = msgspec.Raw(b'{"type":"object","properties":{"a":{"type":"string"}}}')
+    first, second = write(tools=(Tool("a", parameters=loose, strict=True), Tool("b", strict=True)), losses=losses)[
+        "tools"
+    ]
+
+    assert (first["strict"], second["strict"]) == (False, True)
+    assert second["parameters"]["additionalProperties"] is False
+    assert losses.changed == ["tools.a.strict"]
+    assert write(tools=(Tool("a", parameters=loose, strict=True),), dialect="chat")["tools"][0]["strict"] is True
+
+
+def test_json_is_asked_for_in_words_too() -> None:
+    """Without them OpenAI refuses it."""
+    losses = Losses()
+    written = write(Message(Role.SYSTEM, (Text("Be brief."),)), user(Text("Hi")), output=OutputFormat(), losses=losses)
+
+    assert written["instructions"] == "Be brief."
+    assert "JSON" in written["input"][0]["content"][0]["text"]
+    assert losses.changed == ["messages"]
+    assert len(write(user(Text("As JSON.")), output=OutputFormat())["input"]) == 1
 
 
 CLOSED = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
