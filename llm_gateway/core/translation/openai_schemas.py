@@ -82,8 +82,11 @@ def strict_parameters_of(tool: Tool, dialect: str) -> msgspec.Raw | None:
 
 def asks_for_json(request: Request) -> bool:
     """
-    :return: whether the prompt has the word in it, without which OpenAI takes no format of "any JSON".
+    :return: whether the prompt has the word in it, without which OpenAI takes no format of "any JSON". Its own callers
+        know that.
     """
+    if request.dialect in _OPENAIS:
+        return True
     texts = (part.text for message in request.messages for part in message.parts if isinstance(part, Text))
     return any("json" in text.lower() for text in texts)
 
