@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from llm_gateway.core.apis import CONVERSATIONS, Api, asked_of
 from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
-from llm_gateway.core.record import CLIENT_GONE
+from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR
 from llm_gateway.errors import (
     BadRequest,
     MethodNotAllowed,
@@ -116,7 +116,7 @@ class ForwardingResource(Resource):
 
         def over(outcome: Outcome) -> None:
             try:
-                _settle(request, context, outcome)
+                _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)
             except Exception:
                 _log.failure("Call {request_id}", request_id=context.request_id)
             finally:
@@ -214,10 +214,11 @@ def _renamed(
     return target.url_below(context.path, operation.ours, query), producer
 
 
-def _settle(request: Request, context: CallContext, outcome: Outcome) -> None:
+def _settle(request: Request, context: CallContext, outcome: Outcome, *, failed: bool) -> None:
     error = outcome.error
     if error is None or not outcome.unanswered:
-        context.settle(outcome.ended, error)
+        # What a translation has found out of an answer that came whole as far as HTTP can tell.
+        context.settle(UPSTREAM_ERROR if failed and outcome.ended == OK else outcome.ended, error)
     elif request._disconnected:
         context.settle(CLIENT_GONE, error)
     else:

@@ -26,6 +26,9 @@ IN_MEMORY_BYTES = 1_048_576
 
 WHICH_MODEL = "This key may call some models only, and it cannot be told which one this request is for."
 
+MAX_READ_BYTES = 33_554_432
+"""Of a body that is read and written anew, which stops everything else meanwhile. Anthropic takes no longer one."""
+
 
 class RequestBody:
     """One request's body. It is taken once, in one of two ways."""
@@ -134,6 +137,7 @@ class RequestBody:
     def whole(self) -> bytes:
         """
         :return: all of it, for reading it here.
+        :raises RequestTooLarge: it is longer than ``MAX_READ_BYTES``.
         :raises BadRequest: it is compressed or was not gathered.
         """
         request = self._request
@@ -141,6 +145,8 @@ class RequestBody:
             raise BadRequest("A large body must be application/json here.")
         if (request.getHeader(b"content-encoding") or b"identity").lower() != b"identity":
             raise BadRequest("The body must not be compressed here: this provider speaks another dialect.", status=415)
+        if self._size > MAX_READ_BYTES:
+            raise RequestTooLarge.over(MAX_READ_BYTES)
         body = self._content.read() if self._whole is None else self._whole
         self._content.close()
         return body

@@ -64,6 +64,8 @@ class TranslatedAnswer:
         self._pieces: list[bytes] = []
         self._left = 0
         self._unreadable = False
+        self.failed = False
+        """Whether the provider's stream ended with an error of its own."""
 
     @property
     def begun(self) -> bool:
@@ -106,6 +108,7 @@ class TranslatedAnswer:
             self._send(self._translation.answer(body), last=True)
         else:
             rest = self._stream.close()
+            self.failed = self._stream.failure is not None
             if self._stream.failure is not None and not self.begun:
                 self._whole(*self._translation.said(self._stream.failure, self._request_id))
             else:

@@ -554,3 +554,22 @@ def test_stream_without_end_that_nobody_asked_for_is_not_gathered_for_ever(
     status, headers, _ = client.answer()
     assert (status, headers["x-gw-error"]) == (502, "upstream_malformed")
     assert response.transport.closed
+
+
+def test_error_that_ends_a_stream_is_the_providers_in_the_log(gateway: MemoryGateway) -> None:
+    """However orderly HTTP found it."""
+    ask(gateway, "chat", "anthropic", stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+    for event in (*STREAMS["anthropic"][:4], f"event: error\ndata: {json.dumps(error)}\n\n"):
+        response.write(event.encode())
+    response.end()
+    assert gateway.record.ended == "upstream_error"
+
+
+def test_body_that_takes_too_long_to_translate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_gateway.web.request_body.MAX_READ_BYTES", 50)
+    gateway = MemoryGateway(configuration())
+    client = ask(gateway, "chat", "anthropic")
+    assert client.answer()[0] == 413
+    assert not gateway.agent.sent
