@@ -220,6 +220,9 @@ def write_failure(failure: ProviderFailure) -> tuple[int, bytes]:
     if failure.kind is FailureKind.SERVER and 500 <= failure.status < 600:
         # To the SDK they are all one.
         status = failure.status
+    elif failure.kind is FailureKind.INVALID and failure.status == 422:
+        # To it this is a class of its own.
+        status = failure.status
     return status, msgspec.json.encode(failure_document(failure))
 
 

@@ -170,7 +170,7 @@ def write_tools(tools: Sequence[Tool]) -> list[WrittenTool]:
 
 def _written(tool: Tool, name: str) -> FunctionTool | CustomTool:
     if tool.custom is not None:
-        return CustomTool(name=name, description=tool.description, format=tool.custom)
+        return CustomTool(name=name, description=tool.description, format=_flat(tool.custom))
     return FunctionTool(
         name=name,
         description=tool.description,
@@ -178,6 +178,30 @@ def _written(tool: Tool, name: str) -> FunctionTool | CustomTool:
         # Strict is the default of this dialect and of no other: not said, it has to be refused.
         strict=bool(tool.strict),
     )
+
+
+class _Grammar(msgspec.Struct):
+    syntax: msgspec.Raw
+    definition: msgspec.Raw
+
+
+class _NestedFormat(msgspec.Struct):
+    type: msgspec.Raw
+    grammar: _Grammar
+
+
+_nested_format = msgspec.json.Decoder(_NestedFormat).decode
+
+
+def _flat(form: msgspec.Raw) -> msgspec.Raw:
+    """Chat Completions has a grammar's fields in an object of their own, this dialect beside the type."""
+    try:
+        found = _nested_format(form)
+    except msgspec.MsgspecError:
+        return form
+    grammar = found.grammar
+    fields = {"type": found.type, "syntax": grammar.syntax, "definition": grammar.definition}
+    return msgspec.Raw(msgspec.json.encode(fields))
 
 
 class _Named(msgspec.Struct, frozen=True):

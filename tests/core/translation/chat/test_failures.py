@@ -134,6 +134,11 @@ def test_official_sdk_raises_its_exception_for_every_kind(
     assert again == ProviderFailure(status, kind, "Wrong.", "n", code)
 
 
+def test_unprocessable_is_a_class_of_its_own() -> None:
+    assert codec.encode_failure(ProviderFailure(422, FailureKind.INVALID, "No."), "r")[0] == 422
+    assert codec.encode_failure(ProviderFailure(418, FailureKind.INVALID, "No."), "r")[0] == 400
+
+
 @pytest.mark.parametrize("status", [500, 502, 520])
 def test_status_of_a_broken_provider_is_kept(status: int) -> None:
     assert codec.encode_failure(ProviderFailure(status, FailureKind.SERVER, "Broken."), "r")[0] == status

@@ -249,6 +249,26 @@ def test_alternatives_of_a_tool_are_merged() -> None:
     assert "anyOf" in own["tools"][0]["parameters"]
 
 
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            b'{"type":"grammar","grammar":{"syntax":"lark","definition":"start: X"}}',
+            {"type": "grammar", "syntax": "lark", "definition": "start: X"},
+        ),
+        (
+            b'{"type":"grammar","syntax":"lark","definition":"start: X"}',
+            {"type": "grammar", "syntax": "lark", "definition": "start: X"},
+        ),
+        (b'{"type":"text"}', {"type": "text"}),
+    ],
+)
+def test_grammar_of_a_custom_tool_is_said_as_here(form: bytes, expected: dict[str, str]) -> None:
+    [tool] = write(tools=(Tool("patch", custom=msgspec.Raw(form)),), dialect="chat")["tools"]
+
+    assert tool["format"] == expected
+
+
 def test_tools_are_strict_where_their_schemas_allow_it() -> None:
     losses = Losses()
     loose = msgspec.Raw(b'{"type":"object","properties":{"a":{"type":"string"}}}')
