@@ -39,6 +39,7 @@ SKIPPED_SIGNATURE = "skip_thought_signature_validator"
 """What Google documents to write where a call was not made by a model of its own, and so has no signature.
 Source: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs"""
 
+_STANDARD = str.maketrans("-_", "+/")
 _SKIPPED = (SKIPPED_SIGNATURE, "context_engineering_is_the_way_to_go")
 
 _ROLES = {"user": Role.USER, "model": Role.ASSISTANT, "function": Role.USER, "tool": Role.USER}
@@ -120,7 +121,7 @@ class ContentReader:
             raise wrong(call.at("args"), "Expected `object`.")
         self._waiting.append((call_id, name))
         self._keep(call)
-        signature = part.take("thoughtSignature", text)
+        signature = _signature(part)
         part.raw("thought")
         opaque = None if signature is None or signature in _SKIPPED else unsealed(signature, DIALECT)
         return ToolCall(call_id, name, arguments, opaque)
@@ -219,10 +220,19 @@ def _finish(parts: list[Part], texts: list[str]) -> None:
     texts.clear()
 
 
+def _signature(part: Fields) -> str | None:
+    """
+    :return: as its maker wrote it: Google's SDK sends it back in the URL-safe alphabet, which only Google's own
+        interface takes for the same.
+    """
+    given = part.take("thoughtSignature", text)
+    return given if given is None or given in _SKIPPED else given.translate(_STANDARD)
+
+
 def _text(part: Fields) -> Part:
     said = part.take("text", text)
     thought = part.take("thought", boolean)
-    signature = part.take("thoughtSignature", text)
+    signature = _signature(part)
     if said is None and signature is None:
         raise wrong(part.place, "it has no data.")
     if thought:

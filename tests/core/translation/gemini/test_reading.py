@@ -80,6 +80,7 @@ def test_no_role_is_the_users() -> None:
         ({"text": "a"}, Text("a")),
         ({"text": "a", "thoughtSignature": "c2ln"}, Text("a", opaque=Opaque("gemini", None, "c2ln"))),
         ({"text": "", "thought_signature": "c2ln"}, Text("", opaque=Opaque("gemini", None, "c2ln"))),
+        ({"text": "", "thoughtSignature": "c-l_bg=="}, Text("", opaque=Opaque("gemini", None, "c+l/bg=="))),
         ({"inlineData": {"mimeType": "image/png", "data": "QUJD"}}, Image(Inline("image/png", "QUJD"))),
         ({"inline_data": {"mime_type": "image/png", "data": "-_8"}}, Image(Inline("image/png", "+/8="))),
         (
