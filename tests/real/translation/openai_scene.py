@@ -22,12 +22,15 @@ __all__ = [
     "CLAUDE_CODE_DEEPSEEK",
     "DEEPSEEK",
     "ERRORS",
+    "GOOGLE",
     "HELLO",
     "MODEL",
     "OPENROUTER",
     "PARALLEL",
     "REASONED",
     "RESPONSES",
+    "SIGNED",
+    "SIGNED",
     "USAGE",
     "WEATHER",
     "Scene",
@@ -36,8 +39,8 @@ __all__ = [
 
 CHAT, RESPONSES, BOTH = "vk_openai-chat", "vk_openai-responses", "vk_openai"
 """Virtual keys for OpenAI as a provider that has only the one API, only the other, or both."""
-DEEPSEEK, OPENROUTER = "vk_deepseek", "vk_openrouter"
-"""Two others that speak Chat Completions, each with its own way of showing what a model thinks."""
+DEEPSEEK, OPENROUTER, GOOGLE = "vk_deepseek", "vk_openrouter", "vk_google"
+"""Others that speak Chat Completions, each with its own way of telling what a model thinks."""
 
 CLAUDE_CODE, CLAUDE_CODE_DEEPSEEK = "vk_claude-code", "vk_claude-code-deepseek"
 """The same for a program that asks for Claude whatever its provider."""
@@ -69,6 +72,11 @@ REASONED = Answered(
     usage=USAGE,
 )
 """A thought to read, with something sealed in it, and a call: all have to come back as they were."""
+
+SIGNED = Answered(
+    (Called("call_01F", "get_weather", '{"location": "Bern"}', "CiQBjz1rX+/sig=="), Called("call_01G", "get_time"))
+)
+"""Google signs the first call of a turn, and has no thought to show."""
 
 _INVALID = "invalid_request_error"
 ERRORS = [
@@ -110,6 +118,7 @@ def scene(bin_dir: Path, folder: Path) -> Iterator[Scene]:
             "openai-responses": {"base_url": provider.base_url, "apis": ["responses"]},
             "deepseek": {"base_url": provider.deepseek_url, "apis": ["chat"]},
             "openrouter": {"base_url": provider.openrouter_url, "apis": ["chat"]},
+            "google": {"base_url": provider.google_url, "apis": ["chat"]},
         }
         keys: dict[str, Any] = {f"vk_{name}": {"provider": name, "api_key": KEY} for name in providers}
         keys[CLAUDE_CODE] = {"provider": "openai", "api_key": KEY, "models": {"claude-*": NEWEST}}

@@ -18,12 +18,14 @@ from tests.real.translation.openai_scene import (
     CHAT,
     DEEPSEEK,
     ERRORS,
+    GOOGLE,
     HELLO,
     MODEL,
     OPENROUTER,
     PARALLEL,
     REASONED,
     RESPONSES,
+    SIGNED,
     WEATHER,
     Scene,
     scene,
@@ -81,7 +83,7 @@ def clients(running: Scene) -> Iterator[dict[str, anthropic.Anthropic]]:
     """By virtual key."""
     made = {
         key: anthropic.Anthropic(base_url=running.gateway.url, api_key=key, max_retries=0)
-        for key in (CHAT, RESPONSES, BOTH, DEEPSEEK, OPENROUTER)
+        for key in (CHAT, RESPONSES, BOTH, DEEPSEEK, OPENROUTER, GOOGLE)
     }
     yield made
     for client in made.values():
@@ -613,6 +615,18 @@ def test_thinking_of_deepseek_goes_on(
     assert message.content[0].thinking == "Hm."
     ask(clients[DEEPSEEK], stream, user("Hello"), back(message), user(result(message.content[-1])), tools=TOOLS)
     assert sent(provider)[1]["reasoning_content"] == "Hm."
+
+
+@both
+def test_signature_of_googles_goes_on(
+    clients: dict[str, anthropic.Anthropic], provider: OpenAIProvider, stream: bool
+) -> None:
+    """Google's interface of the dialect signs calls rather than thoughts, and wants that back."""
+    provider.plays(SIGNED, HELLO)
+    message = ask(clients[GOOGLE], stream, tools=TOOLS)
+    results = [result(block) for block in message.content if block.type == "tool_use"]
+    assert len(results) == 2
+    assert text_of(ask(clients[GOOGLE], stream, user("Hello"), back(message), user(*results), tools=TOOLS))
 
 
 def test_deepseek_goes_on_where_claude_left_off(

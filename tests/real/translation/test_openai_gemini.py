@@ -20,12 +20,14 @@ from tests.real.translation.openai_scene import (
     CHAT,
     DEEPSEEK,
     ERRORS,
+    GOOGLE,
     HELLO,
     MODEL,
     OPENROUTER,
     PARALLEL,
     REASONED,
     RESPONSES,
+    SIGNED,
     WEATHER,
     Scene,
     scene,
@@ -84,7 +86,8 @@ def clients(running: Scene) -> Iterator[dict[str, genai.Client]]:
     """By virtual key."""
     options = types.HttpOptions(base_url=running.gateway.url)
     made = {
-        key: genai.Client(api_key=key, http_options=options) for key in (CHAT, RESPONSES, BOTH, DEEPSEEK, OPENROUTER)
+        key: genai.Client(api_key=key, http_options=options)
+        for key in (CHAT, RESPONSES, BOTH, DEEPSEEK, OPENROUTER, GOOGLE)
     }
     yield made
     for client in made.values():
@@ -601,6 +604,17 @@ def test_thinking_of_deepseek_goes_on(clients: dict[str, genai.Client], provider
     contents = [user("Hello"), *answer.contents, user(result(answer.calls[0]))]
     ask(clients[DEEPSEEK], stream, contents, tools=TOOLS, thinking_config=thinking)
     assert sent(provider)[1]["reasoning_content"].strip()
+
+
+@both
+def test_signature_of_googles_goes_on(clients: dict[str, genai.Client], provider: OpenAIProvider, stream: bool) -> None:
+    """Google's interface of the dialect signs calls; the SDK of Google's own sees that as it is."""
+    provider.plays(SIGNED, HELLO)
+    answer = ask(clients[GOOGLE], stream, tools=TOOLS)
+    signatures = [part.thought_signature for part in answer.parts if part.function_call]
+    assert signatures == [base64.b64decode("CiQBjz1rX+/sig=="), None]
+    results = [result(call) for call in answer.calls]
+    assert ask(clients[GOOGLE], stream, [user("Hello"), *answer.contents, user(*results)], tools=TOOLS).text
 
 
 @pytest.mark.parametrize(

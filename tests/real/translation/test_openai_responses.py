@@ -20,9 +20,11 @@ from tests.real.translation.openai_scene import (
     CHAT,
     DEEPSEEK,
     ERRORS,
+    GOOGLE,
     HELLO,
     OPENROUTER,
     PARALLEL,
+    SIGNED,
     WEATHER,
     Scene,
     scene,
@@ -93,7 +95,10 @@ def provider(running: Scene) -> Iterator[OpenAIProvider]:
 def clients(running: Scene) -> Iterator[dict[str, openai.OpenAI]]:
     """By virtual key."""
     base_url = f"{running.gateway.url}/v1"
-    made = {key: openai.OpenAI(base_url=base_url, api_key=key, max_retries=0) for key in (CHAT, DEEPSEEK, OPENROUTER)}
+    made = {
+        key: openai.OpenAI(base_url=base_url, api_key=key, max_retries=0)
+        for key in (CHAT, DEEPSEEK, OPENROUTER, GOOGLE)
+    }
     yield made
     for client in made.values():
         client.close()
@@ -424,6 +429,18 @@ def test_thinking_of_deepseek_goes_on(
     assert response.output[0].type == "reasoning"
     ask(clients[DEEPSEEK], stream, user("Hello"), *back(response), result(response.output[-1]), tools=TOOLS)
     assert messages(provider)[1]["reasoning_content"] == "Hm."
+
+
+@both
+def test_signature_of_googles_goes_on(
+    clients: dict[str, openai.OpenAI], provider: OpenAIProvider, stream: bool
+) -> None:
+    """Google's interface of the dialect signs calls rather than thoughts, and wants that back."""
+    provider.plays(SIGNED, HELLO)
+    response = ask(clients[GOOGLE], stream, tools=TOOLS)
+    results = [result(item) for item in response.output if item.type == "function_call"]
+    assert len(results) == 2
+    assert ask(clients[GOOGLE], stream, user("Hello"), *back(response), *results, tools=TOOLS).output_text
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ What Chat Completions refuses although every field is of its type: counts, range
 Messages of errors are like the real ones, so that what is wrong is understood at once.
 
 Source: https://developers.openai.com/api/docs/api-reference/chat/create and the errors that people report. What
-DeepSeek and OpenRouter have of their own: https://api-docs.deepseek.com/guides/thinking_mode and
-https://openrouter.ai/docs/guides/best-practices/reasoning-tokens.
+others have of their own: https://api-docs.deepseek.com/guides/thinking_mode,
+https://openrouter.ai/docs/guides/best-practices/reasoning-tokens and
+https://ai.google.dev/gemini-api/docs/thought-signatures.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tests.real.validating.openai_forms import fault_of_chat
 from tests.real.validating.openai_models import Model
 from tests.real.validating.openai_schemas import fault_of_function, fault_of_strict_schema
 
-__all__ = ["check_chat", "check_deepseek", "check_openrouter"]
+__all__ = ["check_chat", "check_deepseek", "check_google", "check_openrouter"]
 
 _MOST_STOPS = 4
 _MOST_TOOLS = 128
@@ -108,6 +109,22 @@ def check_openrouter(document: Any, issued: Issued) -> None:
                 raise Refused(f"messages[{at}].reasoning_details: Invalid `signature` in `thinking` block")
         for part in message["content"] if isinstance(message.get("content"), list) else ():
             part.pop("cache_control", None)
+    _check_form(plain)
+    _check_tools(plain)
+    _check_format(plain)
+    _check_messages(plain["messages"])
+
+
+def check_google(document: Any, issued: Issued) -> None:
+    """
+    :raises Refused: Google's interface of this dialect would not take it: a call that it signed comes back signed.
+    """
+    plain = copy.deepcopy(document)
+    for message in plain["messages"]:
+        for call in message.get("tool_calls", ()):
+            signature = call.pop("extra_content", {}).get("google", {}).get("thought_signature")
+            if signature != issued.signatures.get(call["id"]):
+                raise Refused(f"Function call `{call['function']['name']}` is missing its thought_signature.")
     _check_form(plain)
     _check_tools(plain)
     _check_format(plain)

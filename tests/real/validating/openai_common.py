@@ -74,6 +74,8 @@ class Issued:
     """The kind of the item that came behind each."""
     details: dict[str, Json] = attrs.Factory(dict)
     """OpenRouter's entries for the same."""
+    signatures: dict[str, str] = attrs.Factory(dict)
+    """Google's, by the ids of the calls that bear them."""
 
 
 def invalid(place: str, why: str, code: str | None = "invalid_value") -> Refused:

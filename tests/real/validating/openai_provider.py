@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
-from tests.real.validating.openai_answers import Answered, Broken, Failing, Play, Thought
+from tests.real.validating.openai_answers import Answered, Broken, Called, Failing, Play, Thought
 from tests.real.validating.openai_chat_answers import DONE, chat_document, chat_failure, chat_stream, details_of
-from tests.real.validating.openai_chat_rules import check_chat, check_deepseek, check_openrouter
+from tests.real.validating.openai_chat_rules import check_chat, check_deepseek, check_google, check_openrouter
 from tests.real.validating.openai_common import Issued, Json, Refused
 from tests.real.validating.openai_responses_answers import (
     item_of,
@@ -32,6 +32,7 @@ _CHAT = {
     "/v1/chat/completions": "openai",
     "/deepseek/chat/completions": "deepseek",
     "/openrouter/chat/completions": "openrouter",
+    "/google/chat/completions": "google",
 }
 _RESPONSES = "/v1/responses"
 
@@ -56,6 +57,7 @@ class OpenAIProvider:
         """OpenAI itself, with both of its APIs."""
         self.deepseek_url = f"{provider.url}/deepseek"
         self.openrouter_url = f"{provider.url}/openrouter"
+        self.google_url = f"{provider.url}/google"
         self.requests: list[Json] = []
         """The bodies of those that passed."""
         self.refusals: list[str] = []
@@ -98,6 +100,9 @@ class OpenAIProvider:
         assert not unplayed, f"{unplayed} answers were not asked for"
 
     def _remember(self, answer: Answered) -> None:
+        for block in answer.blocks:
+            if isinstance(block, Called) and block.signature is not None:
+                self._issued.signatures[block.id] = block.signature
         thoughts = [block for block in answer.blocks if isinstance(block, Thought)]
         for block, behind in itertools.zip_longest(answer.blocks, answer.blocks[1:]):
             if not isinstance(block, Thought) or block.seal is None:
@@ -180,6 +185,8 @@ class OpenAIProvider:
                 check_chat(document)
             case "deepseek":
                 check_deepseek(document)
+            case "google":
+                check_google(document, self._issued)
             case _:
                 check_openrouter(document, self._issued)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.validating.openai_chat_rules import check_chat, check_deepseek, check_openrouter
+from tests.real.validating.openai_chat_rules import check_chat, check_deepseek, check_google, check_openrouter
 from tests.real.validating.openai_common import Issued, Refused
 from tests.real.validating.openai_models import NEWEST, PLAIN, REASONING
 from tests.real.validating.openai_responses_rules import check_response
@@ -205,6 +205,17 @@ def test_openrouter_wants_its_seals_back_as_they_were() -> None:
     )
     refused(check_openrouter, back(reasoning="Ha.", reasoning_details=[{**detail, "text": "Ha."}]), "Invalid", issued)
     refused(check_openrouter, back(reasoning="Ha.", reasoning_details=[detail]), "another text", issued)
+
+
+def test_google_wants_its_signatures_back_with_their_calls() -> None:
+    issued = Issued(signatures={"call_1": "sig"})
+
+    def back(**fields: Any) -> Json:
+        return chat(USER, {**CALLED, "tool_calls": [{**CALL, **fields}]}, RESULT, tools=[tool()])
+
+    check_google(back(extra_content={"google": {"thought_signature": "sig"}}), issued)
+    refused(check_google, back(extra_content={"google": {"thought_signature": "other"}}), "thought_signature", issued)
+    refused(check_google, back(), "thought_signature", issued)
 
 
 # The Responses API
