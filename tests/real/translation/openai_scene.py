@@ -30,7 +30,6 @@ __all__ = [
     "REASONED",
     "RESPONSES",
     "SIGNED",
-    "SIGNED",
     "USAGE",
     "WEATHER",
     "Scene",
