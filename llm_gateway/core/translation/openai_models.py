@@ -4,9 +4,10 @@ What each of OpenAI's own models takes, in either of its APIs: the same field is
 The model catalogue knows sizes; these are rules that come with generations of models. A name that is not of OpenAI's
 tells nothing.
 
-Source, as of November 2026: https://developers.openai.com/api/docs/guides/reasoning, and what the API answers to an
-effort that a model has not ("Supported values are: ...") and to functions in Chat Completions ("Function tools with
-reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions").
+Source, as of November 2026: https://developers.openai.com/api/docs/guides/reasoning, .../guides/latest-model (which
+parameters go with which efforts) and https://platform.openai.com/docs/api-reference/chat/create#stop, and what the API
+answers to an effort that a model has not ("Supported values are: ...") and to functions in Chat Completions ("Function
+tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions").
 """
 
 from __future__ import annotations
@@ -36,9 +37,22 @@ class OpenAIModel(msgspec.Struct, frozen=True):
     effort: str = "none"
     """What it takes where the request does not say."""
     with_tools: ChatWithTools = ChatWithTools.ANY_EFFORT
+    sampling: tuple[str, ...] | None = ()
+    """The efforts with which ``temperature`` and its like may be set; ``None`` for all."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether it takes stop sequences, which models that reason do not."""
+        return not self.efforts
+
+    def takes_sampling(self, effort: str | None) -> bool:
+        """
+        :param effort: what it is told, if anything.
+        """
+        return self.sampling is None or (effort or self.effort) in self.sampling
 
 
-_NOT_REASONING = OpenAIModel(())
+_NOT_REASONING = OpenAIModel((), sampling=None)
 
 _NAME = re.compile(
     r"(?:.*/)?(?:(?P<plain>gpt-(?:3|4|audio|realtime)|chatgpt-)|o\d|codex-"
@@ -64,7 +78,9 @@ def openai_model(name: str) -> OpenAIModel | None:
     if found["major"] is None:
         return OpenAIModel(_LOW_TO_HIGH, "medium")
     version = int(found["major"]), int(found["minor"] or 0)
-    return OpenAIModel(*_efforts(version, found["kind"]), with_tools=_with_tools(version))
+    # The first to reason at will sample as they are told where they do not; newer ones sample as they like.
+    sampling = ("none",) if (5, 1) <= version < (5, 5) and found["kind"] is None else ()
+    return OpenAIModel(*_efforts(version, found["kind"]), with_tools=_with_tools(version), sampling=sampling)
 
 
 def _with_tools(version: tuple[int, int]) -> ChatWithTools:

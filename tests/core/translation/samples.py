@@ -894,12 +894,8 @@ _GEMINI: dict[str, list[Json]] = {
     "`stopSequences`": [_config(stopSequences=["END", "ENDE"])],
     "`temperature`, `topP`": [_config(temperature=0.5), _config(topP=0.5)],
     "`topK`": [_config(topK=5)],
-    "`presencePenalty`, `frequencyPenalty`, `seed`, `candidateCount`": [
-        _config(presencePenalty=0.5),
-        _config(frequencyPenalty=0.5),
-        _config(seed=7),
-        _config(candidateCount=2),
-    ],
+    "`presencePenalty`, `frequencyPenalty`": [_config(presencePenalty=0.5), _config(frequencyPenalty=0.5)],
+    "`seed`, `candidateCount`": [_config(seed=7), _config(candidateCount=2)],
     "`responseLogprobs`, `logprobs`": [_config(responseLogprobs=True), _config(responseLogprobs=True, logprobs=2)],
     "`responseMimeType` with `responseJsonSchema`, `responseSchema`": [
         _config(responseMimeType="text/plain"),

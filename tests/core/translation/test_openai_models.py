@@ -44,6 +44,28 @@ def test_efforts_are_those_of_the_generation(name: str, efforts: tuple[str, ...]
     assert (model.efforts, model.effort) == (efforts, usual)
 
 
+@pytest.mark.parametrize(
+    ("name", "effort", "takes"),
+    [
+        ("gpt-4.1", None, True),
+        ("gpt-5-chat-latest", None, True),
+        ("o3", None, False),
+        ("gpt-5-mini", "minimal", False),
+        ("gpt-5.4", None, True),
+        ("gpt-5.4", "none", True),
+        ("gpt-5.4", "low", False),
+        ("gpt-5.4-pro", None, False),
+        ("gpt-5.5", "none", False),
+        ("gpt-6.2-sol", None, False),
+    ],
+)
+def test_models_that_reason_sample_as_they_like(name: str, effort: str | None, takes: bool) -> None:
+    model = openai_model(name)
+    assert model is not None
+    assert model.takes_sampling(effort) is takes
+    assert model.stops is (not model.efforts)
+
+
 @pytest.mark.parametrize("name", ["gpt-oss-120b", "openai/gpt-oss-20b", "llama-3.3-70b", "claude-opus-5", "gpt", ""])
 def test_models_of_others_are_not_known(name: str) -> None:
     assert openai_model(name) is None

@@ -53,6 +53,8 @@ class Flavour(msgspec.Struct, frozen=True):
     effort: str = "medium"
     """The one that its model has where nothing is said."""
     with_tools: ChatWithTools = ChatWithTools.ANY_EFFORT
+    sampling: tuple[str, ...] | None = None
+    """The efforts with which its model's sampling may be set; ``None`` for all."""
     switch: bool = False
     """Whether thinking is turned off by ``thinking`` of the type ``disabled``."""
     reasoning_object: bool = False
@@ -179,7 +181,12 @@ def _of_model(openai: Flavour, model: str) -> Flavour:
     known = openai_model(model)
     if known is not None:
         openai = msgspec.structs.replace(
-            openai, efforts=known.efforts, effort=known.effort, with_tools=known.with_tools
+            openai,
+            efforts=known.efforts,
+            effort=known.effort,
+            with_tools=known.with_tools,
+            sampling=known.sampling,
+            stops=openai.stops if known.stops else 0,
         )
     if _WITH_BREAKPOINTS.match(model):
         return msgspec.structs.replace(openai, marks="prompt_cache_breakpoint")

@@ -39,6 +39,16 @@ _TIERS = {"standard": "default", "standard_only": "default"}
 """Anthropic's and Google's words for OpenAI's."""
 _KNOWN_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 
+_SAMPLING: tuple[tuple[str, Weight, object], ...] = (
+    ("temperature", Weight.HINT, 1),
+    ("top_p", Weight.HINT, 1),
+    ("presence_penalty", Weight.MEANING, 0),
+    ("frequency_penalty", Weight.MEANING, 0),
+    ("logit_bias", Weight.MEANING, msgspec.Raw(b"{}")),
+    ("logprobs", Weight.MEANING, None),
+)
+"""What not every model can be told, what it is to leave it out, and what it is where nothing is said."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,6 +91,7 @@ class _Writer:
         if request.logprobs:
             out["logprobs"] = True
             self._add("top_logprobs", request.top_logprobs)
+        self._keep_to_sampling()
         self._add_audio()
         self._add_hints()
         self._add_extras()
@@ -106,7 +117,10 @@ class _Writer:
 
     def _add_stop(self) -> None:
         stop, most = self._request.stop, self._flavour.stops
-        if most is not None and len(stop) > most:
+        if stop and most == 0 and not self._own:
+            if not self._losses.drop("stop", Weight.MEANING, "this model takes no stop sequences."):
+                stop = ()
+        elif most and len(stop) > most:
             self._losses.drop(f"stop[{most}:]", Weight.MEANING, f"it takes {most} stop sequences at most.")
             stop = stop[:most]
         if stop:
@@ -299,6 +313,20 @@ class _Writer:
         else:
             # They reason by themselves, and then refuse the tools.
             self._out["reasoning_effort"] = "none"
+
+    def _keep_to_sampling(self) -> None:
+        """OpenAI's models that reason refuse to be told how to sample, but for some that were told not to reason."""
+        efforts, told = self._flavour.sampling, self._out.get("reasoning_effort", self._flavour.effort)
+        if self._own or efforts is None or told in efforts:
+            return
+        for name, weight, usual in _SAMPLING:
+            value = self._out.get(name)
+            if value is not None and (
+                value == usual or not self._losses.drop(name, weight, "this model's sampling cannot be set.")
+            ):
+                del self._out[name]
+        if "logprobs" not in self._out:
+            self._out.pop("top_logprobs", None)
 
     def _add_audio(self) -> None:
         modalities = self._request.modalities

@@ -91,6 +91,8 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         # Instructions do not count for that.
         losses.change("messages")
         items.items.insert(0, InputMessage(role="system", content=[InputText(text=ASKED_FOR_JSON)]))
+    reasoning = _reasoning(request.reasoning, to, losses)
+    request = _sampled(request, reasoning.effort, to, losses)
     more: dict[str, msgspec.Raw] = {}
     _leave_out(request, losses, more)
     body = _Body(
@@ -103,7 +105,7 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         tools=write_tools(_tools(request, losses)) + _foreign_tools(request, losses),
         parallel_tool_calls=request.parallel_tool_calls,
         text=_said(_Text(_format(request, losses), request.verbosity), _Text()),
-        reasoning=_said(_reasoning(request.reasoning, to, losses), _Reasoning()),
+        reasoning=_said(reasoning, _Reasoning()),
         include=_include(request, to),
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
@@ -117,6 +119,24 @@ def write_request(request: Request, to: Destination, losses: Losses) -> bytes:
         body.tool_choice = write_choice(request.tool_choice, request.tools)
     written = msgspec.json.encode(body)
     return _merged(written, more) if more else written
+
+
+def _sampled(request: Request, effort: str | None, to: Destination, losses: Losses) -> Request:
+    """
+    :param effort: what the model is told.
+    :return: the request without what the model cannot be told about sampling.
+    """
+    known = openai_model(to.model)
+    if known is None or known.takes_sampling(effort) or request.dialect == "responses":
+        return request
+    sampling, why = request.sampling, "this model's sampling cannot be set"
+    for name in ("temperature", "top_p"):
+        value = getattr(sampling, name)
+        # 1 is what both are where nothing is said.
+        if value is not None and (value == 1 or not losses.drop(name, Weight.HINT, why)):
+            sampling = msgspec.structs.replace(sampling, **{name: None})
+    logprobs = request.logprobs and losses.drop("logprobs", Weight.MEANING, why)
+    return msgspec.structs.replace(request, sampling=sampling, logprobs=logprobs)
 
 
 def _said(value: T, nothing: T) -> T | None:

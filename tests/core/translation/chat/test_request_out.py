@@ -357,9 +357,39 @@ def test_usage_is_asked_for_of_every_stream_but_where_it_is_refused() -> None:
 
 def test_more_stop_sequences_than_it_takes_are_refused() -> None:
     stop = tuple("abcde")
-    assert refused(asked(stop=stop)).startswith("stop[4:]")
-    assert Sent(asked(stop=stop), policy=OnUnsupported.DROP).document["stop"] == ["a", "b", "c", "d"]
+    plain = Destination(model="gpt-4.1", provider="openai")
+    assert refused(asked(stop=stop), plain).startswith("stop[4:]")
+    assert Sent(asked(stop=stop), plain, OnUnsupported.DROP).document["stop"] == ["a", "b", "c", "d"]
     assert Sent(asked(stop=stop), OTHER).document["stop"] == list(stop)
+
+
+SAMPLED = Sampling(temperature=0.5, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.0)
+
+
+def test_models_that_reason_are_not_told_how_to_sample() -> None:
+    sent = Sent(asked(sampling=SAMPLED))
+    assert sent.document.keys() == {"model", "messages"}
+    assert sent.losses.dropped == ["temperature"]
+    told = Sent(asked(sampling=SAMPLED, reasoning=Reasoning(effort="none")), Destination("gpt-5.4", "openai"))
+    assert told.document["temperature"] == 0.5
+    own = Sent(asked(sampling=SAMPLED, stop=("x",), dialect="chat"))
+    assert (own.document["temperature"], own.document["stop"]) == (0.5, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"sampling": Sampling(presence_penalty=0.5)}, "presence_penalty"),
+        ({"sampling": Sampling(logit_bias=msgspec.Raw(b'{"5":3}'))}, "logit_bias"),
+        ({"logprobs": True, "top_logprobs": 2}, "logprobs"),
+        ({"stop": ("x",)}, "stop"),
+    ],
+)
+def test_models_that_reason_cannot_be_told_what_would_change_the_answer(fields: dict[str, Any], field: str) -> None:
+    assert refused(asked(**fields)).startswith(field)
+    assert Sent(asked(**fields), policy=OnUnsupported.DROP).document.keys() == {"model", "messages"}
+    assert field in Sent(asked(**fields), policy=OnUnsupported.PASS).document
+    assert field in Sent(asked(**fields), Destination("gpt-4.1", "openai")).document
 
 
 def test_seed_is_called_otherwise_at_mistral() -> None:

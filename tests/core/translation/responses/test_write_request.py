@@ -467,6 +467,21 @@ def test_hints_that_cannot_be_said_are_left_out_and_named() -> None:
     ]
 
 
+def test_models_that_reason_are_not_told_how_to_sample() -> None:
+    losses = Losses()
+    sampled = {"sampling": Sampling(temperature=0.5, top_p=1.0)}
+    written = write(to=Destination("gpt-5.5", "openai"), losses=losses, **sampled)
+
+    assert not {"temperature", "top_p"} & written.keys()
+    assert losses.dropped == ["temperature"]
+    to = Destination("gpt-5.4", "openai")
+    assert write(to=to, reasoning=Reasoning(effort="none"), **sampled)["temperature"] == 0.5
+    with pytest.raises(Unsupported, match=r"^logprobs"):
+        write(to=Destination("gpt-5.5", "openai"), losses=Losses(), logprobs=True, top_logprobs=2)
+    own = write(to=Destination("gpt-5.5", "openai"), dialect="responses", **sampled)
+    assert (own["temperature"], own["top_p"]) == (0.5, 1.0)
+
+
 def test_what_is_said_about_a_document_stands_before_it() -> None:
     losses = Losses()
     written = write(user(Text("Hi"), Document(Linked("https://e.test/a.pdf"), context="Of old.")), losses=losses)
