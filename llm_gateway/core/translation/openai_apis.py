@@ -13,7 +13,7 @@ from llm_gateway.core.apis import Api
 from llm_gateway.core.translation.chat.flavours import flavour_of
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Request
-from llm_gateway.core.translation.openai_models import openai_model
+from llm_gateway.core.translation.openai_models import OpenAIModel, openai_model
 
 __all__ = ["preferred_api"]
 
@@ -23,20 +23,18 @@ def preferred_api(request: Request, to: Destination) -> Api:
     :param to: a provider that has both.
     """
     model = openai_model(to.model)
-    if model is None or not model.efforts or not flavour_of(to).is_openai or _needs_chat(request):
+    if model is None or not model.efforts or not flavour_of(to).is_openai or _needs_chat(request, model):
         return Api.CHAT
     return Api.RESPONSES
 
 
-def _needs_chat(request: Request) -> bool:
-    """Whether the Responses API would have to refuse what is asked."""
-    sampling = request.sampling
-    return (
-        bool(request.stop)
-        or request.choices > 1
-        or "audio" in request.modalities
-        or sampling.seed is not None
-        or bool(sampling.presence_penalty)
-        or bool(sampling.frequency_penalty)
-        or sampling.logit_bias is not None
-    )
+def _needs_chat(request: Request, model: OpenAIModel) -> bool:
+    """Whether the Responses API would have to refuse what the model takes in Chat Completions."""
+    sampling, reasoning = request.sampling, request.reasoning
+    if request.choices > 1 or "audio" in request.modalities or sampling.seed is not None:
+        return True
+    effort = None
+    if reasoning is not None:
+        effort = "none" if reasoning.enabled is False else reasoning.effort
+    biased = sampling.presence_penalty or sampling.frequency_penalty or sampling.logit_bias is not None
+    return bool(biased) and model.takes_sampling(effort)

@@ -259,6 +259,20 @@ def test_sampling_is_passed_on(client: anthropic.Anthropic, provider: OpenAIProv
     assert (provider.last["temperature"], provider.last["top_p"]) == (0.5, 0.9)
 
 
+@apis
+def test_sampling_is_left_to_models_that_reason(client: anthropic.Anthropic, provider: OpenAIProvider) -> None:
+    """OpenAI refuses it there; without it the answer is of the same kind, and the loss is told."""
+    provider.plays(HELLO)
+    raw = client.messages.with_raw_response.create(
+        model=NEWEST,
+        max_tokens=99,
+        messages=[{"role": "user", "content": "Hello"}],
+        extra_body={"temperature": 0.5, "top_p": 1},
+    )
+    assert provider.last.keys().isdisjoint({"temperature", "top_p"})
+    assert raw.headers["x-gw-dropped"] == "temperature"
+
+
 @pytest.mark.parametrize("user_id", ["u-1", "user_" + "0123456789abcdef" * 8])
 @apis
 def test_user_is_named_in_the_length_that_is_allowed(
