@@ -469,7 +469,7 @@ def test_hints_that_cannot_be_said_are_left_out_and_named() -> None:
 
 def test_models_that_reason_are_not_told_how_to_sample() -> None:
     losses = Losses()
-    sampled = {"sampling": Sampling(temperature=0.5, top_p=1.0)}
+    sampled: dict[str, Any] = {"sampling": Sampling(temperature=0.5, top_p=1.0)}
     written = write(to=Destination("gpt-5.5", "openai"), losses=losses, **sampled)
 
     assert not {"temperature", "top_p"} & written.keys()
