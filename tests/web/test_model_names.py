@@ -11,6 +11,7 @@ import pytest
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from tests.memory import MemoryGateway, configuration, provider, virtual_key
+from tests.wires import WIRE
 
 ALIASES = ModelRules([ModelRule("fast", "gpt-5-nano"), ModelRule("gpt-*")])
 BODY = b'{ "temperature":1.0,\t"model" : "fast", "messages": [{"content": "\\"model\\": \\"fast\\"", "role":"user"}] }'
@@ -204,6 +205,7 @@ def test_limited_key_cannot_name_another_of_azures_deployments(target: str) -> N
     assert not gateway.agent.sent
 
 
+@pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own HTTP gathers bodies, and the path's model is put in")
 def test_limited_key_cannot_hide_the_model_in_a_body_that_still_comes() -> None:
     """The path names one that it may call, the body another, and OpenAI reads the body."""
     key = attrs.evolve(virtual_key("vk_openai", "openai"), models=LIMITED)
