@@ -253,7 +253,9 @@ def _thoughts(reach: Reach) -> st.SearchStrategy[Thinking] | None:
     if reach.thinking:
         kinds.append(words().map(Thinking))
     if reach.opaque is not None:
-        opaque = names("sig-").map(lambda drawn: Opaque(str(reach.opaque), None, drawn))
+        # Base64, as every maker of seals writes them.
+        data = st.text("abcDEF0123+/", min_size=1, max_size=8).map(lambda drawn: f"sig{drawn}")
+        opaque = data.map(lambda drawn: Opaque(str(reach.opaque), None, drawn))
         kinds.append(st.builds(Thinking, words(), opaque))
         if reach.redacted:
             kinds.append(opaque.map(lambda drawn: Thinking("", drawn, redacted=True)))
