@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
 WIRES = TESTS / "wires.py"
@@ -18,6 +19,11 @@ WIRES = TESTS / "wires.py"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "wire: the outcome may depend on LLMGATEWAY_TEST_WIRE (set by conftest.py)")
+    # What is drawn depends on the test alone, and the clock on nothing: a change is judged by what it changes.
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.register_profile("random", deadline=None)
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
