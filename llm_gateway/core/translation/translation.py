@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
 from llm_gateway.core.translation.conversation import Request
-from llm_gateway.core.translation.events import Ended, Event, Failed
+from llm_gateway.core.translation.events import Delta, Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
@@ -139,10 +139,14 @@ class StreamTranslation:
         self._names = names
         self._decoder = provider.stream_decoder(provider=to.provider)
         self._encoder = caller.stream_encoder(asked) if asked.stream else None
+        self._encode = _nothing if self._encoder is None else self._encoder.encode
         self._one_call = OneCall() if asked.parallel_tool_calls is False else None
         self._gathered: list[Event] = []
         self._begun = False
-        self._over = False
+        self._flows = False
+        """Whether events between the first and the last go to the encoder as they are."""
+        self.over = False
+        """Whether the stream has come to its end, whatever may still come."""
         self.failure: ProviderFailure | None = None
         """The error that the provider's stream ended with."""
 
@@ -150,7 +154,11 @@ class StreamTranslation:
         """
         :return: what goes to the caller now; nothing of a failure that comes before everything else.
         """
-        return self._pass_on(self._names.streamed(self._decoder.feed(data)))
+        events = self._decoder.feed(data)
+        if self._flows and events and type(events[-1]) is Delta:
+            # What ends a stream is the last of its events: it is not among these.
+            return self._encode(events)
+        return self._pass_on(self._names.streamed(events))
 
     def close(self) -> bytes:
         """
@@ -160,7 +168,7 @@ class StreamTranslation:
         :raises UpstreamDisconnected: it broke off before anything of it went out.
         """
         rest = self._pass_on(self._names.streamed(self._decoder.close()))
-        if not self._over:
+        if not self.over:
             raise UpstreamDisconnected("The provider ended its stream before the answer was whole.")
         if self._encoder is None and self.failure is None:
             try:
@@ -173,24 +181,30 @@ class StreamTranslation:
         """
         :return: how the caller's stream, that has begun, ends now.
         """
-        return b"" if self._over or self._encoder is None else self._pass_on([Failed(failure)])
+        return b"" if self.over or self._encoder is None else self._pass_on([Failed(failure)])
 
     def _pass_on(self, events: Sequence[Event]) -> bytes:
         if self._one_call is not None:
             events = self._one_call.keep(events)
-        if self._over or not events:
+        if self.over or not events:
             return b""
         for event in events:
             if isinstance(event, Failed):
                 self.failure = event.failure
-                self._over = True
+                self.over = True
                 if not self._begun and event is events[0]:
                     # Nothing has gone out: it can still be a status and a body.
                     return b""
             elif isinstance(event, Ended):
-                self._over = True
+                self.over = True
         if self._encoder is None:
             self._gathered.extend(events)
             return b""
         self._begun = True
-        return self._encoder.encode(events)
+        self._flows = self._one_call is None and not self._names.given and not self.over
+        return self._encode(events)
+
+
+def _nothing(_events: Sequence[Event]) -> bytes:
+    """What a caller gets of a stream that it did not ask for."""
+    return b""
