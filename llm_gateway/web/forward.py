@@ -125,6 +125,8 @@ class ForwardingResource(Resource):
         attempt = Attempt(
             call, target.client, self._clock, target.watch, sink, target.dialect, context.record.request_id, over
         )
+        if isinstance(sink, TranslatedAnswer):
+            sink.when_whole = attempt.answered
         self._live.enter(attempt)
         when_client_leaves(request, attempt.leave)
         attempt.run()
