@@ -16,7 +16,7 @@ from llm_gateway.core.peek import model_of
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.errors import BadRequest, RequestTooLarge
-from llm_gateway.upstream.bodies import spooled_body
+from llm_gateway.upstream.bodies import mapped, pieces_body, spooled_body
 from llm_gateway.web.uploads import StreamedBody
 from llm_gateway.wire.upload import BytesBody
 
@@ -110,7 +110,11 @@ class RequestBody:
             raise BadRequest(WHICH_MODEL)
         if streamed or not self._size:
             return self.producer(), name
-        body = self._content.read() if self._whole is None else self._whole
+        body: bytes | memoryview
+        if self._whole is None:
+            body = self._content.read() if self._size <= IN_MEMORY_BYTES else mapped(self._content)
+        else:
+            body = self._whole
         places = find_model(body)
         if places is None and model is None:
             # No JSON, as an upload, or none that names a model: the provider judges it.
@@ -126,10 +130,10 @@ class RequestBody:
             name = choose(places.name).name
         asked = model or (places.name if places is not None else name)
         self._record.model = printable(asked)
-        if places is not None and places.name == name:
-            return BytesBody(body), name
-        pieces = with_model(body, name)
-        named = body if pieces is None else b"".join(pieces)
+        pieces = [body] if places is not None and places.name == name else with_model(body, name)
+        if isinstance(body, memoryview) and places is not None and pieces is not None:
+            return pieces_body(pieces), name
+        named = b"".join([body] if pieces is None else pieces)
         if unread and places is None and ((places := find_model(named)) is None or places.alike):
             raise BadRequest(WHICH_MODEL)
         return BytesBody(named), name
