@@ -120,6 +120,8 @@ class ForwardingResource(Resource):
             except Exception:
                 _log.failure("Call {request_id}", request_id=context.request_id)
             finally:
+                if isinstance(sink, TranslatedAnswer):
+                    sink.when_whole = None
                 self._live.leave(attempt)
 
         attempt = Attempt(

@@ -64,7 +64,7 @@ class TranslatedAnswer:
         self._pieces: list[bytes] = []
         self._left = 0
         self._unreadable = False
-        self.when_whole: Callable[[], None] = _nobody
+        self.when_whole: Callable[[], None] | None = None
         """Called when all of the answer is there, which can be before the provider ends its own: some keep a stream
         open behind its last event. ``finish`` is due then."""
         self.failed = False
@@ -99,7 +99,13 @@ class TranslatedAnswer:
                 self._begin_stream()
             self._write(body)
         if stream.over:
-            self.when_whole()
+            self._tell()
+
+    def _tell(self) -> None:
+        # Once, and not held any longer: who is told holds this object.
+        tell, self.when_whole = self.when_whole, None
+        if tell is not None:
+            tell()
 
     def _gather(self, piece: bytes) -> None:
         self._left -= len(piece)
@@ -108,7 +114,7 @@ class TranslatedAnswer:
         if self._stream is not None:
             self._stream.feed(piece)
             if self._stream.over:
-                self.when_whole()
+                self._tell()
         elif not self._unreadable:
             self._pieces.append(piece)
 
@@ -171,7 +177,3 @@ class TranslatedAnswer:
             if secret in body:
                 body = body.replace(secret, b"*" * len(secret))
         self._answer.write(body)
-
-
-def _nobody() -> None:
-    """Has to be told."""
