@@ -187,7 +187,7 @@ def _call(
         method="POST",
         url=url,
         headers=target.headers_for_translated(request.requestHeaders, way.headers),
-        body=BytesBody(translation.body),
+        body=BytesBody(translation.take_body()),
         secrets=grant.secrets,
         timeouts=target.provider.timeouts,
     )

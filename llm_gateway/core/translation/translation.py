@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+import msgspec
+from msgspec.structs import replace
+
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
-from llm_gateway.core.translation.conversation import Request
+from llm_gateway.core.translation.conversation import Request, Role
 from llm_gateway.core.translation.events import Delta, Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
@@ -38,6 +41,31 @@ def failure_of(error: GatewayError) -> ProviderFailure:
     return ProviderFailure(status, kind, error.message, code=error.kind)
 
 
+def without_conversation(asked: Request) -> Request:
+    """
+    :return: what an answer may depend on, without the images and the long conversations that nobody reads again: an
+        answer can take an hour.
+    """
+    first = asked.messages[:1]
+    output = asked.output
+    return replace(
+        asked,
+        messages=first if first and first[0].role in (Role.SYSTEM, Role.DEVELOPER) else (),
+        tools=tuple(
+            replace(tool, parameters=_apart(tool.parameters), custom=_apart(tool.custom)) for tool in asked.tools
+        ),
+        foreign_tools=tuple(replace(tool, raw=tool.raw.copy()) for tool in asked.foreign_tools),
+        output=None if output is None else replace(output, schema=_apart(output.schema)),
+        sampling=replace(asked.sampling, logit_bias=_apart(asked.sampling.logit_bias)),
+        extras={name: raw.copy() for name, raw in asked.extras.items()},
+    )
+
+
+def _apart(raw: msgspec.Raw | None) -> msgspec.Raw | None:
+    """The same in memory of its own: a piece of a request keeps all of the request's bytes."""
+    return None if raw is None else raw.copy()
+
+
 class Interpreter(ABC):
     """Between a caller and a provider that speak differently, for one call."""
 
@@ -61,6 +89,13 @@ class Interpreter(ABC):
         :return: the caller's, whole or as a stream, whichever it wants.
         :raises UpstreamMalformed: it is none.
         """
+
+    def take_body(self) -> bytes:
+        """
+        :return: ``body``, which this object lets go of.
+        """
+        body, self.body = self.body, b""
+        return body
 
     def failure(self, status: int, body: bytes, request_id: str) -> tuple[int, bytes, ProviderFailure]:
         """
@@ -92,7 +127,7 @@ class Translation(Interpreter):
         :raises GatewayError: the provider's dialect cannot say what the caller asks.
         """
         super().__init__(caller, provider)
-        self._asked = asked
+        self._asked = without_conversation(asked)
         self._to = to
         self.stream = asked.stream
         self._names = ToolNames(asked, provider.tool_name, losses)
