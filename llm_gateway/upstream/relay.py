@@ -111,9 +111,10 @@ class Relay(Protocol):
         rest = (self._framing.feed(held) if held else b"") + self._framing.rest()
         if not self.begun:
             self._begin(last=True)
+        # First: what is written now may turn out to be none, and another answer take its place.
+        self.let_go()
         if rest:
             self._sink.write(rest)
-        self.let_go()
         self._sink.finish()
 
     def break_off(self, error: GatewayError, *, stream: bool) -> None:
