@@ -291,14 +291,24 @@ class Records:
 class MemoryGateway:
     """The gateway's object graph with fakes at its edges."""
 
-    def __init__(self, configuration: Configuration = USUAL, max_body_bytes: int = 1_000_000, wire: str = WIRE) -> None:
+    def __init__(
+        self,
+        configuration: Configuration = USUAL,
+        max_body_bytes: int = 1_000_000,
+        wire: str = WIRE,
+        clock: Clock | None = None,
+        agent: IAgent | None = None,
+    ) -> None:
+        """
+        :param agent: what calls providers, in place of the one that has the test play them.
+        """
         self._clients: list[Client] = []
-        self.clock = Clock()
+        self.clock = Clock() if clock is None else clock
         self.agent = FakeAgent()
         self.records = Records()
         self.live = LiveCalls()
         self.board = HealthBoard()
-        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent), self.clock)
+        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent if agent is None else agent), self.clock)
         self.use(configuration)
         app = GatewayApp(
             grants=self.grants,
