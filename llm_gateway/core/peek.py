@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.record import printable
+from llm_gateway.core.surrogates import mended
 
 
 class _Fields(msgspec.Struct):
@@ -21,7 +22,10 @@ def model_of(body: bytes | memoryview) -> str | None:
         sent, not the gateway.
     """
     try:
-        model = _decoder.decode(body).model
+        try:
+            model = _decoder.decode(body).model
+        except msgspec.DecodeError:
+            model = _decoder.decode(mended(bytes(body))).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if model is None else printable(model)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
-from llm_gateway.core.translation.conversation import Request, Role
+from llm_gateway.core.translation.conversation import Answer, Request, Role
 from llm_gateway.core.translation.events import Delta, Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
@@ -102,7 +103,7 @@ class Interpreter(ABC):
         :param status: the provider's, of 400 and more.
         :return: status and body for the caller, and the neutral failure.
         """
-        failure = self._provider.decode_failure(status, body)
+        failure = self._provider.decode_failure(status, mended(body))
         return *self._caller.encode_failure(failure, request_id), failure
 
     def said(self, failure: ProviderFailure, request_id: str) -> tuple[int, bytes]:
@@ -135,12 +136,21 @@ class Translation(Interpreter):
         self.lost = (*losses.dropped, *losses.changed)
 
     def answer(self, body: bytes) -> bytes:
-        answer = self._names.answered(self._provider.decode_answer(body, provider=self._to.provider))
+        answer = self._names.answered(self._decoded(body))
         if self._asked.parallel_tool_calls is False:
             answer = with_one_call(answer)
         if self.stream:
             return self._caller.stream_encoder(self._asked).encode(exploded(answer))
         return self._caller.encode_answer(answer, self._asked)
+
+    def _decoded(self, body: bytes) -> Answer:
+        try:
+            return self._provider.decode_answer(body, provider=self._to.provider)
+        except UpstreamMalformed:
+            readable = mended(body)
+            if readable == body:
+                raise
+            return self._provider.decode_answer(readable, provider=self._to.provider)
 
     def streamed(self) -> StreamTranslation:
         return StreamTranslation(self._caller, self._provider, self._asked, self._to, self._names)

@@ -8,6 +8,7 @@ import msgspec
 
 from llm_gateway.core.sse import Event as ServerSentEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.chat.choice_in import ChoiceReader
 from llm_gateway.core.translation.chat.documents import ABSENT, ChunkDoc, NextChunkDoc, count, name, said
 from llm_gateway.core.translation.chat.failures import failure_in
@@ -108,7 +109,11 @@ class ChatStreamDecoder(StreamDecoder):
             return False
         chunk: ChunkDoc | NextChunkDoc
         if self._begun:
-            chunk = _decode_next(data)
+            try:
+                chunk = _decode_next(data)
+            except msgspec.DecodeError:
+                data = mended(data.encode()).decode()
+                chunk = _decode_next(data)
             choices = chunk.choices
             if choices and len(choices) == 1 and chunk.usage is None and chunk.error is ABSENT:
                 # Nearly all that there is.
@@ -117,6 +122,7 @@ class ChatStreamDecoder(StreamDecoder):
                     known.read(choices[0], out)
                     return True
         else:
+            data = mended(data.encode()).decode()
             chunk = _decode_first(data)
         if said(chunk.error) or event.event == "error":
             error = chunk.error if said(chunk.error) else msgspec.Raw(data.encode())
