@@ -31,7 +31,7 @@ PROVIDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "openrouter": ("openai", "http://openrouter.test/api/v1", {"apis": ("chat",), "preset": "openrouter"}),
 }
 """Dialect, base URL, and what is peculiar."""
-KEYS = {name: f"sk-real-canary-of-{name}" for name in PROVIDERS}
+KEYS = {name: f"sk-real-canary-of-{name:->10}" for name in PROVIDERS}
 
 
 def configured(*names: str, policy: OnUnsupported = OnUnsupported.DEFAULT) -> Configuration:
@@ -165,6 +165,10 @@ FRAMINGS = st.sampled_from(["length", "chunks", "end"])
 """How a provider says where its body ends: beforehand, in chunks, or by closing the connection."""
 
 
+ENDS = st.sampled_from(["stay", "close", "reset"])
+"""What it does then."""
+
+
 def written(
     kind: bytes, body: bytes, *, status: int = 200, framing: str = "length", cuts: list[int] | None
 ) -> list[bytes]:
@@ -221,7 +225,7 @@ def whole_answers(draw: st.DrawFn) -> tuple[Ask, list[bytes]]:
     return ask, written(kind, draw(hostile(good)), status=status, framing=draw(FRAMINGS), cuts=draw(CUTS))
 
 
-@fuzzed(call=whole_answers(), end=st.sampled_from(["stay", "close", "reset"]))
+@fuzzed(call=whole_answers(), end=ENDS)
 def test_answers(call: tuple[Ask, list[bytes]], end: str) -> None:
     """Whatever a provider answers: its caller gets an answer or an error."""
     ask, answer = call
@@ -253,7 +257,7 @@ PLAINLY = Ask("gemini", "openai", OnUnsupported.DROP, msgspec.json.encode(PLAIN[
 
 
 @example(call=(PLAINLY, written(EVENTS, b'data: {"choices":[{}]}\n\ndata\n\nx', cuts=[])), end="stay")
-@fuzzed(call=streams(), end=st.sampled_from(["stay", "close", "reset"]))
+@fuzzed(call=streams(), end=ENDS)
 def test_streams(call: tuple[Ask, list[bytes]], end: str) -> None:
     """Whatever a provider streams: its caller gets a stream or an answer, or an error, at its end or instead."""
     ask, stream = call
@@ -271,6 +275,10 @@ PLACES = (
     *(b"/p/anthropic/v1/messages", b"/openai/v1/embeddings", b"/v1beta/models?key=vk_gemini", b"/health", b"/", b"*"),
 )
 BODIES = [b"", b"--b\r\n\r\nx\r\n--b--", b"\x00\xff" * 20, *(msgspec.json.encode(one) for one in PLAIN.values())]
+
+
+KEY = b"sk-real-canary-of-whom-it-is"
+"""The key of the provider that says it, and as long."""
 
 
 @st.composite
@@ -298,9 +306,8 @@ CLIENT_WORDS = (
 
 @st.composite
 def provider_bytes(draw: st.DrawFn) -> bytes:
-    """An answer as it may be, or with the key in it."""
-    key = draw(st.sampled_from([key.encode() for key in KEYS.values()]))
-    body = draw(st.sampled_from([*(framed(api, events) for api, events in STREAMS.items()), b"Bad key: " + key, b""]))
+    """An answer as it may be, or with :data:`KEY` in it."""
+    body = draw(st.sampled_from([*(framed(api, events) for api, events in STREAMS.items()), b"Bad key: " + KEY, b""]))
     kind = draw(st.sampled_from([JSON, EVENTS, b"text/html; charset=x", b"\xff"]))
     status = draw(st.sampled_from([200, 200, 200, 204, 304, 400, 401, 429, 503, 101, 999]))
     return b"".join(written(kind, body, status=status, framing=draw(FRAMINGS), cuts=[]))
@@ -309,25 +316,25 @@ def provider_bytes(draw: st.DrawFn) -> bytes:
 PROVIDER_WORDS = (
     *(b"Set-Cookie: a=b\r\n", b"Connection: close\r\n", b"Retry-After: x\r\n", b"Content-Encoding: gzip\r\n"),
     *(b"Location: http://evil.test/\r\n", b"X-Gw-Error: x\r\n", b"Content-Length: 5\r\n", b"data: ", b"0\r\n\r\n"),
-    *(b"HTTP/1.1 100 Continue\r\n\r\n", b"X: %b\r\n" % KEYS["openai"].encode(), KEYS["openai"].encode()),
+    *(b"HTTP/1.1 100 Continue\r\n\r\n", b"X: %b\r\n" % KEY, KEY),
 )
-REPLIES = st.builds(
-    lambda raw, cuts, end: Reply(pieces(raw, cuts), end),
-    bent(provider_bytes(), PROVIDER_WORDS, runs=True),
-    CUTS,
-    st.sampled_from(["stay", "close", "reset"]),
-)
+REPLIES = st.tuples(bent(provider_bytes(), PROVIDER_WORDS, runs=True), CUTS, ENDS)
 
 
 @fuzzed(raw=bent(client_bytes(), CLIENT_WORDS, runs=True), cuts=CUTS, replies=st.lists(REPLIES, max_size=3))
-def test_bytes(raw: bytes, cuts: list[int] | None, replies: list[Reply]) -> None:
+def test_bytes(raw: bytes, cuts: list[int] | None, replies: list[tuple[bytes, list[int] | None, str]]) -> None:
     """
     Whatever a client sends and providers answer: each request is answered in its turn, an answer that is not whole is
     the last, and whatever is the gateway's own to say is said in JSON.
     """
-    left = iter(replies)
-    whole = Whole(configured("openai", "anthropic", "gemini"), lambda request: next(left, Reply([])))
-    received = whole.send(pieces(raw, cuts))
+    left = list(replies)
+
+    def reply(request: reference.Sure) -> Reply:
+        answer, places, end = left.pop(0) if left else (b"", [], "stay")
+        (host,) = request.fields[b"host"]
+        return Reply(pieces(answer.replace(KEY, KEYS[host.decode().partition(".")[0]].encode()), places), end)
+
+    received = Whole(configured("openai", "anthropic", "gemini"), reply).send(pieces(raw, cuts))
     methods = [each.method for each in reference.requests(raw)]
     found, _ = reference.answers(received, [*methods, b"GET"])
     for answer in found:
