@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import msgspec
+import pytest
 from hypothesis import example
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from tests.fuzz.inputs import BROKEN, CUTS, bent, changed, hostile, pieces
 from tests.fuzz.judges import ARRAY, WHOLE, check_failure, check_stream, document
 from tests.fuzz.whole import Reply, Whole
 from tests.memory import configuration, provider, virtual_key
+from tests.wires import WIRE
 
 PROVIDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "anthropic": ("anthropic", "http://anthropic.test/v1", {}),
@@ -321,6 +323,7 @@ PROVIDER_WORDS = (
 REPLIES = st.tuples(bent(provider_bytes(), PROVIDER_WORDS, runs=True), CUTS, ENDS)
 
 
+@pytest.mark.skipif(WIRE == "twisted", reason="this is not promised of Twisted's own HTTP")
 @fuzzed(raw=bent(client_bytes(), CLIENT_WORDS, runs=True), cuts=CUTS, replies=st.lists(REPLIES, max_size=3))
 def test_bytes(raw: bytes, cuts: list[int] | None, replies: list[tuple[bytes, list[int] | None, str]]) -> None:
     """
