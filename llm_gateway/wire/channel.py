@@ -411,6 +411,7 @@ class Channel(Outlet):
 
     def _next(self) -> None:
         self._request = None
+        self._answered = False
         if self._parser is not None:
             self._parser.forget()
         if not self.persistent or self._awaiting is _NOTHING:

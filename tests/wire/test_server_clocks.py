@@ -57,6 +57,13 @@ def test_idle_clients_that_do_not_go_are_cut_off(server: Server) -> None:
     assert client.transport.aborted
 
 
+def test_half_a_request_is_refused_on_a_connection_that_served_others_too(server: Server) -> None:
+    """The client is told why it has to go."""
+    client = server.send(get(), get()[:-1])
+    pass_time(server, HEAD_S)
+    assert (client.statuses, client.closed) == ([200, 408], True)
+
+
 @pytest.mark.parametrize("timeout", [5, 60, 1000])
 def test_site_says_how_long_idle_is(timeout: float) -> None:
     """Shorter than the ticks of its clock or longer."""
