@@ -21,6 +21,7 @@ from twisted.web.http import RESPONSES
 from zope.interface import implementer
 
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
+from llm_gateway.wire.fields import Fields
 from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.outlet import TICK_S, Outlet
 from llm_gateway.wire.request import Request
@@ -32,7 +33,7 @@ from llm_gateway.wire.stock import (
     MAX_HEADERS,
     _notice_vanished_peer,
 )
-from llm_gateway.wire.strict import BadRequest, RequestParser
+from llm_gateway.wire.strict import BadRequest, Head, RequestParser
 
 HEAD_S = 30.0
 """From the first byte of a request to the end of its headers. They fit into a few packets."""
@@ -87,14 +88,19 @@ class Channel(Outlet):
     # Set by the site
     requestFactory: Any = Request
 
+    _parser: RequestParser
+    """There is one as soon as there is a connection."""
+
     __slots__ = (
         "_answered",
+        "_at_once_bytes",
         "_awaiting",
         "_body_bytes",
         "_buffer",
         "_busy",
         "_dropping",
         "_expects",
+        "_head",
         "_holds",
         "_pace_from",
         "_parser",
@@ -107,13 +113,15 @@ class Channel(Outlet):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parser: RequestParser | None = None
         self._buffer: bytes | bytearray = b""
         self._searched = 0
         self._awaiting = _HEAD
         self._busy = False
+        self._at_once_bytes = -1
+        """How long a body may be to be taken as it is, without going through a request's way of keeping bodies."""
         # The request that is being received or answered
         self._request: Any = None
+        self._head: Head | None = None
         self._rendered = False
         self._answered = False
         self._body_bytes = 0
@@ -138,12 +146,23 @@ class Channel(Outlet):
         writer = self.site.outbox.writer(transport)
         self.write, self.writeSequence = writer.write, writer.writeSequence  # type: ignore[method-assign]
         self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
+        site, factory = self.site, self.requestFactory
+        if isinstance(factory, type) and issubclass(factory, Request) and not hasattr(site, "getContentFile"):
+            self._at_once_bytes = min(MAX_AT_ONCE_BYTES, site.max_body_bytes)
         if self.timeOut is not None:
             self._tick_s = min(TICK_S, self.timeOut)
-        self.site.channels.add(self)
+        site.channels.add(self)
         self._await_request()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._request is None and self._awaiting is _HEAD and not self._buffer and not self._holds:
+            known = self._parser.recall(data)
+            if known is not None:
+                head, fields, length, end = known
+                if len(data) - end == length <= self._at_once_bytes:
+                    # As nearly always: a request like the one before it, with nothing behind it.
+                    self._begin(head, fields, length, data[end:])
+                    return
         if self._awaiting is _NOTHING:
             return
         if self._buffer:
@@ -163,9 +182,7 @@ class Channel(Outlet):
         self._awaiting = _NOTHING
         self._buffer = b""
         self._stop_clock()
-        parser, self._parser = self._parser, None
-        if parser is not None:
-            parser.close()
+        self._parser.close()
         # The transport tells only those that it still knows: no longer after loseConnection.
         self.stopProducing()
         stream, self._stream = self._stream, None
@@ -203,8 +220,12 @@ class Channel(Outlet):
         """
         :return: whether there was a whole one.
         """
-        assert self._parser is not None
         buffer = self._buffer
+        if isinstance(buffer, bytes) and (known := self._parser.recall(buffer)) is not None:
+            head, fields, length, end = known
+            self._buffer = buffer[end:]
+            self._begin(head, fields, length)
+            return True
         end = buffer.find(b"\r\n\r\n", self._searched) + 4
         if end < 4:
             self._await_rest_of_head()
@@ -214,12 +235,10 @@ class Channel(Outlet):
             raw, self._buffer = bytes(buffer), b""
         else:
             raw, self._buffer = bytes(buffer[:end]), bytes(buffer[end:])
-        self._parser.head(raw)
-        self._begin(self._parser)
+        self._begin(*self._parser.head(raw))
         return True
 
     def _await_rest_of_head(self) -> None:
-        assert self._parser is not None
         begins = not self._searched
         self._parser.check_beginning(self._buffer, self._searched)
         # The end may have begun to come.
@@ -227,72 +246,79 @@ class Channel(Outlet):
         if begins and self._searched:
             self._expect_within(HEAD_S)
 
-    def _begin(self, head: RequestParser) -> None:
-        """A request has come as far as its body."""
-        self.persistent = head.keep_alive and not self.site.seeing_off
-        request = self._request = self.requestFactory(self)
-        ours = isinstance(request, Request)
-        self._rendered = self._answered = self._dropping = False
-        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
-        request.requestHeaders._rawHeaders = head.fields
-        length = head.length
-        if not ours:
-            request.parseCookies()
+    def _begin(self, head: Head, fields: Fields, length: int | None, body: bytes | None = None) -> None:
+        """
+        A request has come as far as its body.
+
+        :param length: of the body; ``None`` where nobody knows yet.
+        :param body: all of it, if that has come too and need not go through a request's own way of keeping bodies.
+        """
+        site = self.site
+        self._head = head
+        self.persistent = head.keep_alive and not site.seeing_off
+        self._rendered = False
         self._deadline = inf
+        request = self._request = self.requestFactory(self)
+        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
+        request.requestHeaders._rawHeaders = fields
+        if body is None and length == len(self._buffer) <= self._at_once_bytes:
+            body, self._buffer = bytes(self._buffer), b""
+            self._parser.whole_body(body)
+        if body is not None:
+            request.content = BytesIO(body)
+            self._render()
+            return
+        if not isinstance(request, Request):
+            request.parseCookies()
         if length == 0:
             request.gotLength(0)
             self._render()
-            return
-        site = self.site
-        if length is not None and length > site.max_body_bytes:
-            self._await_body(head)
+        elif length is not None and length > site.max_body_bytes:
+            self._await_body()
             self._refuse_body()
-            return
-        if ours and site.wants_stream is not None:
-            request.method, request.uri, request.clientproto = head.method, head.target, head.version
-            request.path = head.target.partition(b"?")[0]
-            if site.wants_stream(request):
-                self._await_body(head)
-                self._stream = BodyStream(
-                    hold=lambda wait: self._set_hold(_UNREAD_BODY, wait),
-                    begin=self._go_on,
-                    abort=self.abortConnection,
-                    client=cast(ITransport, self.transport),
-                )
-                request.body_stream = self._stream
-                request.content = BytesIO()
-                self._render()
-                return
-        if ours and length == len(self._buffer) <= MAX_AT_ONCE_BYTES and not hasattr(site, "getContentFile"):
-            # As nearly all calls do, it came in one piece.
-            body, self._buffer = bytes(self._buffer), b""
-            head.whole_body(body)
-            content = request.content = BytesIO(body)
-            # At the end, as if it had been written.
-            content.seek(length)
-            self._render()
-            return
-        self._await_body(head)
-        request.gotLength(length)
-        if not self._buffer:
-            self._go_on()
+        elif self._wants_stream():
+            self._await_body()
+            self._begin_stream()
+        else:
+            self._await_body()
+            request.gotLength(length)
+            if not self._buffer:
+                self._go_on()
 
-    def _await_body(self, head: RequestParser) -> None:
+    def _wants_stream(self) -> bool:
+        request, wants_stream = self._request, self.site.wants_stream
+        if wants_stream is None or not isinstance(request, Request):
+            return False
+        assert self._head is not None
+        request.method, request.uri, request.clientproto = self._head.method, self._head.target, self._head.version
+        request.path = request.uri.partition(b"?")[0]
+        return wants_stream(request)
+
+    def _begin_stream(self) -> None:
+        self._stream = self._request.body_stream = BodyStream(
+            hold=lambda wait: self._set_hold(_UNREAD_BODY, wait),
+            begin=self._go_on,
+            abort=self.abortConnection,
+            client=cast(ITransport, self.transport),
+        )
+        self._request.content = BytesIO()
+        self._render()
+
+    def _await_body(self) -> None:
+        assert self._head is not None
         self._awaiting = _BODY
         self._body_bytes = self._pace_from = 0
         if not self._buffer:
             self._expect_within(PACE_S)
-        expect = head.fields.get(b"Expect")
-        self._expects = expect is not None and head.version == b"HTTP/1.1" and expect[0].lower() == b"100-continue"
+        self._expects = self._head.expects
 
     def _render(self) -> None:
-        head = self._parser
-        assert head is not None
+        assert self._head is not None
         self._rendered = True
-        self._request.requestReceived(head.method, head.target, head.version)
+        method, target, version, _, _ = self._head
+        self._request.requestReceived(method, target, version)
 
     def _read_body(self) -> None:
-        assert self._parser is not None
         data = bytes(self._buffer)
         self._expects = False
         try:
@@ -411,9 +437,7 @@ class Channel(Outlet):
 
     def _next(self) -> None:
         self._request = None
-        self._answered = False
-        if self._parser is not None:
-            self._parser.forget()
+        self._answered = self._dropping = False
         if not self.persistent or self._awaiting is _NOTHING:
             self.loseConnection()
             return
@@ -509,6 +533,12 @@ class Channel(Outlet):
             self._read()
 
     # Clocks
+
+    def _tick(self) -> None:
+        if self._request is None:
+            # It may be idle for long, as may ten thousand others.
+            self._parser.forget()
+        super()._tick()
 
     def _await_request(self) -> None:
         self._awaiting = _HEAD

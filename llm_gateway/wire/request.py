@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
@@ -121,6 +121,8 @@ class Request(TwistedRequest):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if self._parsePOSTFormSubmission and command == b"POST":
+            # Which takes it to have just been written.
+            self.content.seek(0, SEEK_END)  # type: ignore[union-attr]  # as below
             super().requestReceived(command, path, version)
             return
         self.method, self.uri, self.clientproto = command, path, version

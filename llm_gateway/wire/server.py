@@ -31,9 +31,10 @@ class Site(Visited, TwistedSite):
     in bounding every body, and in closing connections that are too slow. It speaks HTTP/1.1 and 1.0 only, sends no
     ``Server`` header, and writes a log only if it was given a path for one.
 
-    Bodies are streamed on request: a site made with ``wants_stream`` asks it about every request that has a body, as
-    soon as the headers are there. If it says so, the request is rendered at once, with an empty ``content``, and the
-    resource calls ``request.deliver_body(protocol)``, in ``render`` or later.
+    Bodies are streamed on request: a site made with ``wants_stream`` asks it, as soon as the headers are there, about
+    every request whose body is still to come, apart from a short one that came with them. If it says so, the request
+    is rendered at once, with an empty ``content`` and ``body_stream`` set, and the resource calls
+    ``request.deliver_body(protocol)``, in ``render`` or later.
     """
 
     protocol = Channel  # type: ignore[assignment]  # without the wrapper that could switch to HTTP/2

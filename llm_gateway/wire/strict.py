@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -26,9 +27,16 @@ _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r[^\n]|(?<!\r)\n")
 
-_lines = Lines()
+KNOWN_BYTES = 4_096
+"""Of a head that is remembered. Coding agents' have about 2,000."""
 
-_NONE: Fields = {}
+FIRST_KNOWN, LAST_KNOWN = 2, 4
+"""Which of the heads on a connection are remembered: not that of a client that sends one request, nor any more where
+each was another so far, as with an id in it."""
+
+_LENGTH_LINE = re.compile(rb"\r\nContent-Length:[ \t]*([0-9]+)(?=\r\n)", re.IGNORECASE)
+
+_lines = Lines()
 
 BAD_REQUEST = "The request is not valid HTTP/1.1."
 
@@ -42,9 +50,34 @@ class BadRequest(Exception):
         self.message = message
 
 
+class Head(NamedTuple):
+    """What the head of a request says, but for its fields and the length of its body."""
+
+    method: bytes
+    target: bytes
+    """In origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``."""
+    version: bytes
+    keep_alive: bool
+    expects: bool
+    """Whether the client waits to be told to send the body."""
+
+
+class _Known(NamedTuple):
+    """A head that was found good, but for the digits of its length."""
+
+    before: bytes
+    after: bytes
+    head: Head
+    fields: Fields
+
+
 class RequestParser:
     """
     Reads the requests of one connection, and never beyond the one that it is in.
+
+    Programs send the same head with every request of a connection, but for the digits of ``Content-Length``. Such a
+    head is remembered, and not parsed again: what it says depends on nothing but its bytes, of which all were the same
+    but for a number. Nor is the body behind it, which is only counted.
 
     httptools can neither pause nor tell where a message ended. So it is never given more than one message: a head
     is cut off the stream at its empty line before it is parsed, a body of known length is counted, and a chunked body
@@ -53,39 +86,32 @@ class RequestParser:
 
     __slots__ = (
         "_chunks",
+        "_counted",
         "_framing_bytes",
+        "_heads",
+        "_known",
         "_left",
         "_llhttp",
         "_max_head_bytes",
         "_max_headers",
         "_pieces",
         "_tail",
-        "fields",
-        "keep_alive",
-        "length",
-        "method",
         "on_body",
-        "target",
-        "version",
         "whole",
     )
 
-    # Of the request whose head was read last:
-    method: bytes
-    target: bytes
-    """In origin form or ``*``: an absolute one is taken apart, and its authority has become ``Host``."""
-    version: bytes
-    fields: Fields
-    length: int | None
-    """Of the body; ``None`` when it is chunked."""
-    keep_alive: bool
     whole: bool
-    """Whether the end of the body was reached."""
+    """Whether the end of the last request's body was reached."""
 
     def __init__(self, max_headers: int, max_head_bytes: int) -> None:
         self._max_headers = max_headers
         self._max_head_bytes = max_head_bytes
         self.whole = False
+        self._known: _Known | None = None
+        self._heads = 0
+        """How many were parsed, since there was last some time between two."""
+        self._counted = False
+        """Whether llhttp knows nothing of this request."""
         self._left = 0
         self._chunks = 0
         self._framing_bytes = 0
@@ -95,20 +121,21 @@ class RequestParser:
         self.on_body = self._pieces.append
         self._llhttp = HttpRequestParser(self)
 
-    def head(self, raw: bytes) -> None:
+    def head(self, raw: bytes) -> tuple[Head, Fields, int | None]:
         """
         Parse a head.
 
         :param raw: all of it, up to and with the empty line and nothing after.
+        :return: also its fields, which are the caller's own, and the length of the body, ``None`` when it is chunked.
         :raises BadRequest: it is not one.
         """
         line = _REQUEST_LINE.match(raw)
         if line is None or len(raw) > self._max_head_bytes:
             raise self.complaint(raw)
-        self.method, target, minor = line.groups()
+        method, target, minor = line.groups()
         if len(target) > MAX_TARGET_BYTES:
             raise self.complaint(raw)
-        self.whole = False
+        self.whole = self._counted = False
         upgrade = False
         try:
             self._llhttp.feed_data(raw)
@@ -116,10 +143,10 @@ class RequestParser:
             upgrade = True
         except HttpParserError as error:
             raise BadRequest(400) from error
-        fields = self.fields = self._read_fields(raw[line.end() : -4])
-        self.version = b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0"
-        length = self.length = _length(fields, minor)
-        self.keep_alive = minor == b"1" and (
+        fields = self._read_fields(raw[line.end() : -4])
+        length = _length(fields, minor)
+        recent = minor == b"1"
+        keep_alive = recent and (
             (b"Connection" not in fields and b"Proxy-Connection" not in fields) or _keeps_alive(fields)
         )
         hosts = fields.get(b"Host")
@@ -127,26 +154,62 @@ class RequestParser:
             _check_host(hosts, minor)
         if target[0] != 0x2F or 0x23 in target:  # "/" and "#"; looking for bytes in bytes takes four times as long
             target = _origin_form(target, fields)
-        self.target = target
+        expect = fields.get(b"Expect")
+        expects = expect is not None and recent and expect[0].lower() == b"100-continue"
+        head = Head(method, target, b"HTTP/1.1" if recent else b"HTTP/1.0", keep_alive, expects)
+        self._left = length or 0
         if upgrade:
-            if self.method == b"CONNECT":
+            if method == b"CONNECT":
                 raise BadRequest(400, "This is no proxy.")
             if length != 0:
                 self._read_body_after_all(length)
         elif self.whole is not (length == 0):
             raise BadRequest(400)
-        self._left = length or 0
+        elif self._left and self._heads < LAST_KNOWN:
+            self._remember(raw, head, fields)
         if length is None:
             self._chunks = self._framing_bytes = 0
             self._tail = b""
+        return head, fields, length
+
+    def recall(self, data: bytes) -> tuple[Head, Fields, int, int] | None:
+        """
+        As ``head``, for one that was remembered.
+
+        :param data: what has come behind the last request.
+        :return: also where the head ends; ``None`` if it does not begin with such a head.
+        """
+        if self._known is None:
+            return None
+        before, after, head, fields = self._known
+        if not data.startswith(before):
+            return None
+        start = len(before)
+        end = data.find(b"\r", start, start + _MAX_LENGTH_DIGITS + 1)
+        digits = data[start:end]
+        if not digits.isdigit() or not data.startswith(after, end):
+            return None
+        fields = fields.copy()
+        fields[b"Content-Length"] = [digits]
+        length = self._left = int(digits)
+        self._counted = True
+        self.whole = not length
+        return head, fields, length, end + len(after)
+
+    def _remember(self, raw: bytes, head: Head, fields: Fields) -> None:
+        self._heads += 1
+        line = _LENGTH_LINE.search(raw)
+        if self._heads >= FIRST_KNOWN and line is not None and len(raw) <= KNOWN_BYTES:
+            self._known = _Known(raw[: line.start(1)], raw[line.end(1) :], head, fields.copy())
 
     def forget(self) -> None:
-        """Let go of the last request's headers; the next may be far."""
-        self.fields = _NONE
+        """The next request may be far: let go of what was remembered for it."""
+        self._known = None
+        self._heads = 0
 
     def close(self) -> None:
         """No more will come. The parser and what it calls back hold each other, and would wait for the collector."""
-        self.fields = _NONE
+        self._known = None
         del self._llhttp, self.on_body
 
     def _read_fields(self, raw: bytes) -> Fields:
@@ -205,11 +268,14 @@ class RequestParser:
         """
         if self._left:
             piece = data if len(data) <= self._left else data[: self._left]
+            taken = len(piece)
+            self._left -= taken
+            if self._counted:
+                self.whole = not self._left
+                return piece, taken
             self._feed(piece)
-            self._left -= len(piece)
             if self.whole is not (self._left == 0):
                 raise BadRequest(400)
-            taken = len(piece)
         else:
             taken = self._feed_chunks(data)
         pieces = self._pieces
@@ -223,9 +289,12 @@ class RequestParser:
 
         :param body: all of a body of known length, which is not looked at.
         """
+        self._left = 0
+        if self._counted:
+            self.whole = True
+            return
         self._feed(body)
         self._pieces.clear()
-        self._left = 0
         if not self.whole:
             raise BadRequest(400)
 

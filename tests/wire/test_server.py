@@ -447,7 +447,7 @@ def test_streamed_body_comes_as_it_comes(serve: Servers) -> None:
 
 
 def test_site_is_asked_which_bodies_to_stream(serve: Servers) -> None:
-    """With method, target and headers; not about a request without a body."""
+    """With method, target and headers; not about a request without a body, nor about one that is there already."""
     asked: list[Any] = []
 
     def some(request: Any) -> bool:
@@ -456,13 +456,15 @@ def test_site_is_asked_which_bodies_to_stream(serve: Servers) -> None:
 
     server = serve(Waiting(), wants_stream=some)
     server.send(get()).leave()
-    server.send(post(b"x", b"A: b", target=b"/files?x"))
-    server.send(post(b"x", target=b"/other"))
+    server.send(post(b"x", b"A: b", target=b"/files"))
+    server.send(post(b"", b"A: b", target=b"/files?x", length=1), b"x")
+    server.send(post(b"", target=b"/other", length=1), b"x")
     assert asked == [(b"POST", b"/files?x", b"/files", "b"), (b"POST", b"/other", b"/other", None)]
-    _, streamed, whole = server.resource.requests
-    assert (streamed.content.read(), whole.content.read()) == (b"", b"x")
-    with pytest.raises(RuntimeError, match="not streamed"):
-        whole.deliver_body(BodyReader().as_protocol)
+    _, there, streamed, gathered = server.resource.requests
+    assert [request.content.read() for request in (there, streamed, gathered)] == [b"x", b"", b"x"]
+    for request in (there, gathered):
+        with pytest.raises(RuntimeError, match="not streamed"):
+            request.deliver_body(BodyReader().as_protocol)
 
 
 def test_slow_reader_of_a_body_slows_the_client(serve: Servers) -> None:
