@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llm_gateway.config.formats import KeysFile, ProviderEntry, ProviderName, Url
+from llm_gateway.config.formats import KeysFile, ProviderEntry
+from llm_gateway.config.notation import ProviderName, Url
 from llm_gateway.config.presets import shipped_presets
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
