@@ -30,6 +30,8 @@ from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
 from llm_gateway.core.presets import Preset
 from llm_gateway.core.record import ENDINGS, CallRecord
+from llm_gateway.core.routing.calls import Router
+from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.errors import GatewayError
 from llm_gateway.options import Options
 from llm_gateway.settings import Settings
@@ -37,7 +39,7 @@ from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.access_log import as_json, as_text
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.forward import METHODS
-from llm_gateway.web.health import _shown
+from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
 
@@ -313,8 +315,10 @@ def test_every_dialect_is_documented() -> None:
 
 
 def full_record() -> CallRecord:
-    text = dict.fromkeys(("client_request_id", "key", "provider", "model", "dialect", "dropped", "ended", "error"), "x")
-    return CallRecord("t", "id", method="POST", path="/v1", status=200, first_byte_s=1.0, duration_s=1.0, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
+    names = ("client_request_id", "key", "provider", "credential", "model", "dialect", "dropped", "ended", "error")
+    text = dict.fromkeys(names, "x")
+    seconds = {"first_byte_s": 1.0, "duration_s": 1.0}
+    return CallRecord("t", "id", method="POST", path="/v1", status=200, attempts=2, **seconds, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
 
 
 def test_every_field_of_the_access_log_is_documented() -> None:
@@ -335,7 +339,10 @@ def test_every_ending_of_a_call_is_documented() -> None:
 
 
 def test_every_field_of_the_health_page_is_documented() -> None:
-    provider = _shown(ProviderHealth("openai", "https://x", True, None, None, None))
+    router = Router(RoutingSettings(), float, lambda change: None, lambda ticket: None)
+    provider = _shown(ProviderHealth("openai", "https://x", True, None, None, None)) | _routed(
+        "openai", (), router, abs
+    )
     page = reference("health")
     documented = first_spans(section(page, "GET /health"))
     assert documented == ["status", "providers", *provider]

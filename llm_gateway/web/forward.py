@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import re
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.apis import CONVERSATIONS, Api, asked_of
+from llm_gateway.core.apis import COUNTS, Api, Asked, asked_of
 from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
-from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR
-from llm_gateway.errors import (
-    BadRequest,
-    MethodNotAllowed,
-    NotFound,
-    ProviderNotConfigured,
-    WrongDialect,
-    WrongProvider,
-)
-from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
+from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
+from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of, effect_of
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.errors import BadRequest, MethodNotAllowed
+from llm_gateway.upstream.attempt import Outcome, ProviderCall
+from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
 from llm_gateway.web.context import AS_IS, CallContext, Operation, context_of
-from llm_gateway.web.grants import Grant, GrantBook, Way
+from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.web.models import answer_here, knows_models, models_page
+from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
+from llm_gateway.web.routes import Plan, RouteBook, has, stored_there
 from llm_gateway.web.translated import TranslatedAnswer
-from llm_gateway.web.translating import translated
+from llm_gateway.web.translating import estimated, is_estimated, translated
+from llm_gateway.wire.fields import fields_of
 
 _log = Logger()
 
@@ -43,15 +40,15 @@ _TEXT = {method: method.decode("ascii") for method in METHODS}
 
 
 class ForwardingResource(Resource):
-    """Has a granted request answered by the grant's provider: relayed as it is, or translated."""
+    """Has a granted request answered by one of the grant's providers: relayed as it is, or translated."""
 
     isLeaf = True
 
-    def __init__(self, grants: GrantBook, live: LiveCalls, clock: IReactorTime, max_body_bytes: int) -> None:
+    def __init__(self, routes: RouteBook, dispatcher: Dispatcher, live: LiveCalls, max_body_bytes: int) -> None:
         super().__init__()
-        self._grants = grants
+        self._routes = routes
+        self._dispatcher = dispatcher
         self._live = live
-        self._clock = clock
         self._max_body_bytes = max_body_bytes
 
     def render(self, request: Request) -> bytes | int:
@@ -66,89 +63,158 @@ class ForwardingResource(Resource):
                 f"This path takes {', '.join(method.decode() for method in METHODS)}.",
                 headers={"allow": ", ".join(method.decode() for method in METHODS)},
             )
-        way = self._way(context, grant)
-        target = way.target
-        record = context.record
-        record.dialect = target.dialect.name
-        if context.route.asked.api is Api.MODELS and (
-            context.dialect is not target.dialect or knows_models(grant, way)
-        ):
-            answer_here(request, context, models_page(context, grant, way))
+        api = context.route.asked.api
+        if api is Api.MODELS and is_known_here(grant, context):
+            answer_here(request, context, models_page(context, grant, self._dispatcher.router.settings))
             return NOT_DONE_YET
-        answer = Answer(request, context, target.dialect)
-        sink: Sink = answer
-        body = RequestBody(request, record, self._max_body_bytes)
-        if _has(target, context):
-            call = _relayed(request, context, grant, way, body)
-        elif (found := translated(request, context, grant, way, body)) is not None:
-            if isinstance(found, bytes):
-                answer_here(request, context, found)
-                return NOT_DONE_YET
-            call, translation = found
-            sink = TranslatedAnswer(answer, translation, context.request_id, grant.secrets)
-        else:
-            raise WrongDialect(
-                f"This path speaks {context.dialect.title} and the key's provider {target.provider.name!r} speaks "
-                f"{target.dialect.title}. Use its own path, or /p/{target.provider.name}/."
-            )
-        self._run(request, context, call, target, sink)
+        body = RequestBody(request, context.record, self._max_body_bytes)
+        plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
+        if api in COUNTS and self._estimated(request, context, grant, plan, body):
+            return NOT_DONE_YET
+        call = _ForwardedCall(request, context, grant, plan, body, self._live)
+        dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body), call)
+        call.dispatch = dispatch
+        self._live.enter(dispatch)
+        when_client_leaves(request, dispatch.leave)
+        try:
+            dispatch.run()
+        except BaseException:
+            self._live.leave(dispatch)
+            raise
         return NOT_DONE_YET
 
-    def _way(self, context: CallContext, grant: Grant) -> Way:
-        own = grant.way
-        if own is None:
-            raise ProviderNotConfigured(
-                f"The key's provider {grant.key.provider!r} is not configured in this gateway. Tell its operator."
-            )
-        operation = context.route.operation
-        if operation is Operation.RAW:
-            name = own.target.provider.name
-            asked = context.path.split(b"/")[2].decode("utf-8", "replace")
-            if asked != name:
-                if asked not in self._grants.targets:
-                    raise NotFound(f"This gateway has no provider {asked[:64]!r}.")
-                raise WrongProvider(f"This key may use provider {name!r} only, not {asked!r}.")
-            return own
-        return own if operation is Operation.NATIVE else grant.ways.get(context.dialect.name, own)
-
-    def _run(self, request: Request, context: CallContext, call: ProviderCall, target: Target, sink: Sink) -> None:
-        context.asked_provider = True
-
-        def over(outcome: Outcome) -> None:
-            try:
-                _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)
-            except Exception:
-                _log.failure("Call {request_id}", request_id=context.request_id)
-            finally:
-                self._live.leave(attempt)
-
-        attempt = Attempt(
-            call, target.client, self._clock, target.watch, sink, target.dialect, context.record.request_id, over
-        )
-        self._live.enter(attempt)
-        when_client_leaves(request, attempt.leave)
-        attempt.run()
-
-
-def _has(target: Target, context: CallContext) -> bool:
-    """Whether the provider itself has what the path asks for, so that not a byte need change."""
-    route = context.route
-    if route.operation in AS_IS:
+    def _estimated(self, request: Request, context: CallContext, grant: Grant, plan: Plan, body: RequestBody) -> bool:
+        """Whether it is a count that the first candidate could not be asked for, and that is answered so."""
+        candidate = next((each for each in plan.resolved.main.candidates), None)
+        if candidate is None:
+            return False
+        target = _way(context, grant, candidate).target
+        if has(target, context) or not is_estimated(context.route.asked.api, target):
+            return False
+        answer_here(request, context, estimated(request, context, target, _destination(plan, candidate, target), body))
         return True
-    if context.dialect is not target.dialect:
-        return False
-    api = route.asked.api
-    if api is Api.RESPONSES_COUNT_TOKENS:
-        api = Api.RESPONSES
-    return api in target.apis or api not in CONVERSATIONS
 
 
-def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
+def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody) -> Call:
+    """What routing has to know."""
+    effect = effect_of(_TEXT[request.method], context.route.asked.api)
+    only = plan.route.only is not None and not plan.route.fallbacks
+    conversation = None
+    bound = body.streamed
+    if not only:
+        bound = bound or stored_there(context)
+        if plan.stays or context.route.asked.api is Api.RESPONSES:
+            said = body.said()
+            bound = bound or "previous_response_id" in said or "conversation" in said
+            if plan.stays:
+                conversation = conversation_of(_text_fields(request), said)
+    assert context.grant is not None
+    return Call(context.grant.label, effect, conversation, bound=bound)
+
+
+def _text_fields(request: Request) -> dict[str, str]:
+    fields = fields_of(request.requestHeaders)
+    return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in fields.items()}
+
+
+def _way(context: CallContext, grant: Grant, candidate: Candidate) -> Way:
+    own = context.route.operation in AS_IS
+    return grant.way_with(candidate.credential, None if own else context.dialect.name)
+
+
+def _destination(plan: Plan, candidate: Candidate, target: Target) -> Destination:
+    facts = plan.facts_of(candidate.provider, candidate.model)
+    return Destination(
+        candidate.model,
+        candidate.provider,
+        max_output_tokens=facts.max_output_tokens,
+        reasoning=facts.reasoning,
+        preset=target.provider.preset,
+    )
+
+
+class _ForwardedCall:
+    """The client's side of one call, for the dispatcher: an ``upstream.dispatch.Asker``."""
+
+    __slots__ = ("_body", "_context", "_grant", "_live", "_plan", "_request", "_sink", "dispatch", "request_id")
+
+    def __init__(
+        self,
+        request: Request,
+        context: CallContext,
+        grant: Grant,
+        plan: Plan,
+        body: RequestBody,
+        live: LiveCalls,
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._grant = grant
+        self._plan = plan
+        self._body = body
+        self._live = live
+        self._sink: Sink | None = None
+        self.dispatch: Dispatch | None = None
+        self.request_id = context.record.request_id
+
+    def prepare(self, candidate: Candidate, number: int) -> Prepared:
+        """
+        :raises GatewayError: this candidate cannot be asked that.
+        """
+        context, request = self._context, self._request
+        way = _way(context, self._grant, candidate)
+        target = way.target
+        record = context.record
+        record.provider, record.credential, record.dialect = (
+            candidate.provider,
+            candidate.credential,
+            target.dialect.name,
+        )
+        answer = Answer(request, context, target.dialect)
+        sink: Sink = answer
+        if has(target, context):
+            call = _relayed(request, context, way, candidate.model, self._body)
+        else:
+            if number > 1:
+                fields_of(request.responseHeaders).pop(b"X-Gw-Dropped", None)
+                record.dropped = None
+            to = _destination(self._plan, candidate, target)
+            call, translation = translated(request, context, way, to, self._grant.policy(target), self._body)
+            sink = TranslatedAnswer(answer, translation, self.request_id, way.secrets)
+        record.attempts = number
+        context.asked_provider = True
+        self._sink = sink
+        return Prepared(call, target.client, target.watch, target.dialect, sink)
+
+    def content(self, candidate: Candidate) -> None:
+        record = self._context.record
+        # Of two that raced, it may be the first one.
+        record.provider, record.credential = candidate.provider, candidate.credential
+        self._body.release()
+
+    def over(self, outcome: Outcome) -> None:
+        request, context = self._request, self._context
+        self._body.release()
+        try:
+            sink = self._sink
+            _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)
+        except Exception:
+            _log.failure("Call {request_id}", request_id=self.request_id)
+        finally:
+            # A client that stopped reading may hold its request, and with it this, for long.
+            self._sink = None
+            dispatch, self.dispatch = self.dispatch, None
+            if dispatch is not None:
+                self._live.leave(dispatch)
+
+
+def _relayed(request: Request, context: CallContext, way: Way, model: str, body: RequestBody) -> ProviderCall:
     target, operation = way.target, context.route.operation
-    if grant.limited or grant.renames or context.model is not None or target.names_models:
-        url, producer = _renamed(request.method, context, grant, target, body)
+    asked = _asked_of(request.method, context, target)
+    if asked.verb is not None or target.names_models:
+        url, producer = _naming(context, asked.verb, target, model, body)
     else:
-        producer = body.producer()
+        producer = body.producer(model)
         if operation is Operation.NATIVE:
             url = target.native_url(checked_query(context.query))
         elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
@@ -162,9 +228,38 @@ def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, bod
         url,
         target.headers_for(request.requestHeaders, way.headers),
         producer,
-        grant.secrets,
+        way.secrets,
         provider.timeouts,
     )
+
+
+def _asked_of(method: bytes, context: CallContext, target: Target) -> Asked:
+    """What the path asks for; also below ``/p/{provider}``, where Google's paths name models."""
+    route = context.route
+    if route.operation is not Operation.RAW or target.dialect is not GEMINI:
+        return route.asked
+    below = below_of(context.path, route.operation.ours)
+    return asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
+
+
+def _naming(
+    context: CallContext, verb: str | None, target: Target, model: str, body: RequestBody
+) -> tuple[bytes, IBodyProducer | None]:
+    """
+    Where the provider's path names the model, or may.
+
+    :param verb: Gemini's.
+    :param model: the provider's name for it; empty where it does not matter which it is.
+    :return: the URL, and the body.
+    """
+    operation, query = context.route.operation, checked_query(context.query)
+    if verb is not None and model:
+        return target.url_of_gemini(model, verb, query), body.producer()
+    if operation is Operation.RAW:
+        return target.url_below(context.path, operation.ours, query), body.producer(model)
+    native = operation is Operation.NATIVE
+    path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
+    return target.url_of_azure(path, ours, query, model or None), body.producer(model)
 
 
 _ABOUT_NO_MODEL = re.compile(rb"(?:/v\d\w*)*/(?:files|uploads)(?:/.*)?")
@@ -178,40 +273,30 @@ _TOLD_BY_THE_BODY = re.compile(
 Google and others have paths that name one, in any spelling."""
 
 
-def _renamed(
-    method: bytes, context: CallContext, grant: Grant, target: Target, body: RequestBody
-) -> tuple[bytes, IBodyProducer | None]:
+def _asked_model(method: bytes, context: CallContext, grant: Grant, body: RequestBody) -> str:
     """
-    Where it matters which model is asked for.
-
-    :return: the URL, and the body with the provider's name for the model.
+    :return: the caller's name for the model; empty where it does not matter, or there is none.
     :raises BadRequest: the key may call some models only, and it cannot be told which one this is.
     """
-    route, query = context.route, checked_query(context.query)
-    operation, asked = route.operation, route.asked
-    below = below_of(context.path, operation.ours) if operation is Operation.RAW else context.path
-    if operation is Operation.RAW and grant.limited and target.dialect is GEMINI:
-        asked = asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
+    route = context.route
+    operation = route.operation
+    raw = operation is Operation.RAW
+    below = below_of(context.path, operation.ours) if raw else context.path
+    way = grant.way
+    asked = route.asked if way is None or not (raw and grant.limited) else _asked_of(method, context, way.target)
     if asked.verb is not None:
         # The path names the model, and the body does not.
-        model: str | None = grant.chosen(asked.model or "").name
-        return target.url_of_gemini(model or "", asked.verb, query), body.producer()
-    raw = operation is Operation.RAW
-    if raw and not grant.limited:
-        return target.url_below(context.path, operation.ours, query), body.producer()
-    must_tell = grant.limited and not _ABOUT_NO_MODEL.fullmatch(below)
-    if must_tell and not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
+        context.record.model = printable(asked.model or "") or None
+        return asked.model or ""
+    if not grant.limited:
+        named = body.model(context.model)
+        return "" if raw else named
+    if _ABOUT_NO_MODEL.fullmatch(below):
+        return body.model(context.model)
+    if not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
         raise BadRequest(WHICH_MODEL)
-    producer, model = body.renamed(
-        grant.chosen, context.model, must_tell=must_tell, path_counts=target.names_models and not raw
-    )
-    if target.names_models and not raw:
-        native = operation is Operation.NATIVE
-        path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
-        return target.url_of_azure(path, ours, query, model), producer
-    if operation is Operation.NATIVE:
-        return target.native_url(query), producer
-    return target.url_below(context.path, operation.ours, query), producer
+    path_counts = not raw and way is not None and way.target.names_models
+    return body.model_for_certain(context.model, path_counts=path_counts)
 
 
 def _settle(request: Request, context: CallContext, outcome: Outcome, *, failed: bool) -> None:
