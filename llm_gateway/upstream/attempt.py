@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from treq.client import HTTPClient
@@ -118,11 +118,12 @@ class Attempt:
         "_relay",
         "_request_id",
         "_sending",
-        "_sink",
         "_streaming",
         "_timer",
         "_watch",
         "dialect",
+        "sink",
+        "turn",
     )
 
     def __init__(
@@ -144,7 +145,10 @@ class Attempt:
         self._client = client
         self._reactor = clock
         self._watch = watch
-        self._sink = sink
+        self.sink = sink
+        """Where the answer goes."""
+        self.turn: Any = None
+        """Its owner's own."""
         self.dialect = dialect
         self._request_id = request_id
         self._owner: Owner = owner
@@ -240,7 +244,7 @@ class Attempt:
             wait = Wait.EVENT
         mask = None if encoded else masking(call.secrets)
         return Relay(
-            self._sink,
+            self.sink,
             response.code,
             headers,
             framing,
@@ -303,7 +307,7 @@ class Attempt:
             relay, self._relay = self._relay, None
             relay.hang_up()
             relay.let_go()
-            self._sink.abort()
+            self.sink.abort()
             self._settle(Outcome(record.CLIENT_STALLED))
         else:
             limit = getattr(self._call.timeouts, f"{which}_s")
@@ -342,7 +346,7 @@ class Attempt:
         self._over = True
         relay = self._relay
         self._hang_up()
-        if not self._sink.begun:
+        if not self.sink.begun:
             if relay is not None:
                 relay.let_go()
             self._settle(Outcome(error.ended, error, unanswered=True))
@@ -351,7 +355,7 @@ class Attempt:
             if relay is not None:
                 relay.break_off(error, stream=self._streaming)
             else:
-                self._sink.break_off(error, stream=self._streaming, inside=False)
+                self.sink.break_off(error, stream=self._streaming, inside=False)
         finally:
             self._settle(Outcome(error.ended, error))
 

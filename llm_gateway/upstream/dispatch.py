@@ -161,7 +161,7 @@ class Dispatch:
         self._dispatcher = dispatcher
         self._clock = dispatcher.clock
         self._asker = asker
-        self._running: list[tuple[Turn, Attempt, Sink]] = []
+        self._running: list[Attempt] = []
         self._last: tuple[Outcome, Sink | None] | None = None
         """The last attempt that failed, with what it has for the client."""
         self._timer: IDelayedCall | None = None
@@ -183,7 +183,7 @@ class Dispatch:
                 self._settled = True
                 self._routed.leave(self._clock.seconds())
                 raise
-            if self._running:
+            if self._running and self._dispatcher.router.settings.hedging.after_s is not None:
                 after_s = self._routed.hedge_after_s(self._clock.seconds())
                 if after_s is not None:
                     self._hedge_timer = self._clock.callLater(after_s, self._hedge)
@@ -203,9 +203,9 @@ class Dispatch:
 
     def stop(self, error: GatewayError) -> None:
         """End the call on the gateway's own account, as at the end of a drain."""
-        begun = next((each for each in self._running if each[2].begun), None)
+        begun = next((each for each in self._running if each.sink.begun), None)
         if begun is not None:
-            begun[1].stop(error)
+            begun.stop(error)
         elif not self._settled:
             self._give_up(Outcome(error.ended, error, unanswered=True))
 
@@ -213,28 +213,26 @@ class Dispatch:
 
     def content(self, attempt: Attempt) -> bool:
         """The first byte of an answer is there for the client."""
-        turn = self._turn_of(attempt)
-        if turn is None or not self._routed.content(turn, self._clock.seconds()):
+        turn: Turn = attempt.turn
+        if not self._routed.content(turn, self._clock.seconds()):
             return False
-        self._stop_hedging()
+        if self._hedge_timer is not None:
+            self._stop_hedging()
         self._asker.content(turn.lane.candidate)
         return True
 
     def over(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt has ended by itself."""
-        turn = self._turn_of(attempt)
-        if turn is None:
-            return
-        sink = next(each[2] for each in self._running if each[1] is attempt)
-        self._running = [each for each in self._running if each[1] is not attempt]
-        begun = turn.content_at is not None
-        result = _OK if begun and outcome.error is None else _result_of(outcome, attempt)
-        if not begun:
-            self._last = outcome, sink
-        step = self._routed.ended(turn, result, self._clock.seconds())
-        if begun:
+        turn: Turn = attempt.turn
+        self._running.remove(attempt)
+        if turn.content_at is not None:
+            result = _OK if outcome.error is None else _result_of(outcome, attempt)
+            self._routed.ended(turn, result, self._clock.seconds())
             self._end(outcome)
-        elif step is not None:
+            return
+        self._last = outcome, attempt.sink
+        step = self._routed.ended(turn, _result_of(outcome, attempt), self._clock.seconds())
+        if step is not None:
             self._go_on(step)
         elif not self._running:
             self._end(outcome)
@@ -279,7 +277,8 @@ class Dispatch:
             self._asker.request_id,
             self,
         )
-        self._running.append((turn, attempt, prepared.sink))
+        attempt.turn = turn
+        self._running.append(attempt)
         attempt.run()
 
     def _fail(self, given_up: GiveUp) -> None:
@@ -315,7 +314,8 @@ class Dispatch:
             self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
-        self._stop_hedging()
+        if self._hedge_timer is not None:
+            self._stop_hedging()
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
@@ -343,18 +343,12 @@ class Dispatch:
         _log.critical("A fault in the gateway broke call {id}\n{trace}", id=self._asker.request_id, trace=trace)
         return InternalError("The gateway failed to handle this call.")
 
-    def _turn_of(self, attempt: Attempt) -> Turn | None:
-        for turn, running, _sink in self._running:
-            if running is attempt:
-                return turn
-        return None
-
     def _hang_up(self, turn: Turn) -> None:
         """The routed call does not want this attempt any more."""
-        for each in self._running:
-            if each[0] is turn:
-                self._running.remove(each)
-                each[1].drop()
+        for attempt in self._running:
+            if attempt.turn is turn:
+                self._running.remove(attempt)
+                attempt.drop()
                 return
 
 

@@ -21,12 +21,12 @@ from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
-from llm_gateway.web.context import AS_IS, CallContext, Operation, context_of
+from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
-from llm_gateway.web.routes import Plan, RouteBook, has, stored_there
+from llm_gateway.web.routes import Plan, RouteBook, stored_there
 from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.web.translating import estimated, is_estimated, translated
 from llm_gateway.wire.fields import fields_of
@@ -69,7 +69,7 @@ class ForwardingResource(Resource):
             return NOT_DONE_YET
         body = RequestBody(request, context.record, self._max_body_bytes)
         plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
-        if api in COUNTS and self._estimated(request, context, grant, plan, body):
+        if api in COUNTS and self._estimated(request, context, plan, body):
             return NOT_DONE_YET
         call = _ForwardedCall(request, context, grant, plan, body, self._live)
         dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body), call)
@@ -83,13 +83,14 @@ class ForwardingResource(Resource):
             raise
         return NOT_DONE_YET
 
-    def _estimated(self, request: Request, context: CallContext, grant: Grant, plan: Plan, body: RequestBody) -> bool:
+    def _estimated(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> bool:
         """Whether it is a count that the first candidate could not be asked for, and that is answered so."""
         candidate = next((each for each in plan.resolved.main.candidates), None)
         if candidate is None:
             return False
-        target = _way(context, grant, candidate).target
-        if has(target, context) or not is_estimated(context.route.asked.api, target):
+        way, as_it_is = plan.ways[candidate.credential]
+        target = way.target
+        if as_it_is or not is_estimated(context.route.asked.api, target):
             return False
         answer_here(request, context, estimated(request, context, target, _destination(plan, candidate, target), body))
         return True
@@ -97,17 +98,16 @@ class ForwardingResource(Resource):
 
 def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody) -> Call:
     """What routing has to know."""
+    if plan.plain is not None and not body.streamed:
+        return plan.plain
     effect = effect_of(_TEXT[request.method], context.route.asked.api)
-    only = plan.route.only is not None and not plan.route.fallbacks
     conversation = None
-    bound = body.streamed
-    if not only:
-        bound = bound or stored_there(context)
-        if plan.stays or context.route.asked.api is Api.RESPONSES:
-            said = body.said()
-            bound = bound or "previous_response_id" in said or "conversation" in said
-            if plan.stays:
-                conversation = conversation_of(_text_fields(request), said)
+    bound = body.streamed or stored_there(context)
+    if plan.stays or context.route.asked.api is Api.RESPONSES:
+        said = body.said()
+        bound = bound or "previous_response_id" in said or "conversation" in said
+        if plan.stays:
+            conversation = conversation_of(_text_fields(request), said)
     assert context.grant is not None
     return Call(context.grant.label, effect, conversation, bound=bound)
 
@@ -115,11 +115,6 @@ def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody)
 def _text_fields(request: Request) -> dict[str, str]:
     fields = fields_of(request.requestHeaders)
     return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in fields.items()}
-
-
-def _way(context: CallContext, grant: Grant, candidate: Candidate) -> Way:
-    own = context.route.operation in AS_IS
-    return grant.way_with(candidate.credential, None if own else context.dialect.name)
 
 
 def _destination(plan: Plan, candidate: Candidate, target: Target) -> Destination:
@@ -151,7 +146,7 @@ class _ForwardedCall:
         self._context = context
         self._grant = grant
         self._plan = plan
-        self._body = body
+        self._body: RequestBody | None = body
         self._live = live
         self._sink: Sink | None = None
         self.dispatch: Dispatch | None = None
@@ -161,8 +156,9 @@ class _ForwardedCall:
         """
         :raises GatewayError: this candidate cannot be asked that.
         """
-        context, request = self._context, self._request
-        way = _way(context, self._grant, candidate)
+        context, request, body = self._context, self._request, self._body
+        assert body is not None  # nothing is sent again after the first byte of an answer
+        way, as_it_is = self._plan.ways[candidate.credential]
         target = way.target
         record = context.record
         record.provider, record.credential, record.dialect = (
@@ -172,14 +168,14 @@ class _ForwardedCall:
         )
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
-        if has(target, context):
-            call = _relayed(request, context, way, candidate.model, self._body)
+        if as_it_is:
+            call = _relayed(request, context, way, candidate.model, body)
         else:
             if number > 1:
                 fields_of(request.responseHeaders).pop(b"X-Gw-Dropped", None)
                 record.dropped = None
             to = _destination(self._plan, candidate, target)
-            call, translation = translated(request, context, way, to, self._grant.policy(target), self._body)
+            call, translation = translated(request, context, way, to, self._grant.policy(target), body)
             sink = TranslatedAnswer(answer, translation, self.request_id, way.secrets)
         record.attempts = number
         context.asked_provider = True
@@ -190,11 +186,14 @@ class _ForwardedCall:
         record = self._context.record
         # Of two that raced, it may be the first one.
         record.provider, record.credential = candidate.provider, candidate.credential
-        self._body.release()
+        body, self._body = self._body, None
+        if body is not None:
+            body.release()
 
     def over(self, outcome: Outcome) -> None:
-        request, context = self._request, self._context
-        self._body.release()
+        request, context, body = self._request, self._context, self._body
+        if body is not None:
+            body.release()
         try:
             sink = self._sink
             _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)

@@ -15,6 +15,7 @@ from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
 from llm_gateway.core.catalogue import described
 from llm_gateway.core.model_rules import NOTHING, ModelFacts
 from llm_gateway.core.record import printable
+from llm_gateway.core.routing.candidates import Call, effect_of
 from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
 from llm_gateway.core.routing.settings import Limits, RoutingSettings
@@ -22,7 +23,7 @@ from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured,
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.targets import Target
 from llm_gateway.web.context import AS_IS, CallContext, Operation
-from llm_gateway.web.grants import Grant, GrantBook
+from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.translating import can_translate
 
 __all__ = ["Plan", "RouteBook", "has", "stored_there"]
@@ -37,6 +38,10 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """What is known of the candidates' models, by provider and by its name for the model."""
     stays: bool
     """Whether some of it stays with one candidate for all of a conversation."""
+    ways: Mapping[str, tuple[Way, bool]]
+    """By the name of a credential: the way that calls take with it, and whether they are relayed there as they are."""
+    plain: Call | None
+    """What routing has to know of a call that can be sent again, where it is the same for each."""
 
     def facts_of(self, provider: str, model: str) -> ModelFacts:
         return self.facts.get((provider, model), NOTHING)
@@ -68,7 +73,7 @@ class RouteBook:
         self._dispatcher = dispatcher
         self._router = dispatcher.router
         self._workers = workers
-        self._plans: dict[tuple[bytes, Operation, Api, str, str], Plan] = {}
+        self._plans: dict[tuple[bytes, str, str, str, str], Plan] = {}
         self._before: Configuration | None = None
 
     def use(self, configuration: Configuration) -> None:
@@ -95,9 +100,9 @@ class RouteBook:
         :param model: as the caller names it; empty where there is none.
         :raises GatewayError: there is no candidate; it says why.
         """
-        operation = context.route.operation
-        raw = _named_provider(context) if operation is Operation.RAW else ""
-        known = grant.key.digest, operation, context.route.asked.api, raw or context.dialect.name, model
+        route = context.route
+        raw = _named_provider(context) if route.operation is Operation.RAW else ""
+        known = grant.key.digest, route.kind, raw or context.dialect.name, context.record.method, model
         plan = self._plans.get(known)
         if plan is None:
             plan = self._made(grant, context, model, raw)
@@ -138,7 +143,16 @@ class RouteBook:
         if not resolved.main.candidates and not any(each.candidates for each in resolved.fallbacks):
             self._refuse(grant, context, model, raw, reasons)
         stays = any(each.sticky for each in (resolved.main, *resolved.fallbacks))
-        return Plan(resolved, self._router.route(resolved), facts, stays)
+        route = self._router.route(resolved)
+        groups = (resolved.main, *resolved.fallbacks)
+        ways = {}
+        for credential in {each.credential for group in groups for each in group.candidates}:
+            way = grant.way_with(credential, None if context.route.operation in AS_IS else context.dialect.name)
+            ways[credential] = way, has(way.target, context)
+        plain = None
+        if route.only is not None and not route.fallbacks:
+            plain = Call(grant.label, effect_of(context.record.method, context.route.asked.api))
+        return Plan(resolved, route, facts, stays, ways, plain)
 
     def _target(self, provider: str, context: CallContext) -> Target | None:
         own = self._grants.targets.get(provider)

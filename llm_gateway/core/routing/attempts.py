@@ -109,6 +109,12 @@ class Attempts(msgspec.Struct, eq=False):
             self.providers.append(provider)
             lane.repeats.call()
 
+    def sent_alone(self, lane: Lane) -> None:
+        """The call was sent to this candidate, the first of all; its provider has counted it."""
+        self.sent = 1
+        self.tried = {lane.place: 1}
+        self.providers = [lane.candidate.provider]
+
     def refuses(self, lane: Lane) -> bool:
         """Whether the candidate will not do for this call: it was asked, or shares with one that was what failed."""
         if lane.place in self.tried:

@@ -101,8 +101,12 @@ class Health:
 
     def well(self, four: Four, now: float) -> None:
         """What ``note`` does for ``OK`` and no trial, which is nearly every call."""
-        for breaker in four:
-            breaker.good(now)
+        provider, model, credential, access = four
+        provider.good(now)
+        model.good(now)
+        # What is held against these two needs no window, see the table of outcomes.
+        credential.well(now)
+        access.well(now)
 
     def note(self, four: Four, outcome: Outcome, now: float, trials: tuple[Breaker, ...] = ()) -> None:
         """
