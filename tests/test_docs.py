@@ -15,6 +15,7 @@ import pytest
 from llm_gateway.cli import chat, check
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
+    CredentialEntry,
     DialectEntry,
     HealthEntry,
     KeysFile,
@@ -25,6 +26,13 @@ from llm_gateway.config.formats import (
 )
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.presets import shipped_presets
+from llm_gateway.config.routing_formats import (
+    CredentialUseEntry,
+    FallbackEntry,
+    ModelRoutingEntry,
+    RoutingEntry,
+    TargetEntry,
+)
 from llm_gateway.core import estimate, headers
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
@@ -249,11 +257,17 @@ def fields(shape: type[msgspec.Struct]) -> set[str]:
     [
         ("keys.json", 0, KeysFile),
         ("keys.json", 1, VirtualKeyEntry),
+        ("Credentials", 0, CredentialEntry),
+        ("Credentials", 1, CredentialUseEntry),
         ("aiservices.json", 0, ProviderEntry),
         ("timeouts", 0, TimeoutsEntry),
         ("health", 0, HealthEntry),
         ("dialects", 0, DialectEntry),
         ("models", 0, ModelEntry),
+        ("$routing", 0, RoutingEntry),
+        ("$routing", 1, ModelRoutingEntry),
+        ("$routing", 2, TargetEntry),
+        ("$routing", 3, FallbackEntry),
     ],
 )
 def test_every_field_of_the_files_is_documented(heading: str, position: int, shape: type[msgspec.Struct]) -> None:
@@ -373,18 +387,19 @@ def test_every_page_can_be_found_from_the_contents() -> None:
 def test_json_examples_are_configurations_that_load(page: Path, tmp_path: Path) -> None:
     documents = [json.loads(block) for block in blocks(page.read_text(), "json")]
     keys_files = [each for each in documents if "virtual_keys" in each]
-    services = [each for each in documents if each and all(_is_provider(value) for value in each.values())]
+    services = [each for each in documents if each and all(_is_services_entry(*entry) for entry in each.items())]
     if page.stem == "configuration":
-        assert (len(keys_files), len(services)) == (2, 5)
+        assert (len(keys_files), len(services)) == (2, 6)
     for keys in keys_files or [{"virtual_keys": {"vk": {"provider": "openai", "api_key": "sk"}}}]:
         for providers in services or [json.loads((ROOT / "aiservices.json").read_text())]:
-            named = {entry["provider"] for entry in keys["virtual_keys"].values()}
+            entries = [*keys["virtual_keys"].values(), *keys.get("credentials", {}).values()]
+            named = {entry["provider"] for entry in entries if "provider" in entry}
             _load(keys, {**dict.fromkeys(named, "https://example.com/v1/chat/completions"), **providers}, tmp_path)
 
 
-def _is_provider(value: Any) -> bool:
+def _is_services_entry(name: str, value: Any) -> bool:
     if isinstance(value, dict):
-        return bool(set(value) & fields(ProviderEntry))
+        return bool(set(value) & fields(RoutingEntry if name == "$routing" else ProviderEntry))
     return isinstance(value, str) and value.startswith("https://")
 
 

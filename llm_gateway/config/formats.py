@@ -11,21 +11,27 @@ from llm_gateway.config.notation import (
     SECRET_FORMS,
     AllOfThem,
     BetaName,
+    Count,
+    CountFrom0,
+    CredentialName,
     HeaderName,
     ModelName,
     PlaceName,
     ProviderName,
     Seconds,
     SecretText,
+    Share,
     Tokens,
     Url,
     about,
     one_of,
 )
 from llm_gateway.config.presets import shipped_presets
+from llm_gateway.config.routing_formats import BreakingEntry, CredentialUseEntry, LimitsEntry
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.presets import APIS
+from llm_gateway.core.routing.settings import ProviderSettings
 from llm_gateway.core.translation.losses import OnUnsupported
 
 AUTH_STYLES: Final = ("bearer", "x-api-key", "api-key", "x-goog-api-key", "none")
@@ -39,6 +45,7 @@ MEDIA: Final = ("text", "image", "pdf", "audio", "video")
 OPERATIONS: Final = ("chat", "embeddings", "images", "speech", "transcription", "moderation", "realtime")
 
 _DEFAULT_TIMEOUTS = Timeouts()
+_DEFAULT_SETTINGS = ProviderSettings()
 
 _UNSUPPORTED = (
     "What is done about a field of a translated call that the provider's dialect does not have. "
@@ -49,8 +56,15 @@ _UNSUPPORTED = (
 class VirtualKeyEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     """What one virtual key stands for."""
 
-    provider: Annotated[ProviderName, about("Name of a provider in aiservices.json.")]
-    api_key: Annotated[SecretText, about(f"The provider's real key. {SECRET_FORMS}")]
+    provider: Annotated[ProviderName, about("Name of a provider in aiservices.json.")] | UnsetType = UNSET
+    api_key: Annotated[SecretText, about(f"The provider's real key. {SECRET_FORMS}")] | UnsetType = UNSET
+    credentials: (
+        Annotated[
+            Annotated[list[CredentialName | CredentialUseEntry], Meta(min_length=1)],
+            about("In place of provider and api_key: names of credentials at the top of this file, or objects."),
+        ]
+        | UnsetType
+    ) = UNSET
     name: (
         Annotated[str, Meta(min_length=1, max_length=64, description="What logs show in place of the key.")] | UnsetType
     ) = UNSET
@@ -70,12 +84,27 @@ class VirtualKeyEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     ) = UNSET
 
 
+class CredentialEntry(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A real key under a name, for any number of virtual keys."""
+
+    provider: Annotated[ProviderName, about("Name of a provider in aiservices.json.")]
+    api_key: Annotated[SecretText, about(f"The provider's real key. {SECRET_FORMS}")]
+    in_flight: Annotated[Count, about("Calls with it at the same time. Default: no limit.")] | UnsetType = UNSET
+
+
 class KeysFile(Struct, forbid_unknown_fields=True, kw_only=True):
     """keys.json: who may call, and with which real key."""
 
     schema: Annotated[str, about("Where editors find the schema of this file.")] | UnsetType = field(
         name="$schema", default=UNSET
     )
+    credentials: (
+        Annotated[
+            dict[CredentialName, CredentialEntry],
+            about("Real keys by name. Virtual keys name them under credentials; logs show the names."),
+        ]
+        | UnsetType
+    ) = UNSET
     virtual_keys: Annotated[
         dict[str, VirtualKeyEntry],
         about("By virtual key: the key itself, or sha256: and its SHA-256 in hexadecimal."),
@@ -220,6 +249,14 @@ class ProviderEntry(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    limits: LimitsEntry | UnsetType = UNSET
+    breaking: BreakingEntry | UnsetType = UNSET
+    retry_share: Annotated[
+        Share, about("Of the calls that come to it, so many may be sent to it once more. From 0 to 1.")
+    ] = _DEFAULT_SETTINGS.retry_share
+    retry_reserve: Annotated[CountFrom0, about("So many may be beyond the share; the share fills it up again.")] = (
+        _DEFAULT_SETTINGS.retry_reserve
+    )
     forward_beta: (
         Annotated[
             bool | list[BetaName],

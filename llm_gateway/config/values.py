@@ -204,7 +204,9 @@ class Configuration:
     """What is wrong without keeping the rest from working."""
     files: tuple[str, ...] = ()
     """Every file that was read, the files of secrets among them: when one changes, it is time to read again."""
-    credentials: Mapping[str, Credential] = attrs.field(converter=_frozen_credentials)
+    credentials: Mapping[str, Credential] = attrs.field(
+        converter=_frozen_credentials, repr=lambda credentials: f"<{len(credentials)} credentials>"
+    )
     """By name: every one that a key uses, those without a name of the operator's included."""
     routing: RoutingSettings = attrs.field(factory=RoutingSettings)
 
