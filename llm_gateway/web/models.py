@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from twisted.web.server import Request
 
@@ -54,6 +54,13 @@ def models_page(context: CallContext, grant: Grant, settings: RoutingSettings) -
     if found is None:
         raise ModelNotAllowed(f"There is no model named {printable(asked)!r}.")
     return model_body(context.dialect, found)
+
+
+def known_names(grant: Grant, context: CallContext, settings: RoutingSettings) -> Collection[str]:
+    """
+    :return: what ``models_page`` lists.
+    """
+    return _offered(grant, _targets(grant, context), settings).keys()
 
 
 def _offered(grant: Grant, targets: Sequence[Target], settings: RoutingSettings) -> dict[str, Model]:
