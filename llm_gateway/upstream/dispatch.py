@@ -182,6 +182,7 @@ class Dispatch:
             except GatewayError:
                 self._settled = True
                 self._routed.leave(self._clock.seconds())
+                self._let_go()
                 raise
             if self._running and self._dispatcher.router.settings.hedging.after_s is not None:
                 after_s = self._routed.hedge_after_s(self._clock.seconds())
@@ -320,7 +321,12 @@ class Dispatch:
         if timer is not None:
             timer.cancel()
         self._last = None
+        self._let_go()
         self._asker.over(outcome)
+
+    def _let_go(self) -> None:
+        # It and this hold each other, and with them the request; nothing runs any more that could be hung up.
+        self._routed.hang_up = _nothing
 
     def _hedge(self) -> None:
         self._hedge_timer = None
@@ -350,6 +356,10 @@ class Dispatch:
                 self._running.remove(attempt)
                 attempt.drop()
                 return
+
+
+def _nothing(_turn: Turn) -> None:
+    """Is left to hang up."""
 
 
 def _hand_over(held: Held, sink: Sink) -> None:

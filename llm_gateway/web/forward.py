@@ -79,6 +79,7 @@ class ForwardingResource(Resource):
         try:
             dispatch.run()
         except BaseException:
+            call.dispatch = None
             self._live.leave(dispatch)
             raise
         return NOT_DONE_YET
