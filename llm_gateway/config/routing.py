@@ -195,7 +195,7 @@ class _ModelsReader:
             return True
         quoted = f" {shown(name)}" if shown(name) else ""
         if name in self.known.lacking:
-            spot.wrong(f"{shown(name)} {self.known.lacking[name]} beside the other providers")
+            spot.wrong(f"{shown(name)} {self.known.lacking[name]} in {self.known.file}")
         else:
             near = suggestion(name, self.known.names, what="providers", besides=self.known.presets)
             spot.wrong(f"unknown provider{quoted}{near}")
