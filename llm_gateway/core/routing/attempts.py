@@ -243,7 +243,8 @@ def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Ret
     found = plan.pick(now, attempts.refuses) if rule.elsewhere else None
     if found is not None:
         return _taken(attempts, Retry(found))
-    step = attempts.again(now, retries.patience_s)
+    # What would fail the same way anywhere would do so where it could be asked again, too.
+    step = attempts.again(now, retries.patience_s) if rule.elsewhere else None
     if step is not None:
         return _taken(attempts, step)
     after = frozenset((kind,))
@@ -252,7 +253,9 @@ def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Ret
         found = plan.pick(now, attempts.refuses, last_resort=True)
     if found is None:
         found = plan.pick(now, attempts.refuses, after, last_resort=True)
-    step = attempts.again(now, retries.deadline_s) if found is None else Retry(found)
+    if found is not None:
+        return _taken(attempts, Retry(found))
+    step = attempts.again(now, retries.deadline_s) if rule.elsewhere else None
     return None if step is None else _taken(attempts, step)
 
 
