@@ -17,7 +17,7 @@ VERY_NEAR = 0.85
 _MOST_LISTED = 40
 """All fields of a provider and all presets; there may be hundreds of credentials."""
 
-_KEY_PREFIX = re.compile(r"\W*(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s", re.IGNORECASE)
+_KEY_PREFIX = re.compile(r"\W*(?:(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s)", re.IGNORECASE)
 _LONG_RUN = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
 
 
