@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.cli import chat, check
+from llm_gateway.cli import chat, check, explain
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
     CredentialEntry,
@@ -50,6 +50,9 @@ from llm_gateway.web.forward import METHODS
 from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
+
+COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain}
+"""Of ``llmgateway``, each with its module."""
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -101,23 +104,21 @@ def test_every_environment_variable_is_documented() -> None:
 def own_options(name: str) -> set[str]:
     """The options of a subcommand of ``llmgateway``."""
     subparsers = argparse.ArgumentParser().add_subparsers()
-    {"chat": chat, "check": check}[name].add_parser(subparsers)
+    COMMANDS[name].add_parser(subparsers)
     return {option for action in subparsers.choices[name]._actions for option in action.option_strings}
 
 
-@pytest.mark.parametrize(("name", "command"), [("chat", chat), ("check", check)])
-def test_every_option_of_a_command_is_documented(name: str, command: Any) -> None:
-    subparsers = argparse.ArgumentParser().add_subparsers()
-    command.add_parser(subparsers)
-    options = {option for action in subparsers.choices[name]._actions for option in action.option_strings}
-    assert option_names(section(reference("options"), f"llmgateway {name}")) == options - {"-h", "--help"}
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_documented(name: str) -> None:
+    documented = option_names(section(reference("options"), f"llmgateway {name}"))
+    assert documented == own_options(name) - {"-h", "--help"}
 
 
 def test_there_is_no_command_without_a_page() -> None:
     modules = {
         path.stem for path in (ROOT / "llm_gateway" / "cli").glob("*.py") if "def add_parser(" in path.read_text()
     }
-    assert modules == {"chat", "check"}
+    assert modules == set(COMMANDS)
 
 
 # Paths
@@ -425,7 +426,7 @@ def test_commands_use_options_that_exist(page: Path) -> None:
             # In unit files and container files the program has other options before it, or is a list.
             words = re.sub(r'["\[\],]', " ", command)
             daemon = re.search(r"(?:\btwistd?\b.* llmgateway|^CMD) (.*)", words)
-            own = re.search(r"\bllmgateway (chat|check) (.*)", words)
+            own = re.search(rf"\bllmgateway ({'|'.join(COMMANDS)}) (.*)", words)
             if daemon is not None:
                 assert set(re.findall(r"(?<!\S)--[a-z-]+", daemon[1])) <= options, command
             elif own is not None:

@@ -40,15 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser, timeout_s: float) -> None:
     )
 
 
-def key_of(options: argparse.Namespace, environ: Mapping[str, str], parser: argparse.ArgumentParser) -> str:
+def key_of(
+    options: argparse.Namespace, environ: Mapping[str, str], parser: argparse.ArgumentParser, *, sent: bool = True
+) -> str:
     """
+    :param sent: whether it is to go into a header.
     :return: the virtual key. It is nowhere shown.
     :raises SystemExit: there is none that could be sent, and the parser has said so.
     """
     key: str = options.key or environ.get("LLMGATEWAY_KEY") or ""
     if not key:
         parser.error("a virtual key is needed: --key KEY, or LLMGATEWAY_KEY in the environment")
-    if not (key.isascii() and key.isprintable()):
+    if sent and not (key.isascii() and key.isprintable()):
         parser.error("a key has printable ASCII characters only")
     return key
 

@@ -117,7 +117,13 @@ class GrantBook:
         :param presented: a key as a client sent it.
         """
         key = self._configuration.key_for(presented)
-        return None if key is None else self._grants[key.digest]
+        return None if key is None else self.of(key)
+
+    def of(self, key: VirtualKey) -> Grant:
+        """
+        :param key: one of the current configuration.
+        """
+        return self._grants[key.digest]
 
 
 def _ways(target: Target, api_key: Secret) -> Mapping[str, Way]:
