@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Protocol
 
 import msgspec
@@ -378,9 +379,11 @@ def _result_of(outcome: Outcome, attempt: Attempt) -> Result:
         if outcome.event:
             said = failure_in_event(dialect, held.body)
             kind = kind_of_frame(None if said is None else said.kind)
-            return Result(kind, held.status, again_s if said is None else again_s or said.retry_after_s)
-        told = failure_in_answer(dialect, held.status, held.body)
-        return Result(kind_of_status(held.status, told.kind), held.status, again_s or told.retry_after_s)
+        else:
+            said = failure_in_answer(dialect, held.status, held.body)
+            kind = kind_of_status(held.status, said.kind)
+        # Without waiting, zero says, which is not the same as nothing.
+        return Result(kind, held.status, said.retry_after_s if again_s is None and said is not None else again_s)
     if error is None:
         return _OK
     clock = error.clock if isinstance(error, UpstreamTimeout) else None
@@ -389,7 +392,7 @@ def _result_of(outcome: Outcome, attempt: Attempt) -> Result:
 
 def _nobody_asked(given_up: GiveUp) -> GatewayError:
     again_s = given_up.retry_after_s
-    headers = None if again_s is None else {"retry-after": str(max(1, round(again_s + 0.5)))}
+    headers = None if again_s is None else {"retry-after": str(max(1, ceil(again_s)))}
     if given_up.kind is OutcomeKind.BUSY:
         return Busy("Too many calls are in flight. Send the call again later.", headers=headers)
     if given_up.kind is OutcomeKind.RATE_LIMITED:
