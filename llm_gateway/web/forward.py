@@ -13,7 +13,7 @@ from llm_gateway.core.apis import COUNTS, Api, Asked, asked_of
 from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
-from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of, effect_of
+from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.errors import BadRequest, MethodNotAllowed
 from llm_gateway.upstream.attempt import Outcome, ProviderCall
@@ -26,7 +26,7 @@ from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
-from llm_gateway.web.routes import Plan, RouteBook, stored_there
+from llm_gateway.web.routes import Plan, RouteBook, effect, stored_there
 from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.web.translating import estimated, is_estimated, translated
 from llm_gateway.wire.fields import fields_of
@@ -101,7 +101,6 @@ def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody)
     """What routing has to know."""
     if plan.plain is not None and not body.streamed:
         return plan.plain
-    effect = effect_of(_TEXT[request.method], context.route.asked.api)
     conversation = None
     bound = body.streamed or stored_there(context)
     if plan.stays or context.route.asked.api is Api.RESPONSES:
@@ -110,7 +109,7 @@ def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody)
         if plan.stays:
             conversation = conversation_of(_text_fields(request), said)
     assert context.grant is not None
-    return Call(context.grant.label, effect, conversation, bound=bound)
+    return Call(context.grant.label, effect(context), conversation, bound=bound)
 
 
 def _text_fields(request: Request) -> dict[str, str]:

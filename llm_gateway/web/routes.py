@@ -11,22 +11,22 @@ import msgspec
 
 from llm_gateway.config.catalogue import shipped_catalogue
 from llm_gateway.config.values import Configuration
-from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
+from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
 from llm_gateway.core.catalogue import described
 from llm_gateway.core.model_rules import NOTHING, ModelFacts
 from llm_gateway.core.record import printable
-from llm_gateway.core.routing.candidates import Call, effect_of
+from llm_gateway.core.routing.candidates import Call, Effect, effect_of
 from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
 from llm_gateway.core.routing.settings import Limits, RoutingSettings
 from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured, WrongDialect, WrongProvider
 from llm_gateway.upstream.dispatch import Dispatcher
-from llm_gateway.upstream.targets import Target
+from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.context import AS_IS, CallContext, Operation
 from llm_gateway.web.grants import Grant, GrantBook, Way
 from llm_gateway.web.translating import can_translate
 
-__all__ = ["Plan", "RouteBook", "has", "stored_there"]
+__all__ = ["Plan", "RouteBook", "effect", "has", "stored_there"]
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
@@ -150,8 +150,9 @@ class RouteBook:
             way = grant.way_with(credential, None if context.route.operation in AS_IS else context.dialect.name)
             ways[credential] = way, has(way.target, context)
         plain = None
-        if route.only is not None and not route.fallbacks:
-            plain = Call(grant.label, effect_of(context.record.method, context.route.asked.api))
+        # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
+        if route.only is not None and not route.fallbacks and not raw:
+            plain = Call(grant.label, effect(context))
         return Plan(resolved, route, facts, stays, ways, plain)
 
     def _target(self, provider: str, context: CallContext) -> Target | None:
@@ -238,6 +239,18 @@ _STATELESS = re.compile(
     rb"(?:/p/[^/]+)?(?:/v\d\w*)*/(?:chat/completions|completions|responses|messages|embeddings|moderations|rerank"
     rb"|images/[a-z]+|audio/[a-z]+)/?"
 )
+
+
+def effect(context: CallContext) -> Effect:
+    """
+    :return: what it means that a call is acted on twice.
+    """
+    operation, api = context.route.operation, context.route.asked.api
+    if operation is Operation.NATIVE:
+        api = Api.CHAT
+    elif operation is Operation.RAW:
+        api = asked_of(context.record.method.encode("ascii"), below_of(context.path, operation.ours)).api
+    return effect_of(context.record.method, api)
 
 
 def stored_there(context: CallContext) -> bool:
