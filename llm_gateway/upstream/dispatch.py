@@ -99,8 +99,7 @@ class Dispatcher:
     def queued(self, routed: RoutedCall, dispatch: Dispatch) -> None:
         """It waits for a slot."""
         self._queued[routed] = dispatch
-        if self._timer is None:
-            self._set_timer()
+        self._set_timer()
 
     def left(self, routed: RoutedCall) -> None:
         """It waits no more."""
@@ -113,14 +112,19 @@ class Dispatcher:
 
     def _set_timer(self) -> None:
         deadline = self.router.admission.next_deadline()
-        if deadline is not None:
-            self._timer = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), self._expire)
+        if deadline is None:
+            return
+        wait = max(0.0, deadline - self.clock.seconds())
+        if self._timer is None:
+            self._timer = self.clock.callLater(wait, self._expire)
+        elif self._timer.getTime() > deadline:
+            # Another provider's queue is one in which calls wait for longer.
+            self._timer.reset(wait)
 
     def _expire(self) -> None:
         self._timer = None
         self.router.expire(self.clock.seconds())
-        if self._timer is None:
-            self._set_timer()
+        self._set_timer()
 
 
 def log_change(change: Change) -> None:
