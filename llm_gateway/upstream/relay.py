@@ -22,6 +22,10 @@ from llm_gateway.upstream.sink import Sink
 MAX_FAILED_BYTES = 1_048_576
 """Of an answer that is an error and is held until it is known what becomes of the call. A longer one is passed on."""
 
+COMMENTS_S = 10.0
+"""For how long the comments at the beginning of a stream are held: its first event may still be an error. Providers send
+them to keep connections open, and those between here and the client need some too."""
+
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
 """How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
 no more than the second: the last event of Responses, which repeats the whole answer, rarely is longer."""
@@ -91,6 +95,7 @@ class Relay(Protocol):
         self._on_content = on_content
         self._on_failed = on_failed
         self._beginning = b""
+        self._held_since: float | None = None
         self._registered = False
         self.paused = False
         self._before = self._tail = b""
@@ -207,10 +212,13 @@ class Relay(Protocol):
             if self._wait is Wait.END:
                 if len(piece) <= MAX_FAILED_BYTES:
                     return b""
-            elif (found := opening(piece)) is not Opening.CONTENT:
-                if found is Opening.ERROR:
-                    self._on_failed()
+            elif (found := opening(piece)) is Opening.ERROR:
+                self._on_failed()
                 return b""
+            elif found is Opening.UNKNOWN:
+                self._held_since = self._held_since or self._now()
+                if self._now() < self._held_since + COMMENTS_S:
+                    return b""
             self._beginning = b""
         return piece if self._begin(last=last) else b""
 
