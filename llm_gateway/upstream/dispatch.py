@@ -64,7 +64,10 @@ class Asker(Protocol):
         """
 
     def content(self, candidate: Candidate) -> None:
-        """The answer is this candidate's, and begins now. Nothing is sent again."""
+        """
+        What the client gets is this candidate's: its answer, which begins now, or what it failed with. Nothing is sent
+        again.
+        """
 
     def over(self, outcome: Outcome) -> None:
         """It has ended, in whatever way. Called once."""
@@ -167,8 +170,8 @@ class Dispatch:
         self._clock = dispatcher.clock
         self._asker = asker
         self._running: list[Attempt] = []
-        self._last: tuple[Outcome, Sink | None] | None = None
-        """The last attempt that failed, with what it has for the client."""
+        self._last: tuple[Outcome, Sink | None, Candidate | None] | None = None
+        """The last attempt that failed, with where its answer goes and whose that is; without both if nobody was asked."""
         self._timer: IDelayedCall | None = None
         self._hedge_timer: IDelayedCall | None = None
         self._settled = False
@@ -236,7 +239,7 @@ class Dispatch:
             self._routed.ended(turn, result, self._clock.seconds())
             self._end(outcome)
             return
-        self._last = outcome, attempt.sink
+        self._last = outcome, attempt.sink, turn.lane.candidate
         step = self._routed.ended(turn, _result_of(outcome, attempt), self._clock.seconds())
         if step is not None:
             self._go_on(step)
@@ -251,7 +254,7 @@ class Dispatch:
                 self._send(step)
             except GatewayError as error:
                 # What an earlier one has said tells the client more than that this one could not be asked.
-                self._last = self._last or (Outcome(error.ended, error, unanswered=True), None)
+                self._last = self._last or (Outcome(error.ended, error, unanswered=True), None, None)
                 given_up = self._routed.ended(step, _FAULT, self._clock.seconds())
                 assert isinstance(given_up, GiveUp)
                 self._fail(given_up)
@@ -293,8 +296,11 @@ class Dispatch:
             error = _nobody_asked(given_up)
             self._end(Outcome(error.ended, error, unanswered=True))
             return
-        outcome, sink = self._last
+        outcome, sink, candidate = self._last
         self._last = None
+        if candidate is not None:
+            # Another one may have been prepared since, or race with it.
+            self._asker.content(candidate)
         if outcome.held is None or sink is None:
             self._end(outcome)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
@@ -28,7 +29,7 @@ from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
 from llm_gateway.web.routes import Plan, RouteBook, effect, stored_there
 from llm_gateway.web.translated import TranslatedAnswer
-from llm_gateway.web.translating import estimated, is_estimated, translated
+from llm_gateway.web.translating import dropped_of, estimated, is_estimated, translated
 from llm_gateway.wire.fields import fields_of
 
 _log = Logger()
@@ -128,10 +129,32 @@ def _destination(plan: Plan, candidate: Candidate, target: Target) -> Destinatio
     )
 
 
+class _Asked(msgspec.Struct, frozen=True, eq=False):
+    """One attempt, as far as the client and the record are told of it."""
+
+    candidate: Candidate
+    dialect: str
+    """The one that it was asked in."""
+    sink: Sink
+    dropped: str | None
+    """What could not be said to it."""
+
+
 class _ForwardedCall:
     """The client's side of one call, for the dispatcher: an ``upstream.dispatch.Asker``."""
 
-    __slots__ = ("_body", "_context", "_grant", "_live", "_plan", "_request", "_sink", "dispatch", "request_id")
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_context",
+        "_grant",
+        "_live",
+        "_plan",
+        "_request",
+        "_sink",
+        "dispatch",
+        "request_id",
+    )
 
     def __init__(
         self,
@@ -148,6 +171,7 @@ class _ForwardedCall:
         self._plan = plan
         self._body: RequestBody | None = body
         self._live = live
+        self._asked: tuple[_Asked, ...] = ()
         self._sink: Sink | None = None
         self.dispatch: Dispatch | None = None
         self.request_id = context.record.request_id
@@ -160,32 +184,27 @@ class _ForwardedCall:
         assert body is not None  # nothing is sent again after the first byte of an answer
         way, as_it_is = self._plan.ways[candidate.credential]
         target = way.target
-        record = context.record
-        record.provider, record.credential, record.dialect = (
-            candidate.provider,
-            candidate.credential,
-            target.dialect.name,
-        )
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
+        dropped = None
         if as_it_is:
             call = _relayed(request, context, way, candidate.model, body)
         else:
-            if number > 1:
-                fields_of(request.responseHeaders).pop(b"X-Gw-Dropped", None)
-                record.dropped = None
             to = _destination(self._plan, candidate, target)
             call, translation = translated(request, context, way, to, self._grant.policy(target), body)
             sink = TranslatedAnswer(answer, translation, self.request_id, way.secrets)
-        record.attempts = number
+            dropped = dropped_of(translation.lost)
+        context.record.attempts = number
         context.asked_provider = True
-        self._sink = sink
+        asked = _Asked(candidate, target.dialect.name, sink, dropped)
+        self._asked = (*self._asked, asked)
+        self._say(asked)
         return Prepared(call, target.client, target.watch, target.dialect, sink)
 
     def content(self, candidate: Candidate) -> None:
-        record = self._context.record
-        # Of two that raced, it may be the first one.
-        record.provider, record.credential = candidate.provider, candidate.credential
+        if len(self._asked) > 1:
+            # Of two that raced it may be the first one.
+            self._say(next(each for each in reversed(self._asked) if each.candidate is candidate))
         body, self._body = self._body, None
         if body is not None:
             body.release()
@@ -202,9 +221,23 @@ class _ForwardedCall:
         finally:
             # A client that stopped reading may hold its request, and with it this, for long.
             self._sink = None
+            self._asked = ()
             dispatch, self.dispatch = self.dispatch, None
             if dispatch is not None:
                 self._live.leave(dispatch)
+
+    def _say(self, asked: _Asked) -> None:
+        """Record, and let the client know, that the call is this one's."""
+        record = self._context.record
+        record.provider, record.credential = asked.candidate.provider, asked.candidate.credential
+        record.dialect = asked.dialect
+        self._sink = asked.sink
+        if asked.dropped != record.dropped:
+            record.dropped = asked.dropped
+            fields = fields_of(self._request.responseHeaders)
+            fields.pop(b"X-Gw-Dropped", None)
+            if asked.dropped is not None:
+                fields[b"X-Gw-Dropped"] = [asked.dropped.encode("ascii", "replace")]
 
 
 def _relayed(request: Request, context: CallContext, way: Way, model: str, body: RequestBody) -> ProviderCall:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
@@ -95,6 +95,14 @@ def translated(
     return _embeddings(request, context, way, to, Losses(policy), body)
 
 
+def dropped_of(lost: Sequence[str]) -> str | None:
+    """
+    :param lost: what a translation could not say, or not exactly.
+    :return: how the caller and the log are told; ``None`` if there is nothing to tell.
+    """
+    return printable(",".join(lost), MAX_NAMED_BYTES) if lost else None
+
+
 def _conversation(
     request: Request, context: CallContext, way: Way, to: Destination, losses: Losses, body: RequestBody
 ) -> tuple[ProviderCall, Interpreter]:
@@ -106,7 +114,7 @@ def _conversation(
         api = preferred_api(conversation, to)
     translation = Translation(caller, CODECS[api], conversation, to, losses)
     url = target.url_of(api, to.model, stream=conversation.stream)
-    return _call(request, context, way, url, translation), translation
+    return _call(request, way, url, translation), translation
 
 
 def _embeddings(
@@ -124,7 +132,7 @@ def _embeddings(
 
     codecs = CODECS[_SPOKEN[asked.api]], CODECS[_SPOKEN[api]]
     translation = DocumentTranslation(*codecs, written, losses, answer)
-    return _call(request, context, way, way.target.url_of(api, to.model, stream=False), translation), translation
+    return _call(request, way, way.target.url_of(api, to.model, stream=False), translation), translation
 
 
 def _count(
@@ -149,7 +157,7 @@ def _count(
     translation = DocumentTranslation(
         *codecs, written, losses, lambda document: estimate_body(_COUNTED[caller][1], read(document))
     )
-    return _call(request, context, way, target.url_of(api, to.model, stream=False), translation), translation
+    return _call(request, way, target.url_of(api, to.model, stream=False), translation), translation
 
 
 def _prompt(context: CallContext, body: bytes) -> Conversation:
@@ -181,10 +189,7 @@ def _anthropics_count(body: bytes) -> int:
         raise UpstreamMalformed("The provider's answer is not one of count_tokens.") from None
 
 
-def _call(request: Request, context: CallContext, way: Way, url: bytes, translation: Interpreter) -> ProviderCall:
-    if translation.lost:
-        dropped = context.record.dropped = printable(",".join(translation.lost), MAX_NAMED_BYTES)
-        fields_of(request.responseHeaders)[b"X-Gw-Dropped"] = [dropped.encode("ascii", "replace")]
+def _call(request: Request, way: Way, url: bytes, translation: Interpreter) -> ProviderCall:
     target = way.target
     return ProviderCall(
         provider=target.provider.name,
