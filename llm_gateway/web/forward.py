@@ -103,14 +103,14 @@ def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody)
     if plan.plain is not None and not body.streamed:
         return plan.plain
     conversation = None
-    bound = body.streamed or stored_there(context)
+    bound = stored_there(context)
     if plan.stays or context.route.asked.api is Api.RESPONSES:
         said = body.said()
         bound = bound or "previous_response_id" in said or "conversation" in said
         if plan.stays:
             conversation = conversation_of(_text_fields(request), said)
     assert context.grant is not None
-    return Call(context.grant.label, effect(context), conversation, bound=bound)
+    return Call(context.grant.label, effect(context), conversation, bound=bound, once=body.streamed)
 
 
 def _text_fields(request: Request) -> dict[str, str]:

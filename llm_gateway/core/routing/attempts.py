@@ -27,6 +27,8 @@ class Why(Enum):
     CLIENT_GONE = "client_gone"
     MAY_HAVE_ACTED = "may_have_acted"
     """The provider may have done what was asked, and the operator has not said that twice is fine."""
+    SPENT = "spent"
+    """Its body was passed on while it came, and there is nothing left of it."""
     ATTEMPTS = "attempts"
     """It has been sent as often as one call may be."""
     DEADLINE = "deadline"
@@ -226,6 +228,8 @@ def _forbidden(attempts: Attempts, rule: Rule, now: float) -> Why | None:
         return Why.NO_USE
     if attempts.may_have_acted:
         return Why.MAY_HAVE_ACTED
+    if attempts.call.once:
+        return Why.SPENT
     if attempts.sent >= retries.attempts:
         return Why.ATTEMPTS
     return Why.DEADLINE if now >= attempts.began_at + retries.deadline_s else None

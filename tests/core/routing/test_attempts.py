@@ -327,9 +327,26 @@ def test_no_candidate_at_all_is_told() -> None:
     assert (given_up.kind, given_up.why, given_up.retry_after_s) == (K.UNAVAILABLE, Why.NOWHERE, None)
 
 
+def test_callers_own_mistake_ends_the_call_also_where_somebody_could_be_asked_again() -> None:
+    desk = Desk(FREELY)
+    routed = desk.call(desk.route(A, B))
+    desk.sent(routed)
+    as_retry(desk.failed(routed, K.UNREACHABLE))
+    as_attempt(routed.turn(desk.now))
+    assert as_given_up(desk.failed(routed, K.INVALID)).why is Why.NO_USE
+
+
+@pytest.mark.parametrize("kind", [K.RATE_LIMITED, K.UNREACHABLE, K.STALE_CONNECTION])
+def test_call_whose_body_is_gone_is_sent_once(kind: K) -> None:
+    desk = Desk(FREELY)
+    routed = desk.call(desk.route(A, B, fallbacks=[C]), Call("tenant", once=True))
+    desk.sent(routed)
+    assert as_given_up(desk.failed(routed, kind)).why is Why.SPENT
+
+
 def test_every_reason_to_give_up_has_its_test() -> None:
     assert set(Why) == {
-        Why.NO_USE, Why.BEGUN, Why.CLIENT_GONE, Why.MAY_HAVE_ACTED, Why.ATTEMPTS, Why.DEADLINE, Why.BUDGET,
+        Why.NO_USE, Why.BEGUN, Why.CLIENT_GONE, Why.MAY_HAVE_ACTED, Why.SPENT, Why.ATTEMPTS, Why.DEADLINE, Why.BUDGET,
         Why.NOWHERE, Why.BUSY,
     }  # fmt: skip
     assert RULES[K.BUSY].elsewhere
