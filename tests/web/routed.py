@@ -126,7 +126,9 @@ class Routed(MemoryGateway):
 
     def get(self, path: str, presented: str | None = "vk", **headers: str) -> Client:
         client = self.client()
-        client.ask("GET", path, **({} if presented is None else {"authorization": f"Bearer {presented}"}), **headers)
+        if presented is not None:
+            headers["authorization"] = f"Bearer {presented}"
+        client.ask("GET", path, None, **headers)
         return client
 
     def page(self, path: str, presented: str | None = None) -> Any:
@@ -177,9 +179,17 @@ def credential_of(sent: Sent) -> str:
     raise AssertionError("it was sent without a key")
 
 
+def answered(sent: Sent, status: int, length: int | None, headers: Mapping[str, str]) -> FakeResponse:
+    """
+    :param headers: ``retry_after="1"`` for ``retry-after``.
+    """
+    named: Any = headers
+    return sent.answer(status, length=length, **named)
+
+
 def fails(sent: Sent, status: int = 500, body: bytes = b'{"error":{"message":"no"}}', **headers: str) -> FakeResponse:
     """The provider answers with an error."""
-    response = sent.answer(status, length=len(body), **headers)
+    response = answered(sent, status, len(body), headers)
     response.write(body)
     response.end()
     return response
@@ -187,7 +197,7 @@ def fails(sent: Sent, status: int = 500, body: bytes = b'{"error":{"message":"no
 
 def works(sent: Sent, body: bytes = b'{"id":"1"}', **headers: str) -> FakeResponse:
     """The provider answers."""
-    response = sent.answer(length=len(body), **headers)
+    response = answered(sent, 200, len(body), headers)
     response.write(body)
     response.end()
     return response
@@ -211,14 +221,17 @@ _PARTS: Mapping[tuple[Any, str], type] = {
 }
 
 
-def _noted(part: type) -> type:
-    """The same, which tells when it is let go of."""
+def _noted(part: type) -> Callable[..., Any]:
+    """Makes the same, and tells when it is let go of."""
+    # What has slots cannot be referred to weakly; what is derived from it can.
+    derived = type(part.__name__, (part,), {})
 
-    def __init__(self: Any, *args: Any, **named: Any) -> None:
-        part.__init__(self, *args, **named)  # type: ignore[misc]  # of whatever class it is
-        _alive.add(self)
+    def make(*args: Any, **named: Any) -> Any:
+        made = derived(*args, **named)
+        _alive.add(made)
+        return made
 
-    return type(part.__name__, (part,), {"__init__": __init__})
+    return make
 
 
 @contextmanager
@@ -258,7 +271,8 @@ def assert_at_rest(gateway: MemoryGateway) -> None:
 
 def timers(gateway: MemoryGateway) -> list[str]:
     """What is still to happen for a call: the client's connections have clocks of their own."""
-    names = [_called(call.func) for call in gateway.clock.getDelayedCalls()]
+    calls: Sequence[Any] = gateway.clock.getDelayedCalls()
+    names = [_called(call.func) for call in calls]
     return [name for name in names if not name.startswith("llm_gateway.wire.")]
 
 
