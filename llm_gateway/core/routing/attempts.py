@@ -91,6 +91,8 @@ class Attempts(msgspec.Struct, eq=False):
     """What an outcome of this call was held against."""
     ready: dict[int, tuple[float, Lane]] = {}
     """Which candidates may be asked again, and when."""
+    fallen_back: frozenset[OutcomeKind] = frozenset()
+    """The outcomes after which it went to another model."""
     _plan: Plan | None = None
 
     @property
@@ -182,7 +184,9 @@ def first_step(attempts: Attempts, now: float) -> Retry | GiveUp:
     troubles = list(plan.troubles(now))
     after = frozenset(breaker.kind for breaker in troubles if breaker.kind is not None)
     lane = (
-        plan.pick(now, after=after) or plan.pick(now, last_resort=True) or plan.pick(now, after=after, last_resort=True)
+        _other_model(attempts, after, now)
+        or plan.pick(now, last_resort=True)
+        or _other_model(attempts, after, now, True)
     )
     if lane is not None:
         return Retry(lane)
@@ -245,6 +249,9 @@ def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Ret
     if rule.again is Again.FIRST and lane.place in attempts.ready and lane.repeats.is_there:
         return _taken(attempts, Retry(lane))
     found = plan.pick(now, attempts.refuses) if rule.elsewhere else None
+    if found is None and rule.elsewhere and attempts.fallen_back:
+        # What else the other model could be had from comes before anybody is asked again.
+        found = _other_model(attempts, attempts.fallen_back, now)
     if found is not None:
         return _taken(attempts, Retry(found))
     # What would fail the same way anywhere would do so where it could be asked again, too.
@@ -252,15 +259,25 @@ def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Ret
     if step is not None:
         return _taken(attempts, step)
     after = frozenset((kind,))
-    found = plan.pick(now, attempts.refuses, after)
+    found = _other_model(attempts, after, now)
     if found is None and rule.elsewhere:
         found = plan.pick(now, attempts.refuses, last_resort=True)
     if found is None:
-        found = plan.pick(now, attempts.refuses, after, last_resort=True)
+        found = _other_model(attempts, after, now, True)
     if found is not None:
         return _taken(attempts, Retry(found))
     step = attempts.again(now, retries.deadline_s) if rule.elsewhere else None
     return None if step is None else _taken(attempts, step)
+
+
+def _other_model(
+    attempts: Attempts, after: frozenset[OutcomeKind], now: float, last_resort: bool = False
+) -> Lane | None:
+    """:return: whom to fall back on after these outcomes."""
+    found = attempts.plan.pick(now, attempts.refuses, after, last_resort)
+    if found is not None:
+        attempts.fallen_back |= after
+    return found
 
 
 def _taken(attempts: Attempts, step: Retry) -> Retry:

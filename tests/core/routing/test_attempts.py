@@ -8,7 +8,8 @@ from llm_gateway.core.routing.attempts import Why
 from llm_gateway.core.routing.calls import Attempt
 from llm_gateway.core.routing.candidates import Call, Candidate, Effect
 from llm_gateway.core.routing.outcomes import FALLS_BACK, RULES, TABLE, Acted, Again, Outcome, OutcomeKind, Scope
-from llm_gateway.core.routing.settings import ProviderSettings, Repeat, Retries, RoutingSettings
+from llm_gateway.core.routing.plans import Route, Tier
+from llm_gateway.core.routing.settings import ProviderSettings, Repeat, Retries, RoutingSettings, Strategy
 from tests.core.routing.desk import (
     A2,
     A_SMALL,
@@ -258,6 +259,22 @@ def test_what_went_out_while_a_call_waited_for_it_is_not_asked() -> None:
 
 
 # Other models
+
+
+def test_whole_fallback_comes_before_anybody_is_asked_again() -> None:
+    """The other model may be had in several places, too."""
+    desk = Desk(RoutingSettings(retries=Retries(attempts=6)))
+    lanes = [desk.router.lane(each) for each in (A, B, C)]
+    fallback = Tier.of(lanes[1:], Strategy.IN_ORDER, on=FALLS_BACK)
+    routed = desk.call(Route.of(Tier.of(lanes[:1], Strategy.IN_ORDER), [fallback]))
+    desk.sent(routed)
+    seen = []
+    for _ in range(4):
+        retry = as_retry(desk.failed(routed, K.OVERLOADED))
+        seen.append((retry.candidate, retry.after_s > 0))
+        desk.now += retry.after_s
+        as_attempt(routed.turn(desk.now))
+    assert seen == [(A, True), (B, False), (C, False), (B, True)]
 
 
 def test_fallback_is_for_what_it_says() -> None:
