@@ -41,7 +41,7 @@ def opening(beginning: bytes) -> Opening:
     """
     if len(beginning) > MAX_BEGINNING_BYTES:
         return Opening.CONTENT
-    if b"error" not in beginning and b"data" in beginning:
+    if b"error" not in beginning and (beginning.startswith(b"data") or b"\ndata" in beginning):
         # Nearly every stream: there is no need to look closer.
         return Opening.CONTENT
     data = _first_data(beginning)
