@@ -23,8 +23,8 @@ MAX_FAILED_BYTES = 1_048_576
 """Of an answer that is an error and is held until it is known what becomes of the call. A longer one is passed on."""
 
 COMMENTS_S = 10.0
-"""For how long the comments at the beginning of a stream are held: its first event may still be an error. Providers send
-them to keep connections open, and those between here and the client need some too."""
+"""For how long the comments at the beginning of a stream are held: its first event may still be an error. Providers
+send them to keep connections open, and those between here and the client need some too."""
 
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
 """How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
@@ -216,8 +216,10 @@ class Relay(Protocol):
                 self._on_failed()
                 return b""
             elif found is Opening.UNKNOWN:
-                self._held_since = self._held_since or self._now()
-                if self._now() < self._held_since + COMMENTS_S:
+                now = self._now()
+                if self._held_since is None:
+                    self._held_since = now
+                if now < self._held_since + COMMENTS_S:
                     return b""
             self._beginning = b""
         return piece if self._begin(last=last) else b""
