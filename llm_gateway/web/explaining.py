@@ -83,6 +83,7 @@ class RoutePage(Resource):
         assert grant is not None
         given = {name.decode("latin-1"): values for name, values in (request.args or {}).items()}
         explanation = self._explainer.explain(grant, _question(given))
+        request.setHeader(b"cache-control", b"no-store")
         answer_here(request, context, msgspec.json.encode(explanation) + b"\n")
         return NOT_DONE_YET
 
