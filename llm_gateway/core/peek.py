@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["model_of", "said_in"]
+__all__ = ["model_of", "said_in", "wants_stream"]
 
 
 class _Model(msgspec.Struct):
@@ -26,6 +26,23 @@ def model_of(body: bytes | memoryview) -> str | None:
         return _model.decode(body).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+class _Stream(msgspec.Struct):
+    stream: msgspec.Raw = msgspec.Raw()
+
+
+_stream = msgspec.json.Decoder(_Stream)
+
+
+def wants_stream(body: bytes) -> bool:
+    """
+    :return: whether it asks for its answer as a stream of events.
+    """
+    try:
+        return bytes(_stream.decode(body).stream) == b"true"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class _Raw(msgspec.Struct):

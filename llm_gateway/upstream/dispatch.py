@@ -171,7 +171,7 @@ class Dispatch:
         self._asker = asker
         self._running: list[Attempt] = []
         self._last: tuple[Outcome, Sink | None, Candidate | None] | None = None
-        """The last attempt that failed, with where its answer goes and whose it is; without both if nobody was asked."""
+        """The last attempt that failed, with where its answer goes and whose it is: nowhere if nobody was asked."""
         self._timer: IDelayedCall | None = None
         self._hedge_timer: IDelayedCall | None = None
         self._settled = False

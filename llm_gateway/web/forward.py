@@ -73,7 +73,8 @@ class ForwardingResource(Resource):
         if api in COUNTS and self._estimated(request, context, plan, body):
             return NOT_DONE_YET
         call = _ForwardedCall(request, context, grant, plan, body, self._live)
-        dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body), call)
+        hedging = self._dispatcher.router.settings.hedging.after_s is not None
+        dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body, hedging), call)
         call.dispatch = dispatch
         self._live.enter(dispatch)
         when_client_leaves(request, dispatch.leave)
@@ -98,8 +99,12 @@ class ForwardingResource(Resource):
         return True
 
 
-def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody) -> Call:
-    """What routing has to know."""
+def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody, hedging: bool) -> Call:
+    """
+    What routing has to know.
+
+    :param hedging: whether it counts that a stream is asked for.
+    """
     if plan.plain is not None and not body.streamed:
         return plan.plain
     conversation = None
@@ -109,8 +114,14 @@ def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody)
         bound = bound or "previous_response_id" in said or "conversation" in said
         if plan.stays:
             conversation = conversation_of(_text_fields(request), said)
+    stream = hedging and _wants_stream(context, body)
     assert context.grant is not None
-    return Call(context.grant.label, effect(context), conversation, bound=bound, once=body.streamed)
+    return Call(context.grant.label, effect(context), conversation, stream, bound, once=body.streamed)
+
+
+def _wants_stream(context: CallContext, body: RequestBody) -> bool:
+    asked = context.route.asked.stream
+    return body.wants_stream() if asked is None else asked
 
 
 def _text_fields(request: Request) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from twisted.web.iweb import IBodyProducer
 from twisted.web.server import Request
 
-from llm_gateway.core.peek import model_of, said_in
+from llm_gateway.core.peek import model_of, said_in, wants_stream
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.errors import BadRequest, RequestTooLarge
@@ -169,6 +169,12 @@ class RequestBody:
         if self.streamed or not 0 < self._size <= MAX_READ_BYTES:
             return {}
         return said_in(self._read())
+
+    def wants_stream(self) -> bool:
+        """
+        :return: whether it asks for its answer as a stream of events.
+        """
+        return not self.streamed and 0 < self._size <= MAX_READ_BYTES and wants_stream(self._read())
 
     def release(self) -> None:
         """It will not be sent again. An answer may take an hour, for which nobody needs it."""

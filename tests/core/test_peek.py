@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.core.peek import model_of, said_in
+from llm_gateway.core.peek import model_of, said_in, wants_stream
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,22 @@ def test_nothing_is_seen_in_what_is_no_request(body: bytes) -> None:
 def test_large_body_is_read_from_a_map() -> None:
     """Any buffer will do."""
     assert model_of(memoryview(b'{"pad":"' + b"x" * 100_000 + b'","model":"m"}')) == "m"
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b'{"stream":true}', True),
+        (b' { "a" : [1], "stream" : true } ', True),
+        (b'{"stream":false}', False),
+        (b'{"stream":"true"}', False),
+        (b'{"stream":1}', False),
+        (b'{"a":{"stream":true}}', False),
+        (b'["stream"]', False),
+        (b"stream=true", False),
+        (b"", False),
+        (b"\xff", False),
+    ],
+)
+def test_stream_is_wanted_by_those_who_say_so(body: bytes, wanted: bool) -> None:
+    assert wants_stream(body) is wanted
