@@ -132,7 +132,9 @@ class RouteBook:
             spoken = target.provider
             theirs, of_it = described(name, spoken.models, shipped_catalogue(), spoken.family)
             facts[provider, theirs] = of_it
-            known = spoken.models.find(name) is not None or shipped_catalogue().has(theirs, spoken.family)
+            # A server at an address of its own is most likely to have the models of those whose dialect it speaks.
+            family = spoken.family or spoken.dialect
+            known = spoken.models.find(name) is not None or shipped_catalogue().has(theirs, family)
             return Served(theirs, known or not shipped_catalogue().knows(theirs))
 
         def allowed(name: str) -> bool:
