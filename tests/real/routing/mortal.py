@@ -1,5 +1,5 @@
 """
-A provider that is a program of its own, so that it can be killed: its argument is the port, 0 for any.
+A provider that is a program of its own, so that it can be killed: its argument is the port.
 
 What becomes of a call its message says: ``stream`` is answered with events at an even pace and without an end, ``wait``
 not at all, everything else at once.
@@ -17,9 +17,9 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-e
 
 
 async def serve(port: int) -> None:
-    """Print the port, then serve until somebody ends the process."""
-    server = await asyncio.start_server(_talk, "127.0.0.1", port, backlog=1024)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    """Print a line, then serve until somebody ends the process."""
+    server = await asyncio.start_server(_talk, "127.0.0.1", port, backlog=1024, reuse_address=True)
+    print("listening", flush=True)
     await server.serve_forever()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -249,7 +250,11 @@ class MortalProvider:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self.port = 0
+        # Bound and not listening: while the provider is down nobody else gets its port, and who connects is refused.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._place.getsockname()[1]}"
 
     def __enter__(self) -> MortalProvider:
         self.start()
@@ -259,17 +264,14 @@ class MortalProvider:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.kill()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        self._place.close()
 
     def start(self) -> None:
         """It takes calls when this returns."""
-        command = [sys.executable, mortal.__file__, str(self.port)]
+        command = [sys.executable, mortal.__file__, self.url.rpartition(":")[2]]
         process = self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        self.port = json.loads(process.stdout.readline())["port"]
+        assert process.stdout.readline() == "listening\n"
 
     def kill(self) -> None:
         """With SIGKILL, whatever it is doing. May be called again."""

@@ -38,7 +38,7 @@ def test_provider_killed_under_two_hundred_streams_fails_those_alone(
         stage(
             bin_dir,
             tmp_path,
-            providers=first_and_second("out", [mortal.url, second.url]),
+            providers=first_and_second("out", [mortal.url, second.url], breaking={"open_s": 30}),
             routing=TWICE_IS_FINE,
             keys=KEYS,
         ) as staged,
