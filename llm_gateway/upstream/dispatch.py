@@ -17,7 +17,7 @@ from llm_gateway.core import record
 from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.judging import failure_in_answer, failure_in_event, retry_after_s
-from llm_gateway.core.routing.admission import Ticket
+from llm_gateway.core.routing.admission import Ticket, TicketState
 from llm_gateway.core.routing.attempts import GiveUp, Retry
 from llm_gateway.core.routing.breaker import Change, State
 from llm_gateway.core.routing.calls import Attempt as Turn
@@ -106,11 +106,14 @@ class Dispatcher:
 
     def left(self, routed: RoutedCall) -> None:
         """It waits no more."""
-        self._queued.pop(routed, None)
+        if self._queued.pop(routed, None) is not None and not self._queued and self._timer is not None:
+            timer, self._timer = self._timer, None
+            timer.cancel()
 
     def _wake(self, ticket: Ticket) -> None:
-        dispatch = self._queued.pop(ticket.owner, None)
+        dispatch = self._queued.get(ticket.owner)
         if dispatch is not None:
+            self.left(ticket.owner)
             dispatch.turn()
 
     def _set_timer(self) -> None:
@@ -218,6 +221,11 @@ class Dispatch:
         elif not self._settled:
             self._give_up(Outcome(error.ended, error, unanswered=True))
 
+    @property
+    def asking(self) -> bool:
+        """Whether a provider has the call now."""
+        return bool(self._running)
+
     # From the attempts
 
     def content(self, attempt: Attempt) -> bool:
@@ -259,7 +267,11 @@ class Dispatch:
                 assert isinstance(given_up, GiveUp)
                 self._fail(given_up)
         elif isinstance(step, Ticket):
-            self._dispatcher.queued(self._routed, self)
+            if step.state is TicketState.WAITING:
+                self._dispatcher.queued(self._routed, self)
+            else:
+                # What another call did that had to make room for this one has given it its turn already.
+                self.turn()
         elif isinstance(step, Retry):
             # Also when it is at once: whoever told us of the failure may still be at it.
             self._timer = self._clock.callLater(step.after_s, self.turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -235,8 +236,12 @@ def _noted(part: type) -> Callable[..., Any]:
 
 
 @contextmanager
-def nothing_stays() -> Iterator[None]:
-    """Around a test: when every client of every gateway has left, nothing of any call is there any more."""
+def nothing_stays(*, collect: bool = False) -> Iterator[None]:
+    """
+    Around a test: when every client of every gateway has left, nothing of any call is there any more.
+
+    :param collect: whether it takes the garbage collector, as for exceptions, which hold what was at work.
+    """
     _made.clear()
     _alive.clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -248,6 +253,8 @@ def nothing_stays() -> Iterator[None]:
             gateway.close()
             assert_at_rest(gateway)
             gateway.agent.sent.clear()
+        if collect:
+            gc.collect()
         left = sorted(type(each).__name__ for each in _alive)
         assert not left, f"still in memory: {left}"
     finally:
