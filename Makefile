@@ -23,7 +23,7 @@ LOCKED = --require-hashes --requirement
 PROJECT = --no-deps --no-build-isolation --force-reinstall
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format bench news lock wheel installed clean
+.PHONY: help run test fuzz lint types format bench news lock wheel installed clean
 
 help:  ## list the targets
 	@awk -F ':.*## +' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ run: $(VENV)/.installed  ## start the gateway with its built-in demo provider
 
 test: $(VENV)/.dev  ## run every test and show what they cover
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+fuzz: $(VENV)/.dev  ## search for input that breaks a promise; make fuzz ARGS="--seconds 600 streams"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, and whether the code is formatted
 	@$(BIN)/ruff check $(ARGS)

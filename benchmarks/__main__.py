@@ -14,7 +14,7 @@ import attrs
 
 from benchmarks.gateways import NGINX, Gateway, known_gateways
 from benchmarks.machine import CannotMeasure, description, find_tools
-from benchmarks.measure import CALLS, SATURATED, Bench, Plan, Record
+from benchmarks.measure import CALLS, IMAGE_CASES, IMAGES, SATURATED, TRANSLATED, Bench, Plan, Record
 from benchmarks.options import EVERYTHING, PROFILE, WIRES, make_parser, plan_of
 from benchmarks.pages import around, write_into
 from benchmarks.programs import version_of
@@ -97,12 +97,22 @@ class Findings:
                     if name in names:
                         _tell(f"{part}, {name}")
                         self.profiles.append(bench.profile(WIRES[name], stacks))
-                continue
-            # How long things take without a gateway is asked where times are compared.
-            for gateway in order if part == SATURATED else [None, *order]:
-                record = bench.measure(part, gateway)
-                self.records.append(record)
-                _tell(f"{part}, {record.gateway}: {record.cpu_us:.1f} µs")
+            elif part == TRANSLATED:
+                for gateway in [each for each in order if each.name in WIRES][:1]:
+                    for record in bench.translated(gateway):
+                        self._take(record)
+            elif part == IMAGES:
+                for gateway in order:
+                    for case in IMAGE_CASES if gateway.name in WIRES else [None]:
+                        self._take(bench.measure(part, gateway, case))
+            else:
+                # How long things take without a gateway is asked where times are compared.
+                for each in order if part == SATURATED else [None, *order]:
+                    self._take(bench.measure(part, each))
+
+    def _take(self, record: Record) -> None:
+        self.records.append(record)
+        _tell(f"{record.part}, {record.title}: {record.cpu_us:.1f} µs")
 
     def text(self) -> str:
         """The tables."""
@@ -125,7 +135,7 @@ def _order(names: Sequence[str], known: Mapping[str, Gateway], peers: Sequence[G
 
 def _needed(parts: Collection[str], names: Collection[str]) -> list[str]:
     """The programs without which this cannot be measured."""
-    proxies = NGINX in names and set(parts) != {PROFILE}
+    proxies = NGINX in names and not {PROFILE, TRANSLATED}.issuperset(parts)
     needed = {"taskset": True, "wrk": CALLS in parts, "nginx": CALLS in parts or proxies}
     return [name for name in needed if needed[name]]
 

@@ -12,10 +12,14 @@ from pathlib import Path
 import attrs
 
 from benchmarks.machine import CannotMeasure
-from benchmarks.shapes import REAL_KEY, VIRTUAL_KEY, answer
+from benchmarks.shapes import MODEL, REAL_KEY, VIRTUAL_KEY, answer
+from benchmarks.spoken import CHAT, SPOKEN
 
 NGINX = "nginx"
 """The one to which all others are compared."""
+
+RENAMED_KEY = f"{VIRTUAL_KEY}-renamed"
+"""One of ours whose provider calls the model otherwise."""
 
 KEYS_FILE, AISERVICES_FILE, ACCESS_LOG = "keys.json", "aiservices.json", "access.log"
 """What a gateway of ours has in its folder."""
@@ -113,9 +117,25 @@ def endpoint(port: int) -> str:
     return f"tcp:{port}:interface=127.0.0.1:backlog=4096"
 
 
+def key_of(provider: str) -> str:
+    """
+    :param provider: what it speaks.
+    :return: the virtual key that leads there, with a gateway of ours.
+    """
+    return VIRTUAL_KEY if provider == CHAT else f"{VIRTUAL_KEY}-{provider}"
+
+
 def write_configuration(place: Place) -> None:
-    """Write the two files of a gateway of ours."""
-    keys = {"virtual_keys": {VIRTUAL_KEY: {"provider": "bench", "api_key": REAL_KEY, "name": "bench"}}}
-    providers = {"bench": {"base_url": f"http://127.0.0.1:{place.provider_port}/v1", "dialect": "openai"}}
-    (place.folder / KEYS_FILE).write_text(json.dumps(keys))
+    """Write the two files of a gateway of ours: a provider and a key for each of the dialects."""
+    keys: dict[str, dict[str, object]] = {}
+    providers: dict[str, dict[str, object]] = {}
+    for name, spoken in SPOKEN.items():
+        version = spoken.path.split("/")[1]
+        base_url = f"http://127.0.0.1:{place.provider_port}/{version}"
+        providers[f"bench-{name}"] = {"base_url": base_url, "dialect": spoken.dialect}
+        if spoken.dialect == "openai":
+            providers[f"bench-{name}"] |= {"apis": [name]}
+        keys[key_of(name)] = {"provider": f"bench-{name}", "api_key": REAL_KEY, "name": name}
+    keys[RENAMED_KEY] = {**keys[VIRTUAL_KEY], "name": "renamed", "models": {MODEL: f"renamed-{MODEL}"}}
+    (place.folder / KEYS_FILE).write_text(json.dumps({"virtual_keys": keys}))
     (place.folder / AISERVICES_FILE).write_text(json.dumps(providers))

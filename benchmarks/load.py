@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import attrs
 from httptools import HttpParserError, HttpResponseParser
 
-from benchmarks.shapes import PATH, VIRTUAL_KEY, StreamCheck, WrongStream, call_body, is_answer
+from benchmarks.shapes import PATH, VIRTUAL_KEY, WrongStream, call_body, image_body, is_answer
+from benchmarks.spoken import CHAT, SPOKEN, Spoken
 
 READ_BYTES = 65_536
 GRACE_S = 20.0
@@ -72,14 +73,18 @@ class LoadFigures:
 class Caller:
     """One client: sends the same call again and again over one connection."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, spoken: Spoken = SPOKEN[CHAT]) -> None:
+        """
+        :param spoken: what its streams are read as.
+        """
         self.sock = sock
+        self._spoken = spoken
         self.calling = False
         """Whether an answer is awaited."""
         self.silent = True
         """Whether nothing has come of its body."""
         self.status = 0
-        self.check = StreamCheck()
+        self.check = spoken.check()
         self.body = b""
         """Of an answer that is no stream."""
         self.asked_ns = 0
@@ -90,10 +95,10 @@ class Caller:
 
     def call(self, request: bytes) -> None:
         self.calling, self.silent, self.status, self.body = True, True, 0, b""
-        self.check = StreamCheck()
+        self.check = self._spoken.check()
         self._parser = HttpResponseParser(self)
         self.asked_ns = time.monotonic_ns()
-        # Far less than a socket takes at once.
+        # An image waits here until all of it has gone out; anything else is far less than a socket takes at once.
         self.sock.sendall(request)
 
     def read(self) -> bytes:
@@ -134,9 +139,13 @@ class Load:
         key: str = VIRTUAL_KEY,
         ramp_s: float = 0.0,
         calls: int | None = None,
+        speaks: str = CHAT,
+        image_bytes: int = 0,
     ) -> None:
         """
         :param port: of 127.0.0.1.
+        :param speaks: the dialect of calls for a stream; all others are of Chat Completions.
+        :param image_bytes: what such a call has in it of an image.
         :param ramp_s: the clients begin one after the other over that time.
         :param calls: how many to send in all; ``None`` for no limit.
         """
@@ -145,9 +154,11 @@ class Load:
         self._stream = stream
         self._ramp_s = ramp_s
         self._calls_left = calls
-        body = call_body(stream=stream)
+        spoken = self._spoken = SPOKEN[speaks]
+        body = image_body(image_bytes) if image_bytes else call_body(stream=False)
+        path, body = (spoken.path, spoken.call) if stream else (PATH, body)
         self._request = (
-            f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{spoken.key_header % key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode() + body
         self._epoll = select.epoll()
@@ -208,7 +219,7 @@ class Load:
         sock = socket.create_connection(self._address, GRACE_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
-        caller = self._callers[sock.fileno()] = Caller(sock)
+        caller = self._callers[sock.fileno()] = Caller(sock, self._spoken)
         return caller
 
     def _leave(self, caller: Caller) -> None:
@@ -275,6 +286,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--calls", type=int, help="end after so many calls")
     parser.add_argument("--stream", action="store_true", help="ask for streams")
+    parser.add_argument("--speaks", choices=SPOKEN, default=CHAT, help="the dialect of calls for a stream")
+    parser.add_argument("--image-bytes", type=int, default=0, help="of an image in each call without a stream")
     parser.add_argument("--ramp-s", type=float, default=0.0, help="have the clients begin over that time")
     options = parser.parse_args()
     load = Load(
@@ -284,6 +297,8 @@ def main() -> None:
         key=options.key,
         ramp_s=options.ramp_s,
         calls=options.calls,
+        speaks=options.speaks,
+        image_bytes=options.image_bytes,
     )
     print(load.run(options.seconds).to_json())
 

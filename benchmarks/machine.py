@@ -19,6 +19,7 @@ PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "taskset": "util-linux"}
 """The programs that are needed, and Debian's packages that have them."""
 
 _PROC = Path("/proc")
+_PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 
 
 class CannotMeasure(Exception):
@@ -90,13 +91,23 @@ def memory_of(processes: Iterable[int]) -> int:
     return sum(int(fields[21]) * PAGE_BYTES for each in processes if (fields := _stat(each)))
 
 
+def peak_of(processes: Iterable[int]) -> int:
+    """Bytes that they had in memory at their most, by the kernel's own account."""
+    found = [_PEAK.search(_text_of(each, "status")) for each in processes]
+    return sum(1024 * int(peak[1]) for peak in found if peak)
+
+
+def _text_of(process: int, name: str) -> str:
+    """What ``/proc`` has of it under this name; nothing if it is gone."""
+    try:
+        return (_PROC / str(process) / name).read_text()
+    except OSError:
+        return ""
+
+
 def _stat(process: int) -> list[str] | None:
     """The fields of ``/proc/PID/stat`` behind the name, which may have spaces in it; ``None`` if it is gone."""
-    try:
-        text = (_PROC / str(process) / "stat").read_text()
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split()
+    return _text_of(process, "stat").rpartition(")")[2].split() or None
 
 
 def idle_s(core: int) -> float:

@@ -13,16 +13,20 @@ from typing import TypeVar
 
 import attrs
 
-from benchmarks.gateways import Gateway, Place, nginx_command
+from benchmarks.gateways import RENAMED_KEY, Gateway, Place, key_of, nginx_command
 from benchmarks.load import LoadFigures, Spread
-from benchmarks.machine import CoreWatch, Cpu, cpu_of, memory_of, own_cpu, process_tree
+from benchmarks.machine import CoreWatch, Cpu, cpu_of, memory_of, own_cpu, peak_of, process_tree
 from benchmarks.programs import ROOT, free_port, output_of, own_command, running, wait_until_it_answers
 from benchmarks.rooms import Profile
 from benchmarks.shapes import REAL_KEY, VIRTUAL_KEY
+from benchmarks.spoken import CHAT, MESSAGES, SPOKEN
 from benchmarks.wrk import WrkFigures, run_wrk
 
-CALLS, SATURATED, PACED = "calls", "saturated", "paced"
-PARTS = (CALLS, SATURATED, PACED)
+CALLS, SATURATED, PACED, TRANSLATED, IMAGES = "calls", "saturated", "paced", "translated", "images"
+PARTS = (CALLS, SATURATED, PACED, TRANSLATED, IMAGES)
+LOADS = (SATURATED, PACED)
+"""In which translated streams are measured, one after the other."""
+IMAGE_BYTES = 5_000_000
 DIRECT = "no gateway"
 NOISY_PERCENT = 15.0
 """A measurement is disturbed when something else uses more than that of the gateway's core."""
@@ -61,6 +65,39 @@ class Plan:
 
 
 @attrs.frozen
+class Case:
+    """Which of several ways through one gateway is measured."""
+
+    name: str = ""
+    key: str = VIRTUAL_KEY
+    caller: str = CHAT
+    """What the load speaks."""
+    provider: str = CHAT
+    """What the key's provider speaks."""
+    load: str = ""
+    """Of the two in which translated streams are measured."""
+
+
+def cases_of(load: str) -> list[Case]:
+    """
+    :return: each provider's stream untouched, then translated for every other caller, then untouched again.
+    """
+    return [
+        Case(f"{provider} for {caller}, {load}", key_of(provider), caller, provider, load)
+        for provider in SPOKEN
+        for caller in (provider, *(name for name in SPOKEN if name != provider), provider)
+    ]
+
+
+IMAGE_CASES = (
+    Case("relayed"),
+    Case("with another model's name", RENAMED_KEY),
+    Case("translated", key_of(MESSAGES), CHAT, MESSAGES),
+)
+"""What a gateway of ours may do with a call in which there is an image."""
+
+
+@attrs.frozen
 class Usage:
     """What the gateway used during a measurement, and how quiet the machine was."""
 
@@ -94,6 +131,12 @@ class Record:
     """From the start of the program to its first right answer."""
     idle_bytes: int
     """Memory after it."""
+    case: Case = Case()
+
+    @property
+    def title(self) -> str:
+        """Of the gateway, and of what it did."""
+        return f"{self.gateway}, {self.case.name}" if self.case.name else self.gateway
 
     @property
     def quiet(self) -> bool:
@@ -122,6 +165,7 @@ class _Scene:
     folder: Path
     start_s: float
     idle_bytes: int
+    case: Case = Case()
 
 
 class Bench:
@@ -137,21 +181,34 @@ class Bench:
         self._folder = folder
         self._scenes = 0
 
-    def measure(self, part: str, gateway: Gateway | None) -> Record:
+    def measure(self, part: str, gateway: Gateway | None, case: Case | None = None) -> Record:
         """
         Measure, and measure again while the gateway's core is busy with something else.
 
         :param gateway: ``None`` has the load go to the provider, for what the times would be without a gateway.
+        :param case: which way through it, if it has several.
         :raises CannotMeasure: something did not start, or gave wrong answers from the start.
         """
-        records: list[Record] = []
-        # Without a gateway nothing is asked of its core.
-        attempts = self._plan.attempts if gateway else 1
-        while len(records) < attempts and not any(record.quiet for record in records):
+        take = {CALLS: self._calls, IMAGES: self._images}.get(part, self._streams)
+
+        def once() -> Record:
             with self._scene(part, gateway) as scene:
-                records.append(self._calls(scene) if part == CALLS else self._streams(scene))
-        # One with wrong answers is told whatever else happened.
-        return min(records, key=lambda record: (not record.faults, record.usage.others_percent[0]))
+                return take(attrs.evolve(scene, case=case, key=case.key) if case else scene)
+
+        # Without a gateway nothing is asked of its core.
+        return _quietest(once, self._plan.attempts if gateway else 1)
+
+    def translated(self, gateway: Gateway) -> Iterator[Record]:
+        """
+        Measure streams of providers of every dialect, for callers of every dialect, one after the other in one process.
+
+        :raises CannotMeasure: as above.
+        """
+        for load in LOADS:
+            with self._scene(load, gateway) as scene:
+                for case in cases_of(load):
+                    this = attrs.evolve(scene, part=TRANSLATED, case=case, key=case.key)
+                    yield _quietest(lambda this=this: self._streams(this), self._plan.attempts)  # type: ignore[misc]
 
     def profile(self, wire: str, stacks: Path | None) -> Profile:
         """
@@ -232,29 +289,29 @@ class Bench:
 
     def _streams(self, scene: _Scene) -> Record:
         plan = self._plan
-        connections, ramp_s = (plan.streams, RAMP_S) if scene.part == PACED else (plan.connections, 0.0)
-        self._load(scene, connections, plan.warm_up_s, 0.0)
-        found, usage = self._watched(scene, lambda: self._load(scene, connections, plan.seconds, ramp_s))
-        return Record(
-            part=scene.part,
-            gateway=scene.name,
-            units=found.events,
-            faults=found.faults,
-            examples=found.examples,
-            usage=usage,
-            latency_ms=found.event_ms,
-            first_byte_ms=found.first_byte_ms,
-            start_s=scene.start_s,
-            idle_bytes=scene.idle_bytes,
-        )
+        paced = PACED in (scene.part, scene.case.load)
+        connections, ramp_s = (plan.streams, RAMP_S) if paced else (plan.connections, 0.0)
+        # There are forty of them.
+        seconds = max(1, plan.seconds // 2) if scene.part == TRANSLATED else plan.seconds
+        self._load(scene, connections, plan.warm_up_s, 0.0, "--stream")
+        found, usage = self._watched(scene, lambda: self._load(scene, connections, seconds, ramp_s, "--stream"))
+        return _record(scene, found, found.events, usage)
+
+    def _images(self, scene: _Scene) -> Record:
+        """One call at a time: what the gateway has in memory is of one."""
+        options = ("--image-bytes", IMAGE_BYTES)
+        self._load(scene, 1, self._plan.warm_up_s, 0.0, *options)
+        found, usage = self._watched(scene, lambda: self._load(scene, 1, self._plan.seconds, 0.0, *options))
+        peak = peak_of(process_tree(scene.gateway)) if scene.gateway is not None else 0
+        return _record(scene, found, found.answers, attrs.evolve(usage, peak_bytes=peak))
 
     def _wrk(self, scene: _Scene, connections: int, seconds: int) -> WrkFigures:
         core = self._plan.cores[1]
         return run_wrk(self._tools["wrk"], scene.port, scene.key, connections, seconds, core, scene.folder)
 
-    def _load(self, scene: _Scene, connections: int, seconds: float, ramp_s: float) -> LoadFigures:
+    def _load(self, scene: _Scene, connections: int, seconds: float, ramp_s: float, *more: object) -> LoadFigures:
         options = ["--port", scene.port, "--key", scene.key, "--connections", connections, "--seconds", seconds]
-        command = own_command("load", *options, "--ramp-s", ramp_s, "--stream")
+        command = own_command("load", *options, "--ramp-s", ramp_s, "--speaks", scene.case.caller, *more)
         return LoadFigures.from_json(output_of(command, self._plan.cores[1], seconds + FINISH_S))
 
     def _watched(self, scene: _Scene, work: Callable[[], T]) -> tuple[T, Usage]:
@@ -273,6 +330,31 @@ class Bench:
         used, load_s = gateway_cpu() - cpu, load_cpu() - load
         others = (watches[0].others_percent(used.total_s), watches[1].others_percent(load_s))
         return result, Usage(used, watches[0].seconds(), others, memory.peak_bytes)
+
+
+def _quietest(once: Callable[[], Record], attempts: int) -> Record:
+    """Measure until nothing disturbs it, but so often at most."""
+    records: list[Record] = []
+    while len(records) < attempts and not any(record.quiet for record in records):
+        records.append(once())
+    # One with wrong answers is told whatever else happened.
+    return min(records, key=lambda record: (not record.faults, record.usage.others_percent[0]))
+
+
+def _record(scene: _Scene, found: LoadFigures, units: int, usage: Usage) -> Record:
+    return Record(
+        part=scene.part,
+        gateway=scene.name,
+        units=units,
+        faults=found.faults,
+        examples=found.examples,
+        usage=usage,
+        latency_ms=found.event_ms,
+        first_byte_ms=found.first_byte_ms,
+        start_s=scene.start_s,
+        idle_bytes=scene.idle_bytes,
+        case=scene.case,
+    )
 
 
 class MemoryWatch:

@@ -7,7 +7,6 @@ The provider behind the gateways for streams: one process, one thread, cheap eno
 from __future__ import annotations
 
 import argparse
-import json
 import select
 import socket
 import time
@@ -15,21 +14,41 @@ from collections import deque
 
 from httptools import HttpParserError, HttpRequestParser
 
-from benchmarks.shapes import EVENT_BYTES, EVENTS, LAST_EVENT, REAL_KEY, answer, event
+from benchmarks.shapes import EVENTS, REAL_KEY
+from benchmarks.spoken import CHAT, SPOKEN, Spoken
 
 READ_BYTES = 65_536
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-_STREAM_END = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LAST_EVENT), LAST_EVENT)
-_CHUNK_HEAD = b"%x\r\n" % EVENT_BYTES
-
+_KEYS = {
+    name.lower().encode(): value.encode()
+    for name, _, value in ((each.key_header % REAL_KEY).partition(": ") for each in SPOKEN.values())
+}
+"""Where dialects have their key, and what has to stand there."""
+_BY_PATH = {each.path.partition("?")[0].encode(): each.name for each in SPOKEN.values()}
 
 IDLE = EVENTS + 1
 
 
-def chunk(number: int, clock_ns: int) -> bytes:
-    """An event as it stands on the wire: a chunk of its own."""
-    return b"%b%b\r\n" % (_CHUNK_HEAD, event(number, clock_ns))
+def framed(body: bytes) -> bytes:
+    """A piece of a body as it stands on the wire: a chunk of its own."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+
+class Stream:
+    """One dialect's, as it goes over the wire."""
+
+    def __init__(self, spoken: Spoken, *, clocks: bool) -> None:
+        """
+        :param clocks: whether events tell when they were sent; if not, they are made once.
+        """
+        self._event = spoken.event
+        self._chunks = [] if clocks else [framed(spoken.event(number, 0)) for number in range(EVENTS)]
+        self.head = _STREAM_HEAD + framed(spoken.opening)
+        self.end = framed(spoken.closing) + b"0\r\n\r\n"
+
+    def chunk(self, number: int, clock_ns: int) -> bytes:
+        return framed(self._event(number, clock_ns)) if clock_ns else self._chunks[number]
 
 
 class Connection:
@@ -43,30 +62,41 @@ class Connection:
         self.step = IDLE
         """The number of the event to be sent next; ``EVENTS`` for the end of the stream, ``IDLE`` for no stream."""
         self.due_ns = 0
-        self.asked: deque[tuple[bytes, bool]] = deque()
-        """For each request that has not been answered its body, and whether it had the real key."""
+        self.stream = ""
+        """The dialect of the one that runs, or ran last."""
+        self.asked: deque[tuple[str, bytes, bool]] = deque()
+        """For each request that has not been answered its dialect, its body, and whether it had the real key."""
         self.open = True
-        self._body = b""
+        self._path = b""
+        self._body: list[bytes] = []
         self._authorized = False
 
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        self._body, self._authorized = b"", False
+        self._path, self._body, self._authorized = b"", [], False
+
+    def on_url(self, url: bytes) -> None:
+        self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"authorization":
-            self._authorized = value == b"Bearer " + REAL_KEY.encode()
+        expected = _KEYS.get(name.lower())
+        if expected is not None:
+            self._authorized = value == expected
 
     def on_body(self, data: bytes) -> None:
-        self._body += data
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
-        self.asked.append((self._body, self._authorized))
+        spoken = _BY_PATH.get(self._path.partition(b"?")[0], CHAT)
+        self.asked.append((spoken, b"".join(self._body), self._authorized))
 
 
 class Provider:
-    """Answers calls with one canned answer, and calls for a stream with events at an even pace or without a pause."""
+    """
+    Answers calls with one canned answer, and calls for a stream with events at an even pace or without a pause, each in
+    the dialect of its path.
+    """
 
     def __init__(self, listener: socket.socket, gap_ns: int) -> None:
         """
@@ -80,9 +110,7 @@ class Provider:
         self._due: deque[Connection] = deque()
         self._epoll = select.epoll()
         self._epoll.register(listener.fileno(), select.EPOLLIN)
-        self._answer = answer()
-        # Events without a clock are made once.
-        self._chunks = [] if gap_ns else [chunk(number, 0) for number in range(EVENTS)]
+        self._streams = {name: Stream(each, clocks=bool(gap_ns)) for name, each in SPOKEN.items()}
 
     def serve(self) -> None:
         """Does not return."""
@@ -144,33 +172,35 @@ class Provider:
 
     def _answer_next(self, connection: Connection) -> None:
         while connection.asked and connection.open and connection.step == IDLE and not connection.unsent:
-            body, authorized = connection.asked.popleft()
+            name, body, authorized = connection.asked.popleft()
+            spoken = SPOKEN[name]
             if body and not authorized:
                 self._send(connection, _JSON_HEAD % (b"401 Unauthorized", 2) + b"{}")
             elif not body:
                 # A health check.
                 self._send(connection, _JSON_HEAD % (b"200 OK", 2) + b"{}")
-            elif json.loads(body).get("stream"):
-                connection.step = 0
-                if self._send(connection, _STREAM_HEAD):
+            elif spoken.asks_for_stream(body):
+                connection.stream, connection.step = name, 0
+                if self._send(connection, self._streams[name].head):
                     # At once: behind the others in the queue it would wait until they are due.
                     self._next_step(connection)
             else:
-                self._send(connection, _JSON_HEAD % (b"200 OK", len(self._answer)) + self._answer)
+                self._send(connection, _JSON_HEAD % (b"200 OK", len(spoken.answer)) + spoken.answer)
 
     def _next_step(self, connection: Connection) -> None:
         if not connection.open:
             return
         number, connection.step = connection.step, connection.step + 1
+        stream = self._streams[connection.stream]
         if number == EVENTS:
-            data = _STREAM_END
+            data = stream.end
         elif self._gap_ns:
             now_ns = time.monotonic_ns()
             # From now, not from when this one was due: what is late stays late, and the order stays that of the queue.
             connection.due_ns = now_ns + self._gap_ns
-            data = chunk(number, now_ns)
+            data = stream.chunk(number, now_ns)
         else:
-            data = self._chunks[number]
+            data = stream.chunk(number, 0)
         if self._send(connection, data):
             self._go_on(connection)
 

@@ -10,7 +10,19 @@ import attrs
 
 from benchmarks.gateways import NGINX
 from benchmarks.load import Spread
-from benchmarks.measure import CALLS, DIRECT, NOISY_PERCENT, PACED, SATURATED, Plan, Record
+from benchmarks.measure import (
+    CALLS,
+    DIRECT,
+    IMAGE_BYTES,
+    IMAGES,
+    LOADS,
+    NOISY_PERCENT,
+    PACED,
+    SATURATED,
+    TRANSLATED,
+    Plan,
+    Record,
+)
 from benchmarks.rooms import Profile
 
 DISTURBED = "(!)"
@@ -29,6 +41,7 @@ def tables(records: Sequence[Record], plan: Plan) -> str:
         (CALLS, "Calls", f"{plan.connections} connections", _call_columns),
         (SATURATED, "Streams without a pause", f"{plan.connections} streams", _saturated_columns),
         (PACED, "Paced streams", f"{plan.streams} streams, {plan.gap_ms:g} ms between chunks", _paced_columns),
+        (IMAGES, "Calls with an image", f"{IMAGE_BYTES / 1e6:g} MB of base64 in each, one at a time", _image_columns),
     )
     sections = []
     for part, title, load, columns in parts:
@@ -36,6 +49,9 @@ def tables(records: Sequence[Record], plan: Plan) -> str:
         if there:
             table = _table(columns(_Compared(there), plan), there)
             sections.append(f"### {title}\n\n{load}, {plan.seconds} s.\n\n{table}")
+    across = [record for record in records if record.part == TRANSLATED]
+    if across:
+        sections.append(_translated_section(across, plan))
     if not all(record.quiet for record in records if record.gateway != DIRECT):
         sections.append(f"{DISTURBED} Something else used more than {NOISY_PERCENT:g} % of the gateway's core.\n")
     return "\n".join(sections)
@@ -53,7 +69,7 @@ def faults(records: Iterable[Record]) -> list[str]:
     :return: a line for each measurement with wrong answers.
     """
     return [
-        f"{each.part}, {each.gateway}: {each.faults} wrong answers. {'; '.join(each.examples)}".rstrip()
+        f"{each.part}, {each.title}: {each.faults} wrong answers. {'; '.join(each.examples)}".rstrip()
         for each in records
         if each.faults
     ]
@@ -106,7 +122,7 @@ def _saturated_columns(compared: _Compared, _plan: Plan) -> list[Column]:
 
 def _paced_columns(compared: _Compared, plan: Plan) -> list[Column]:
     def memory(record: Record) -> str:
-        return f"{max(0, record.usage.peak_bytes - record.idle_bytes) / plan.streams / 1e3:.0f} KB"
+        return f"{_grown(record) / plan.streams / 1e3:.0f} KB"
 
     return [
         *_cpu_columns("chunk", compared),
@@ -117,9 +133,54 @@ def _paced_columns(compared: _Compared, plan: Plan) -> list[Column]:
     ]
 
 
+def _image_columns(compared: _Compared, _plan: Plan) -> list[Column]:
+    return [
+        *_cpu_columns("call", compared),
+        ("calls/s", _rate),
+        ("memory at the most, x the image", lambda record: _number(_grown(record) / IMAGE_BYTES, 2)),
+        *_last_columns(),
+    ]
+
+
+def _grown(record: Record) -> int:
+    """Bytes that came on top of what the gateway has when it is idle."""
+    return max(0, record.usage.peak_bytes - record.idle_bytes)
+
+
+def _translated_section(records: Sequence[Record], plan: Plan) -> str:
+    """One row for each pair of dialects, and for each load what it costs without translation and with it."""
+    titles = ["provider", "caller"]
+    titles += [f"{load}: {figure}" for load in LOADS for figure in ("untouched", "translated", "adds", "x")]
+    titles += ["wrong", "others used, at most"]
+    rows = []
+    for provider, caller in dict.fromkeys((each.case.provider, each.case.caller) for each in records):
+        if provider != caller:
+            rows.append(_translated_row(provider, caller, records))
+    load = (
+        f"{plan.connections} streams without a pause, then {plan.streams} with {plan.gap_ms:g} ms between chunks; "
+        "CPU per chunk in µs, untouched before and after the translated ones."
+    )
+    return f"### Translated streams\n\n{load}\n\n{markdown_table(titles, rows)}"
+
+
+def _translated_row(provider: str, caller: str, records: Sequence[Record]) -> list[str]:
+    row = [provider, caller]
+    seen: list[Record] = []
+    for load in LOADS:
+        here = [each for each in records if (each.case.provider, each.case.load) == (provider, load)]
+        untouched = [each for each in here if each.case.caller == provider]
+        across = [each for each in here if each.case.caller == caller]
+        before, after = (mean(each.cpu_us for each in some) if some else math.nan for some in (untouched, across))
+        both = " / ".join(_number(each.cpu_us, 1) for each in untouched)
+        row += [both, _number(after, 1), _number(after - before, 1), _number(after / before, 2)]
+        seen += [*untouched, *across]
+    others = max(each.usage.others_percent[0] for each in seen)
+    return [*row, str(sum(each.faults for each in seen)), f"{others:.0f} %"]
+
+
 def _cpu_columns(unit: str, compared: _Compared) -> list[Column]:
     return [
-        ("gateway", lambda record: record.gateway if record.quiet else f"{record.gateway} {DISTURBED}"),
+        ("gateway", lambda record: record.title if record.quiet else f"{record.title} {DISTURBED}"),
         (f"CPU per {unit}, x nginx", compared.against_nginx),
         ("in µs", lambda record: _number(record.cpu_us, 1)),
         ("kernel's part", lambda record: _percent(record.usage.cpu.system_s, record.usage.cpu.total_s)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from itertools import takewhile
 
 VIRTUAL_KEY = "vk-bench"
@@ -17,7 +18,8 @@ EVENTS = 100
 LAST_EVENT = b"data: [DONE]\n\n"
 
 _SENTENCE = "A reverse proxy that does not slow its source down has to keep what a slow reader leaves. "
-_ANSWERED = _SENTENCE * 8
+ANSWERED = _SENTENCE * 8
+"""What a call without a stream is answered."""
 
 
 def call_body(*, stream: bool) -> bytes:
@@ -29,9 +31,25 @@ def call_body(*, stream: bool) -> bytes:
     return json.dumps({"model": MODEL, "stream": stream, "temperature": 0.2, "messages": messages}).encode()
 
 
+def image_body(size: int) -> bytes:
+    """
+    :param size: of the image as it stands in the call, in bytes.
+    :return: a chat call without a stream that shows it to the model.
+    """
+    # In order and repeated, as no picture is; what counts is that it is valid base64 and as long as one.
+    data = (b64encode(bytes(range(256)) * (size // 340 + 1)))[: size - size % 4].decode()
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}},
+    ]
+    return json.dumps(
+        {"model": MODEL, "max_completion_tokens": 4096, "messages": [{"role": "user", "content": parts}]}
+    ).encode()
+
+
 def answer() -> bytes:
     """The answer to a call without a stream, about 1 KB."""
-    message = {"role": "assistant", "content": _ANSWERED}
+    message = {"role": "assistant", "content": ANSWERED}
     usage = {"prompt_tokens": 190, "completion_tokens": 150, "total_tokens": 340}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return json.dumps(
@@ -41,16 +59,18 @@ def answer() -> bytes:
 
 def is_answer(body: bytes) -> bool:
     """Whether it says what ``answer`` does; a gateway may have written the JSON around it anew."""
-    return _ANSWERED.encode() in body
+    return ANSWERED.encode() in body
 
 
 _START = f'data: {{"id":"chatcmpl-bench","object":"chat.completion.chunk","model":"{MODEL}","choices":[{{"index":0,'
 _ENDING = b" sixteen letters"
-"""Behind the number and the clock, in the content of every event."""
-_EVENT = _START.encode() + b'"delta":{"content":"%06d %020d' + _ENDING + b'"},"finish_reason":null}]}\n\n'
+CONTENT = b"%06d %020d" + _ENDING
+"""What every event of a stream says, in whatever dialect: its number and the clock."""
+_EVENT = _START.encode() + b'"delta":{"content":"' + CONTENT + b'"},"finish_reason":null}]}\n\n'
+_LONGEST_REST = 8_192
+"""Bytes between two contents. Some dialects begin and end a stream with documents of a kilobyte or two."""
 _NUMBERS = [b"%06d" % number for number in range(EVENTS)]
 _NO_CLOCK = b"%020d" % 0
-EVENT_BYTES = len(_EVENT % (0, 0))
 
 
 def event(number: int, clock_ns: int) -> bytes:
@@ -70,9 +90,15 @@ class WrongStream(Exception):
 class StreamCheck:
     """Follows the body of one stream, however it is cut into pieces, and looks at every event's number."""
 
-    __slots__ = ("_rest", "events")
+    __slots__ = ("_end", "_repeats", "_rest", "events")
 
-    def __init__(self) -> None:
+    def __init__(self, end: bytes = b"[DONE]", *, repeats: bool = False) -> None:
+        """
+        :param end: what stands in the dialect's last event and nowhere else.
+        :param repeats: whether what was said is said again behind the last delta, and has no number then.
+        """
+        self._end = end
+        self._repeats = repeats
         self._rest = b""
         self.events = 0
         """How many have come, each in its place."""
@@ -82,16 +108,22 @@ class StreamCheck:
         :return: the clocks of the events that have now come; none if they do not tell.
         :raises WrongStream: another event came than the next one.
         """
+        if self._repeats and self.events == EVENTS:
+            self._rest += data
+            return []
         # Less work than a regular expression: the reader must not be what limits the gateway.
         contents = (self._rest + data).split(_ENDING)
         self._rest = contents.pop()
+        if self._repeats and len(contents) > EVENTS - self.events:
+            self._rest = _ENDING.join((*contents[EVENTS - self.events :], self._rest))
+            del contents[EVENTS - self.events :]
         numbers = [content[-27:-21] for content in contents]
         expected = _NUMBERS[self.events : self.events + len(numbers)]
         if numbers != expected:
             right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(numbers, expected, strict=False)))
             self.events += right
             raise WrongStream(f"in place of event {self.events} came {numbers[right]!r}")
-        if len(self._rest) > 10 * EVENT_BYTES:
+        if len(self._rest) > _LONGEST_REST and not (self._repeats and self.events + len(numbers) == EVENTS):
             raise WrongStream(f"no event {self.events} in {len(self._rest)} bytes")
         self.events += len(numbers)
         if not contents or contents[0].endswith(_NO_CLOCK):
@@ -105,5 +137,5 @@ class StreamCheck:
         """
         :raises WrongStream: the stream is not complete.
         """
-        if self.events != EVENTS or b"[DONE]" not in self._rest:
+        if self.events != EVENTS or self._end not in self._rest:
             raise WrongStream(f"the stream ended without its end marker after {self.events} events")

@@ -304,18 +304,21 @@ class MemoryGateway:
         max_body_bytes: int = 1_000_000,
         wire: str = WIRE,
         retries: Retries = ONE_ATTEMPT,
+        clock: Clock | None = None,
+        agent: IAgent | None = None,
     ) -> None:
         """
+        :param agent: what calls providers, in place of the one that has the test play them.
         :param retries: in place of the configuration's: what is not about them is shown without.
         """
         self._retries = retries
         self._clients: list[Client] = []
-        self.clock = Clock()
+        self.clock = Clock() if clock is None else clock
         self.agent = FakeAgent()
         self.records = Records()
         self.live = LiveCalls()
         self.board = HealthBoard()
-        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent), self.clock)
+        self.grants = GrantBook(lambda connect_s: RelayClient(self.agent if agent is None else agent), self.clock)
         self.changes: list[Change] = []
         self.dispatcher = Dispatcher(self.clock, lambda: 0.5, self.changes.append)
         self.routes = RouteBook(self.grants, self.dispatcher)

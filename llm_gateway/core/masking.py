@@ -49,8 +49,7 @@ class Mask:
         :return: what is safe to pass on now.
         """
         data = self._held + piece if self._held else piece
-        if self._secret in data:
-            data = data.replace(self._secret, self._stars)
+        data = data.replace(self._secret, self._stars)
         if not data.endswith(self._starts):
             self._held = b""
             return data

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from llm_gateway.core.surrogates import mended
+
 __all__ = ["model_of", "said_in", "wants_stream"]
 
 
@@ -23,7 +25,10 @@ def model_of(body: bytes | memoryview) -> str | None:
         gateway.
     """
     try:
-        return _model.decode(body).model
+        try:
+            return _model.decode(body).model
+        except msgspec.DecodeError:
+            return _model.decode(mended(bytes(body))).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from llm_gateway.core.surrogates import mended
+
 __all__ = ["MAX_MEMBERS", "MAX_NAME", "ModelPlaces", "find_model", "renamed", "with_model"]
 
 MAX_MEMBERS = 1024
@@ -139,7 +141,12 @@ def _members(body: bytes | memoryview) -> dict[_Name, msgspec.Raw] | None:
     """:return: ``None`` for what is no JSON object, or more of one than any request."""
     _names.left = MAX_MEMBERS
     try:
-        return _decoder.decode(body)
+        try:
+            return _decoder.decode(body)
+        except msgspec.DecodeError:
+            # As long as before: every value is where it was.
+            _names.left = MAX_MEMBERS
+            return _decoder.decode(mended(bytes(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _TooMuch):
         return None
 

@@ -94,6 +94,13 @@ class EventStreamParser:
 
     def _take_whole(self, chunk: bytes) -> list[Event]:
         """Whole events in the form in which nearly all come: read in a few steps each rather than line by line."""
+        kind, start, end = "message", 0, len(chunk) - 2
+        if chunk[:7] == b"event: ":
+            start = chunk.find(b"\n") + 1
+            kind = chunk[7 : start - 1].decode("utf-8", "replace") or "message"
+        if chunk[start : start + 6] == b"data: " and chunk.find(b"\n", start) == end:
+            # One at a time, at a model's pace.
+            return [Event(kind, chunk[start + 6 : end].decode("utf-8", "replace"), self._id)]
         events: list[Event] = []
         lines = chunk.split(b"\n")
         at = 0

@@ -185,6 +185,20 @@ class Attempt:
             relay.let_go()
         self._settle(Outcome(record.CLIENT_GONE))
 
+    def answered(self) -> None:
+        """The sink has found that the answer is whole, although the provider has not ended it."""
+        relay, self._relay = self._relay, None
+        if relay is None:
+            # It is being finished anyway.
+            return
+        relay.linger(self._reactor)
+        try:
+            self.sink.finish()
+        except Exception:
+            self._fail_with(Failure())
+        else:
+            self._settle(Outcome(self._ended_well))
+
     def stop(self, error: GatewayError) -> None:
         """End the call on the gateway's own account, as at the end of a drain."""
         self._fail(error)

@@ -226,6 +226,12 @@ class Dispatch:
         """Whether a provider has the call now."""
         return bool(self._running)
 
+    def whole(self) -> None:
+        """The sink has found that the answer is whole, although the provider has not ended it."""
+        begun = next((each for each in self._running if each.turn.content_at is not None), None)
+        if begun is not None:
+            begun.answered()
+
     # From the attempts
 
     def content(self, attempt: Attempt) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 import msgspec
-from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -29,6 +29,9 @@ send them to keep connections open, and those between here and the client need s
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
 """How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
 no more than the second: the last event of Responses, which repeats the whole answer, rarely is longer."""
+
+LINGER_S = 2.0
+"""How long a provider gets to end an answer of which the client has all, so that the connection can be used again."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -99,6 +102,7 @@ class Relay(Protocol):
         self._registered = False
         self.paused = False
         self._before = self._tail = b""
+        self._lingering: IDelayedCall | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         self.transport = transport
@@ -129,6 +133,9 @@ class Relay(Protocol):
             on_end(Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._lingering is not None:
+            lingering, self._lingering = self._lingering, None
+            lingering.cancel()
         if self._on_end is not None:
             self._on_end(reason)
 
@@ -155,9 +162,10 @@ class Relay(Protocol):
             rest = self._beginning + rest
             if not self._begin(last=True):
                 return
+        # First: what is written now may turn out to be none, and another answer take its place.
+        self.let_go()
         if rest:
             self._sink.write(rest)
-        self.let_go()
         self._sink.finish()
 
     def _rest(self) -> bytes:
@@ -179,6 +187,18 @@ class Relay(Protocol):
         if self._registered:
             self._registered = False
             self._sink.unregisterProducer()
+
+    def linger(self, clock: IReactorTime) -> None:
+        """The client has all of the answer: what may still come of it is dropped, and not for long."""
+        self._on_end = None
+        self.let_go()
+        if self.paused:
+            self.resumeProducing()
+        self._lingering = clock.callLater(LINGER_S, self._stop_lingering)
+
+    def _stop_lingering(self) -> None:
+        self._lingering = None
+        self.hang_up()
 
     def hang_up(self) -> None:
         """Close the provider's connection; nothing more is passed on."""

@@ -204,6 +204,7 @@ class _ForwardedCall:
             to = _destination(self._plan, candidate, target)
             call, translation = translated(request, context, way, to, self._grant.policy(target), body)
             sink = TranslatedAnswer(answer, translation, self.request_id, way.secrets)
+            sink.when_whole = self._whole
             dropped = dropped_of(translation.lost)
         context.record.attempts = number
         context.asked_provider = True
@@ -230,12 +231,20 @@ class _ForwardedCall:
         except Exception:
             _log.failure("Call {request_id}", request_id=self.request_id)
         finally:
+            for asked in self._asked:
+                if isinstance(asked.sink, TranslatedAnswer):
+                    asked.sink.when_whole = None
             # A client that stopped reading may hold its request, and with it this, for long.
             self._sink = None
             self._asked = ()
             dispatch, self.dispatch = self.dispatch, None
             if dispatch is not None:
                 self._live.leave(dispatch)
+
+    def _whole(self) -> None:
+        """A translation has all of its answer, although the provider has not ended it."""
+        if self.dispatch is not None:
+            self.dispatch.whole()
 
     def _say(self, asked: _Asked) -> None:
         """Record, and let the client know, that the call is this one's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Mapping
 from io import BytesIO
@@ -15,7 +14,7 @@ from llm_gateway.core.peek import model_of, said_in, wants_stream
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.errors import BadRequest, RequestTooLarge
-from llm_gateway.upstream.bodies import spooled_body
+from llm_gateway.upstream.bodies import mapped, pieces_body, spooled_body
 from llm_gateway.web.uploads import StreamedBody
 from llm_gateway.wire.upload import BytesBody
 
@@ -110,7 +109,7 @@ class RequestBody:
             raise BadRequest(WHICH_MODEL)
         if self.streamed or not self._size:
             return self._named(path)
-        places = find_model(self._read())
+        places = find_model(self._view())
         if places is None and path is None:
             raise BadRequest(WHICH_MODEL)
         if places is not None:
@@ -138,12 +137,14 @@ class RequestBody:
                 return spooled_body(self._content)
             whole = self._whole = self._content.read()
             return BytesBody(whole)
-        body = self._read()
+        body = self._view()
         places = find_model(body)
         if places is not None and places.ambiguous:
             raise BadRequest(_TWICE)
         pieces = None if places is None and self._path is None else with_model(body, model)
-        named = body if pieces is None else b"".join(pieces)
+        if isinstance(body, memoryview) and places is not None and pieces is not None:
+            return pieces_body(pieces)
+        named = b"".join([body] if pieces is None else pieces)
         if self._unread and places is None and ((found := find_model(named)) is None or found.alike):
             raise BadRequest(WHICH_MODEL)
         return BytesBody(named)
@@ -197,14 +198,19 @@ class RequestBody:
                 self._whole = whole
         return whole
 
+    def _view(self) -> bytes | memoryview:
+        """All of it, to look at; of a long one no copy."""
+        whole = self._whole
+        if whole is not None:
+            return whole
+        return self._read() if self._size <= IN_MEMORY_BYTES else mapped(self._content)
+
     def _model_of_file(self) -> str | None:
         content = self._content
         content.seek(0)
         if content.read(1) != b"{":
             return None
-        # Mapped, not read: one field is wanted, not a copy of the rest.
-        with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-            return model_of(view)
+        return model_of(mapped(content))
 
     def _stream(self) -> IBodyProducer:
         length = self._request.getHeader(b"content-length")

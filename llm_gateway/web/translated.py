@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IPushProducer
 
@@ -64,6 +64,9 @@ class TranslatedAnswer:
         self._pieces: list[bytes] = []
         self._left = 0
         self._unreadable = False
+        self.when_whole: Callable[[], None] | None = None
+        """Called when all of the answer is there, which can be before the provider ends its own: some keep a stream
+        open behind its last event. ``finish`` is due then."""
         self.failed = False
         """Whether the provider's stream ended with an error of its own."""
 
@@ -86,12 +89,32 @@ class TranslatedAnswer:
             self._stream = self._translation.streamed()
 
     def write(self, piece: bytes) -> None:
-        if self._stream is None or not self._translation.stream:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise UpstreamMalformed("The provider's answer is too long to be translated.")
+        stream = self._stream
+        if stream is None or not self._translation.stream:
+            self._gather(piece)
+            return
+        body = stream.feed(piece)
+        if body:
+            if not self._answer.begun:
+                self._begin_stream()
+            self._write(body)
+        if stream.over:
+            self._tell()
+
+    def _tell(self) -> None:
+        # Once, and not held any longer: who is told holds this object.
+        tell, self.when_whole = self.when_whole, None
+        if tell is not None:
+            tell()
+
+    def _gather(self, piece: bytes) -> None:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise UpstreamMalformed("The provider's answer is too long to be translated.")
         if self._stream is not None:
-            self._send(self._stream.feed(piece))
+            self._stream.feed(piece)
+            if self._stream.over:
+                self._tell()
         elif not self._unreadable:
             self._pieces.append(piece)
 
@@ -105,14 +128,14 @@ class TranslatedAnswer:
                 self._headers.setdefault(b"Retry-After", [b"%d" % max(1, math.ceil(failure.retry_after_s))])
             self._whole(status, body)
         elif self._stream is None:
-            self._send(self._translation.answer(body), last=True)
+            self._send(self._translation.answer(body))
         else:
             rest = self._stream.close()
             self.failed = self._stream.failure is not None
             if self._stream.failure is not None and not self.begun:
                 self._whole(*self._translation.said(self._stream.failure, self._request_id))
             else:
-                self._send(rest, last=True)
+                self._send(rest)
         self._answer.finish()
 
     def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
@@ -129,21 +152,20 @@ class TranslatedAnswer:
     def unregisterProducer(self) -> None:
         self._answer.unregisterProducer()
 
-    def _send(self, body: bytes, *, last: bool = False) -> None:
-        """A piece of a stream, or the whole answer to a caller that wants none."""
-        if self._translation.stream:
-            if not body and not last:
-                return
-            if not self.begun:
-                self._answer.begin(self._status, {**self._headers, **self._stream_headers()})
-            if body:
-                self._write(body)
-        elif last:
+    def _send(self, body: bytes) -> None:
+        """The last piece of a stream, or the whole answer to a caller that wants none."""
+        if not self._translation.stream:
             self._whole(self._status, body)
+            return
+        if not self.begun:
+            self._begin_stream()
+        if body:
+            self._write(body)
 
-    def _stream_headers(self) -> Fields:
+    def _begin_stream(self) -> None:
         own = {name: [value] for name, value in EVENT_STREAM_HEADERS.items()}
-        return {b"Content-Type": [self._translation.stream_type], **own}
+        headers = {**self._headers, b"Content-Type": [self._translation.stream_type], **own}
+        self._answer.begin(self._status, headers)
 
     def _whole(self, status: int, body: bytes) -> None:
         headers = {b"Content-Type": [b"application/json"], b"Content-Length": [b"%d" % len(body)]}

@@ -196,7 +196,7 @@ def _call(request: Request, way: Way, url: bytes, translation: Interpreter) -> P
         method="POST",
         url=url,
         headers=target.headers_for_translated(request.requestHeaders, way.headers),
-        body=BytesBody(translation.body),
+        body=BytesBody(translation.take_body()),
         secrets=way.secrets,
         timeouts=target.provider.timeouts,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from io import BytesIO
 from math import inf
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-# The adapter that Twisted's own channel uses; there is no public one.
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IConsumer,
@@ -34,9 +33,6 @@ from llm_gateway.wire.stock import (
     _notice_vanished_peer,
 )
 from llm_gateway.wire.strict import BadRequest, RequestParser
-
-if TYPE_CHECKING:
-    pass
 
 HEAD_S = 30.0
 """From the first byte of a request to the end of its headers. They fit into a few packets."""
@@ -68,12 +64,11 @@ class _Awaiting(Enum):
     NOTHING = "nothing that anybody will look at; the connection is closing"
 
 
-class _Hold(Enum):
-    """Why nothing is read from the client."""
+# By names of the module's own: looking one up in its class takes as long as calling a function.
+_HEAD, _BODY, _NOTHING = _Awaiting
 
-    PIPELINE = 1
-    BODY = 2
-    ANSWERS = 4
+_PIPELINE, _UNREAD_BODY, _UNREAD_ANSWERS = 1, 2, 4
+"""Why nothing is read from the client, added up where there are several reasons."""
 
 
 @implementer(ITransport, IPushProducer, IConsumer)
@@ -115,7 +110,7 @@ class Channel(Outlet):
         self._parser: RequestParser | None = None
         self._buffer: bytes | bytearray = b""
         self._searched = 0
-        self._awaiting = _Awaiting.HEAD
+        self._awaiting = _HEAD
         self._busy = False
         # The request that is being received or answered
         self._request: Any = None
@@ -149,7 +144,7 @@ class Channel(Outlet):
         self._await_request()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._awaiting is _Awaiting.NOTHING:
+        if self._awaiting is _NOTHING:
             return
         if self._buffer:
             if not isinstance(self._buffer, bytearray):
@@ -160,12 +155,12 @@ class Channel(Outlet):
         if not self._busy:
             self._read()
         if len(self._buffer) > self.pipelineBytes and self._request is not None:
-            self._set_hold(_Hold.PIPELINE, True)
+            self._set_hold(_PIPELINE, True)
             # Nobody reads, so somebody has to look whether the client is still there.
             self._expect_within(TICK_S)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._awaiting = _Awaiting.NOTHING
+        self._awaiting = _NOTHING
         self._buffer = b""
         self._stop_clock()
         parser, self._parser = self._parser, None
@@ -192,9 +187,9 @@ class Channel(Outlet):
                 if self._upgraded is not None:
                     data, self._buffer = bytes(self._buffer), b""
                     self._upgraded.dataReceived(data)
-                elif self._awaiting is _Awaiting.BODY:
+                elif self._awaiting is _BODY:
                     self._read_body()
-                elif self._awaiting is _Awaiting.NOTHING:
+                elif self._awaiting is _NOTHING:
                     self._buffer = b""
                 elif self._request is not None or self._holds or not self._read_head():
                     # One answer at a time, and none for a client that does not read them.
@@ -259,7 +254,7 @@ class Channel(Outlet):
             if site.wants_stream(request):
                 self._await_body(head)
                 self._stream = BodyStream(
-                    hold=lambda wait: self._set_hold(_Hold.BODY, wait),
+                    hold=lambda wait: self._set_hold(_UNREAD_BODY, wait),
                     begin=self._go_on,
                     abort=self.abortConnection,
                     client=cast(ITransport, self.transport),
@@ -283,7 +278,7 @@ class Channel(Outlet):
             self._go_on()
 
     def _await_body(self, head: RequestParser) -> None:
-        self._awaiting = _Awaiting.BODY
+        self._awaiting = _BODY
         self._body_bytes = self._pace_from = 0
         if not self._buffer:
             self._expect_within(PACE_S)
@@ -310,14 +305,14 @@ class Channel(Outlet):
         whole = self._parser.whole
         self._buffer = data[taken:]
         if whole:
-            self._awaiting = _Awaiting.HEAD
+            self._awaiting = _HEAD
             self._deadline = inf
         elif self._deadline == inf:
             self._expect_within(PACE_S)
         if body:
             self._body_bytes += len(body)
             self._take_body(body)
-        if whole and self._awaiting is _Awaiting.HEAD:
+        if whole and self._awaiting is _HEAD:
             self._body_is_whole()
 
     def _take_body(self, body: bytes) -> None:
@@ -348,7 +343,7 @@ class Channel(Outlet):
         request = self._request
         request.body_refused = True
         if self._stream is not None:
-            self._set_hold(_Hold.BODY, False)
+            self._set_hold(_UNREAD_BODY, False)
             self._stream.drop(BodyTooLarge(f"The request's body is larger than {self.site.max_body_bytes} bytes."))
             return
         # A client that asked first is not told to go on.
@@ -364,7 +359,7 @@ class Channel(Outlet):
         self._dropping = True
         self._ignore_input()
         if self._stream is not None:
-            self._set_hold(_Hold.BODY, False)
+            self._set_hold(_UNREAD_BODY, False)
             self._stream.drop(reason)
         if self._answered:
             self.loseConnection()
@@ -392,7 +387,7 @@ class Channel(Outlet):
             request.connectionLost(Failure(ConnectionDone()))
 
     def _ignore_input(self) -> None:
-        self._awaiting = _Awaiting.NOTHING
+        self._awaiting = _NOTHING
         self._buffer = b""
         self._deadline = inf
 
@@ -405,9 +400,9 @@ class Channel(Outlet):
         self._answered = True
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._set_hold(_Hold.BODY, False)
+            self._set_hold(_UNREAD_BODY, False)
             stream.drop(BodyUnwanted("The answer was finished before the request's body."))
-        if self._awaiting is not _Awaiting.BODY:
+        if self._awaiting is not _BODY:
             self._next()
             return
         # It gets to finish sending: if it were cut off, it would lose the answer that it has not read yet.
@@ -418,12 +413,12 @@ class Channel(Outlet):
         self._request = None
         if self._parser is not None:
             self._parser.forget()
-        if not self.persistent or self._awaiting is _Awaiting.NOTHING:
+        if not self.persistent or self._awaiting is _NOTHING:
             self.loseConnection()
             return
         self._await_request()
         if self._holds:
-            self._set_hold(_Hold.PIPELINE, False)
+            self._set_hold(_PIPELINE, False)
         if self._buffer and not self._busy:
             self._read()
 
@@ -464,7 +459,7 @@ class Channel(Outlet):
 
     def _protocolUpgradeForWebsockets(self, protocol: IProtocol) -> None:
         # What twisted.web.websocket calls on a channel: from now on all bytes are the protocol's.
-        if self._awaiting is not _Awaiting.HEAD or self._request is None:
+        if self._awaiting is not _HEAD or self._request is None:
             raise RuntimeError("Only a request that came whole can become something else.")
         self.persistent = False
         self._deadline = inf
@@ -490,46 +485,46 @@ class Channel(Outlet):
         super().pauseProducing()
         # Requests whose answers nobody reads are not read either. While one is being answered nothing is read into
         # an answer, and reading on is the only way to notice that the client has left.
-        self._set_hold(_Hold.ANSWERS, self._request is None)
+        self._set_hold(_UNREAD_ANSWERS, self._request is None)
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        self._set_hold(_Hold.ANSWERS, False)
+        self._set_hold(_UNREAD_ANSWERS, False)
 
-    def _set_hold(self, why: _Hold, hold: bool) -> None:
+    def _set_hold(self, why: int, hold: bool) -> None:
         before = self._holds
-        self._holds = before | why.value if hold else before & ~why.value
+        self._holds = before | why if hold else before & ~why
         if self._network is None or bool(before) is bool(self._holds):
             return
         if self._holds:
             self._network.pauseProducing()
             return
-        if self._awaiting is _Awaiting.BODY:
+        if self._awaiting is _BODY:
             # It was our doing that nothing came.
             self._pace_from = self._body_bytes
             self._deadline = self.site.reactor.seconds() + PACE_S
         self._network.resumeProducing()
-        if self._buffer and not self._busy and self._awaiting is not _Awaiting.NOTHING:
+        if self._buffer and not self._busy and self._awaiting is not _NOTHING:
             self._read()
 
     # Clocks
 
     def _await_request(self) -> None:
-        self._awaiting = _Awaiting.HEAD
+        self._awaiting = _HEAD
         if self._answers_wait:
-            self._set_hold(_Hold.ANSWERS, True)
+            self._set_hold(_UNREAD_ANSWERS, True)
         self._expect_within(inf if self.timeOut is None else self.timeOut)
 
     def _late(self) -> None:
         unread = self._holds and self._rendered
-        if self._awaiting is _Awaiting.NOTHING or (unread and has_left(self.transport)):
+        if self._awaiting is _NOTHING or (unread and has_left(self.transport)):
             self.abortConnection()
         elif self._answered:
             self.loseConnection()
             self._expect_within(CLOSE_S)
-        elif self._awaiting is _Awaiting.BODY:
+        elif self._awaiting is _BODY:
             self._check_pace()
-        elif self._holds & _Hold.PIPELINE.value and self._request is not None:
+        elif self._holds & _PIPELINE and self._request is not None:
             self._expect_within(TICK_S)
         elif self._buffer and self._searched:
             self._refuse(408, f"The request's headers did not come within {HEAD_S:.0f} seconds.")
@@ -538,7 +533,7 @@ class Channel(Outlet):
             self._expect_within(CLOSE_S)
 
     def _check_pace(self) -> None:
-        held = self._holds & _Hold.BODY.value
+        held = self._holds & _UNREAD_BODY
         if held or self._body_bytes - self._pace_from >= PACE_BYTES:
             self._pace_from = self._body_bytes
             self._expect_within(PACE_S)

@@ -162,7 +162,7 @@ class Request(TwistedRequest):
         self.prepath = []
         path = self.path
         postpath = path[1:].split(b"/")
-        self.postpath = [unquote_to_bytes(segment) for segment in postpath] if b"%" in path else postpath
+        self.postpath = [unquote_to_bytes(segment) for segment in postpath] if 0x25 in path else postpath  # "%"
         if path == b"*":
             self._handleStar()
             return

@@ -123,7 +123,7 @@ class RequestParser:
         hosts = fields.get(b"Host")
         if hosts is None or len(hosts) > 1 or hosts[0] not in _hosts:
             _check_host(hosts, minor)
-        if target[0] != 0x2F or b"#" in target:
+        if target[0] != 0x2F or 0x23 in target:  # "/" and "#"; looking for bytes in bytes takes four times as long
             target = _origin_form(target, fields)
         self.target = target
         if upgrade:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.load import Spread
 from benchmarks.machine import Cpu
-from benchmarks.measure import CALLS, Record, Usage
+from benchmarks.measure import CALLS, Case, Record, Usage
 from benchmarks.rooms import Profile, Room
 
 
@@ -23,6 +23,7 @@ def record(
     others: float = 0.0,
     faults: int = 0,
     latency_ms: float = 0.0,
+    case: Case | None = None,
 ) -> Record:
     return Record(
         part=part,
@@ -35,6 +36,7 @@ def record(
         first_byte_ms=Spread(0.0, 0.0),
         start_s=0.5,
         idle_bytes=20_000_000,
+        case=case or Case(),
     )
 
 

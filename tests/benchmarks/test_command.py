@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import benchmarks.__main__ as command
 from benchmarks.gateways import Gateway
 from benchmarks.machine import CannotMeasure
-from benchmarks.measure import DIRECT, Plan, Record
+from benchmarks.measure import DIRECT, IMAGE_CASES, LOADS, TRANSLATED, Case, Plan, Record, cases_of
 from benchmarks.pages import BEGIN, END
 from benchmarks.rooms import Profile
 from tests.benchmarks.records import profile, record
@@ -27,12 +28,18 @@ class FakeBench:
     def __init__(self, plan: Plan, tools: dict[str, str], folder: Path) -> None:
         self.plan = plan
 
-    def measure(self, part: str, gateway: Gateway | None) -> Record:
+    def measure(self, part: str, gateway: Gateway | None, case: Case | None = None) -> Record:
         name = gateway.name if gateway else DIRECT
-        self.measured.append((part, name))
+        self.measured.append((part, f"{name}, {case.name}" if case else name))
         if name == self.breaks:
             raise CannotMeasure(f"{name} does not start")
-        return record(name, 13.0 if name == "nginx" else 52.0, part=part, faults=self.faults)
+        return record(name, 13.0 if name == "nginx" else 52.0, part=part, faults=self.faults, case=case)
+
+    def translated(self, gateway: Gateway) -> Iterator[Record]:
+        for load in LOADS:
+            self.measured.append((TRANSLATED, f"{gateway.name}, {load}"))
+            for case in cases_of(load):
+                yield record(gateway.name, 52.0, part=TRANSLATED, case=case)
 
     def profile(self, wire: str, stacks: Path | None) -> Profile:
         self.measured.append(("profile", wire))
@@ -61,6 +68,10 @@ def test_everything_is_measured_between_two_runs_of_nginx(bench: type[FakeBench]
         *(("calls", name) for name in [DIRECT, *gateways]),
         *(("saturated", name) for name in gateways),
         *(("paced", name) for name in [DIRECT, *gateways]),
+        *(("translated", f"llmgateway, {load}") for load in LOADS),
+        ("images", "nginx"),
+        *(("images", f"{name}, {case.name}") for name in ("llmgateway", "twisted") for case in IMAGE_CASES),
+        ("images", "nginx"),
         ("profile", "llhttp"),
         ("profile", "twisted"),
     ]
@@ -91,7 +102,8 @@ def test_page_gets_the_tables(bench: type[FakeBench], tmp_path: Path) -> None:
     assert command.main(["--write", str(page)]) == 0
     written = page.read_text()
     assert written.startswith("# Page\n")
-    for heading in ("Calls", "Streams without a pause", "Paced streams", "Where the time of a call goes"):
+    sections = ("Calls", "Streams without a pause", "Paced streams", "Calls with an image", "Translated streams")
+    for heading in (*sections, "Where the time of a call goes"):
         assert f"### {heading}" in written
 
 
@@ -144,6 +156,8 @@ def test_what_cannot_be_measured_is_told(
         (["paced"], ["llmgateway"], ["taskset"]),
         (["paced"], ["nginx", "llmgateway"], ["taskset", "nginx"]),
         (["profile"], ["nginx", "llmgateway"], ["taskset"]),
+        (["translated"], ["nginx", "llmgateway"], ["taskset"]),
+        (["translated", "images"], ["nginx", "llmgateway"], ["taskset", "nginx"]),
     ],
 )
 def test_only_what_is_needed_must_be_installed(parts: list[str], names: list[str], needed: list[str]) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gateways import NGINX, Place, known_gateways, nginx_command, peer, write_configuration
+from benchmarks.gateways import (
+    NGINX,
+    RENAMED_KEY,
+    Place,
+    key_of,
+    known_gateways,
+    nginx_command,
+    peer,
+    write_configuration,
+)
 from benchmarks.shapes import REAL_KEY, VIRTUAL_KEY, answer
+from benchmarks.spoken import SPOKEN
 from llm_gateway.config.load import load_configuration
 from llm_gateway.options import Options
 
@@ -39,8 +50,17 @@ def test_configuration_of_our_gateway_is_right(place: Place) -> None:
     write_configuration(place)
     loaded = load_configuration(str(place.folder / "keys.json"), str(place.folder / "aiservices.json"), {})
     assert loaded.warnings == ()
-    assert loaded.providers["bench"].base_url == "http://127.0.0.1:40002/v1"
-    assert VIRTUAL_KEY in (place.folder / "keys.json").read_text()
+    assert {name: each.base_url for name, each in loaded.providers.items() if name.startswith("bench-")} == {
+        "bench-chat": "http://127.0.0.1:40002/v1",
+        "bench-responses": "http://127.0.0.1:40002/v1",
+        "bench-messages": "http://127.0.0.1:40002/v1",
+        "bench-gemini": "http://127.0.0.1:40002/v1beta",
+    }
+    keys = json.loads((place.folder / "keys.json").read_text())["virtual_keys"]
+    assert {key_of(name): f"bench-{name}" for name in SPOKEN} == {
+        key: entry["provider"] for key, entry in keys.items() if key != RENAMED_KEY
+    }
+    assert keys[RENAMED_KEY]["provider"] == keys[VIRTUAL_KEY]["provider"]
 
 
 @pytest.mark.parametrize(("name", "wire"), [("llmgateway", "llhttp"), ("twisted", "twisted")])

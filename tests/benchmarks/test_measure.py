@@ -11,8 +11,23 @@ import pytest
 
 from benchmarks.gateways import Gateway, known_gateways, peer
 from benchmarks.machine import CannotMeasure, find_tools
-from benchmarks.measure import CALLS, DIRECT, PACED, SATURATED, Bench, MemoryWatch, Plan
+from benchmarks.measure import (
+    CALLS,
+    DIRECT,
+    IMAGE_BYTES,
+    IMAGE_CASES,
+    IMAGES,
+    LOADS,
+    PACED,
+    SATURATED,
+    TRANSLATED,
+    Bench,
+    MemoryWatch,
+    Plan,
+    cases_of,
+)
 from benchmarks.shapes import EVENTS
+from benchmarks.spoken import CHAT, RESPONSES, SPOKEN
 from tests.benchmarks.records import record
 from tests.wires import WIRE
 
@@ -59,6 +74,29 @@ def test_calls_through_nginx_are_counted(tmp_path: Path) -> None:
     found = made.measure(CALLS, gateway)
     assert (found.gateway, found.faults) == ("nginx", 0)
     assert found.units > 0
+
+
+def test_translated_streams_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.measure.cases_of", lambda load: cases_of(load)[1:2])
+    made, gateway = known(OURS, tmp_path)
+    found = next(made.translated(gateway))
+    assert (found.part, found.case.provider, found.case.caller) == (TRANSLATED, CHAT, RESPONSES)
+    assert (found.faults, found.examples) == (0, [])
+    assert found.units > 0
+    assert found.units % EVENTS == 0
+
+
+def test_every_pair_of_dialects_is_measured_in_both_loads() -> None:
+    pairs = {(case.provider, case.caller, case.load) for load in LOADS for case in cases_of(load)}
+    assert pairs == {(provider, caller, load) for provider in SPOKEN for caller in SPOKEN for load in LOADS}
+
+
+def test_call_with_an_image_is_translated_and_its_memory_seen(tmp_path: Path) -> None:
+    made, gateway = known(OURS, tmp_path)
+    found = made.measure(IMAGES, gateway, IMAGE_CASES[-1])
+    assert (found.title, found.faults, found.examples) == (f"{OURS}, translated", 0, [])
+    assert found.units > 0
+    assert found.usage.peak_bytes - found.idle_bytes > IMAGE_BYTES
 
 
 def test_without_a_gateway_nothing_of_one_is_found(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_plan_without_options_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("cals", "there are calls, saturated, paced, profile"),
+        ("cals", "there are calls, saturated, paced, translated, images, profile"),
         ("--cores 0", "two different numbers"),
         ("--cores 1,1", "two different numbers"),
         ("--seconds 0", "must be more than 0"),

@@ -13,10 +13,14 @@ import pytest
 
 from benchmarks.load import Load, LoadFigures, Spread
 from benchmarks.programs import ROOT, environment, own_command
-from benchmarks.provider import _STREAM_END, _STREAM_HEAD, Provider, chunk
+from benchmarks.provider import Provider, Stream
 from benchmarks.shapes import EVENTS, REAL_KEY
+from benchmarks.spoken import CHAT, SPOKEN
 
 BOUND_S = 30.0
+
+CHATS = Stream(SPOKEN[CHAT], clocks=False)
+HEAD, END = CHATS.head, CHATS.end
 
 
 @contextmanager
@@ -68,6 +72,19 @@ def test_every_event_of_every_stream_is_counted_once(gap_ns: int) -> None:
     assert found.first_byte_ms.p50 > 0
 
 
+@pytest.mark.parametrize("speaks", SPOKEN)
+def test_streams_of_every_dialect_are_counted(speaks: str) -> None:
+    with provider(0) as port:
+        found = Load(port, 2, stream=True, key=REAL_KEY, calls=3, speaks=speaks).run(BOUND_S)
+    assert (found.answers, found.events, found.faults, found.examples) == (3, 3 * EVENTS, 0, [])
+
+
+def test_calls_with_an_image_are_counted() -> None:
+    with provider(0) as port:
+        found = Load(port, 1, stream=False, key=REAL_KEY, calls=2, image_bytes=1_000_000).run(BOUND_S)
+    assert (found.answers, found.faults, found.examples) == (2, 0, [])
+
+
 def test_calls_are_counted_and_their_answers_looked_at() -> None:
     with provider(0) as port:
         found = Load(port, 3, stream=False, key=REAL_KEY, calls=20).run(BOUND_S)
@@ -89,17 +106,17 @@ def test_call_without_the_real_key_is_a_fault() -> None:
 
 
 def whole(*numbers: int) -> bytes:
-    return b"".join(chunk(number, 0) for number in numbers)
+    return b"".join(CHATS.chunk(number, 0) for number in numbers)
 
 
 @pytest.mark.parametrize(
     ("sent", "complaint"),
     [
-        (_STREAM_HEAD + whole(0, 1, 3), "in place of event 2 came b'000003'"),
-        (_STREAM_HEAD + whole(0, 1, 1), "in place of event 2 came b'000001'"),
-        (_STREAM_HEAD + whole(0, 1) + b"0\r\n\r\n", "without its end marker after 2"),
-        (_STREAM_HEAD + whole(0, 1), "closed"),
-        (_STREAM_HEAD + whole(0, 1) + _STREAM_END, "without its end marker after 2"),
+        (HEAD + whole(0, 1, 3), "in place of event 2 came b'000003'"),
+        (HEAD + whole(0, 1, 1), "in place of event 2 came b'000001'"),
+        (HEAD + whole(0, 1) + b"0\r\n\r\n", "without its end marker after 2"),
+        (HEAD + whole(0, 1), "closed"),
+        (HEAD + whole(0, 1) + END, "without its end marker after 2"),
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nno!", "status 500: b'no!'"),
         (b"SSH-2.0-other\r\n", "HTTP"),
     ],
@@ -112,8 +129,8 @@ def test_wrong_answer_is_a_fault_with_an_example(sent: bytes, complaint: str) ->
 
 
 def test_client_that_met_a_fault_goes_on() -> None:
-    right = _STREAM_HEAD + whole(*range(EVENTS)) + _STREAM_END
-    with scripted(_STREAM_HEAD + whole(0, 2), right) as port:
+    right = HEAD + whole(*range(EVENTS)) + END
+    with scripted(HEAD + whole(0, 2), right) as port:
         found = Load(port, 1, stream=True, calls=2).run(BOUND_S)
     assert (found.answers, found.faults, found.events) == (1, 1, EVENTS + 1)
 
@@ -138,8 +155,8 @@ def test_provider_answers_requests_on_one_connection_in_turn() -> None:
             assert piece, got
             got += piece
     assert got.count(b"HTTP/1.1 200 OK") == 3
-    assert got.startswith(_STREAM_HEAD + chunk(0, 0))
-    assert got.index(_STREAM_END) < got.index(b'"chat.completion"')
+    assert got.startswith(HEAD + CHATS.chunk(0, 0))
+    assert got.index(END) < got.index(b'"chat.completion"')
 
 
 def test_figures_survive_their_way_between_processes() -> None:

@@ -7,7 +7,7 @@ import math
 import attrs
 import pytest
 
-from benchmarks.measure import CALLS, DIRECT, PACED, SATURATED, Plan
+from benchmarks.measure import CALLS, DIRECT, IMAGES, LOADS, PACED, SATURATED, TRANSLATED, Case, Plan, cases_of
 from benchmarks.report import DISTURBED, faults, profile_tables, tables
 from tests.benchmarks.records import profile, record
 from tests.markdown import section
@@ -68,6 +68,41 @@ def test_memory_of_a_stream_is_what_came_on_top() -> None:
     [row] = cells(tables([record("llmgateway", 40.0, part=PACED)], Plan(streams=100)), "Paced streams").values()
     # 30 MB at the most, 20 MB idle.
     assert row["memory per stream"] == "100 KB"
+
+
+def test_memory_of_a_call_with_an_image_is_told_in_images() -> None:
+    [row] = cells(tables([record("nginx", 900.0, part=IMAGES)], Plan()), "Calls with an image").values()
+    # 30 MB at the most, 20 MB idle.
+    assert row["memory at the most, x the image"] == "2.00"
+
+
+def test_what_a_gateway_did_is_told_with_its_name() -> None:
+    run = [record("llmgateway", 900.0, part=IMAGES, case=Case(name)) for name in ("relayed", "translated")]
+    assert list(cells(tables(run, Plan()), "Calls with an image")) == ["llmgateway, relayed", "llmgateway, translated"]
+
+
+def test_translated_stream_is_compared_with_the_untouched_ones_of_its_provider() -> None:
+    cost = {"saturated": 4.0, "paced": 30.0}
+    run = []
+    for load in LOADS:
+        for place, case in enumerate(cases_of(load)):
+            across = case.caller != case.provider
+            # Of the two untouched ones one is a little dearer.
+            cpu_us = cost[load] + (10 if across else 0.5 if place % 5 else -0.5)
+            run.append(record("llmgateway", cpu_us, part=TRANSLATED, case=case, others=1.0))
+    text = tables(run, Plan())
+    lines = [line.strip("| ").split(" | ") for line in section(text, "Translated streams").splitlines() if "|" in line]
+    rows = {(row[0], row[1]): row[2:] for row in lines[2:]}
+    assert len(rows) == 12
+    assert rows["chat", "messages"] == [
+        "3.5 / 4.5", "14.0", "10.0", "3.50", "29.5 / 30.5", "40.0", "10.0", "1.33", "0", "1 %",
+    ]  # fmt: skip
+
+
+def test_wrong_answers_of_translated_streams_tell_which() -> None:
+    case = cases_of(PACED)[1]
+    [line] = faults([record("llmgateway", 50.0, faults=3, part=TRANSLATED, case=case)])
+    assert line.startswith("translated, llmgateway, chat for responses, paced: 3 wrong answers.")
 
 
 def test_disturbed_measurement_is_marked_and_explained() -> None:

@@ -12,6 +12,7 @@ from llm_gateway.core.peek import model_of, said_in, wants_stream
     [
         (b'{"messages":[{"a":[1]}],"stream":true,"model":"gpt"}', "gpt"),
         (b'{"stream":"yes","model":"gpt"}', "gpt"),
+        (rb'{"user":"cut \ud83d","model":"gpt"}', "gpt"),
         (b'{"model":null}', None),
         (b'{"model":7}', None),
         (b"{}", None),

@@ -191,3 +191,11 @@ def test_anything_is_read_without_a_traceback(body: bytes) -> None:
     found = find_model(body)
     assert found is None or json.loads(body)
     with_model(body, "m")
+
+
+def test_half_of_a_character_hides_no_model() -> None:
+    """JavaScript cuts texts so, and strict parsers refuse all of the body."""
+    body = rb'{"messages": [{"content": "cut \ud83d"}], "model" : "fast", "user": "\\ud83d"}'
+    places = find_model(body)
+    assert places is not None
+    assert b"".join(renamed(body, places, "slow")) == body.replace(b'"fast"', b'"slow"')

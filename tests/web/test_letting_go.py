@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from twisted.internet.error import ConnectionLost
 
 from llm_gateway.upstream.attempt import Attempt
-from llm_gateway.upstream.relay import Relay
+from llm_gateway.upstream.relay import LINGER_S, Relay
 from llm_gateway.web.answer import Answer
+from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.wire.channel import CLOSE_S
 from llm_gateway.wire.stock import IDLE_S
 from tests.memory import USUAL, Client, MemoryGateway
 from tests.wires import WIRE
 
 EVENT = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
-PARTS_OF_A_CALL = (Attempt, Relay, Answer)
+PARTS_OF_A_CALL = (Attempt, Relay, Answer, TranslatedAnswer)
 
 
 @contextmanager
@@ -90,3 +92,41 @@ def test_reader_that_goes_on_just_often_enough_is_cut_off_after_the_total_clock(
     gateway.clock.advance(CLOSE_S)
     assert client.transport.aborted
     client.leave()
+
+
+WHOLE = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Hi"}}]}'
+)
+
+
+# Twisted's own channel keeps what it has for a client that has gone.
+@pytest.mark.parametrize(
+    "end", ["whole", "last event", "stream", "broken", "refused", *(["client leaves"] if WIRE != "twisted" else [])]
+)
+def test_translated_call_is_let_go_of_at_once(end: str) -> None:
+    """What it holds of its request can be an image."""
+    gateway = MemoryGateway()
+    streams = end not in ("whole", "refused")
+    body = b'{"model":"m","max_tokens":9,"stream":%b,"messages":[{"role":"user","content":"Hi"}]}'
+    with no_collector() as kept:
+        client = gateway.client()
+        client.ask("POST", "/v1/messages", body % (b"true" if streams else b"false"), x_api_key="vk_openai")
+        status = 400 if end == "refused" else 200
+        content_type = "text/event-stream" if streams else "application/json"
+        response = gateway.agent.sent.pop().answer(status, content_type=content_type)
+        response.write(EVENT if streams else WHOLE if end == "whole" else b'{"error":{"message":"no"}}')
+        assert "TranslatedAnswer" in kept()
+        if end in ("last event", "stream"):
+            response.write(b"data: [DONE]\n\n")
+        if end == "last event":
+            gateway.clock.advance(LINGER_S)
+        elif end == "broken":
+            response.end(ConnectionLost())
+        elif end == "client leaves":
+            client.leave()
+        else:
+            response.end()
+        assert gateway.record.ended
+        del response
+        assert kept() == []

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
 from llm_gateway.config.values import Configuration
+from llm_gateway.upstream.relay import LINGER_S
 from tests.memory import Client, MemoryGateway, provider, virtual_key
 from tests.memory import configuration as configured
 
@@ -229,6 +230,71 @@ def test_stream_reaches_callers_of_another_dialect(gateway: MemoryGateway, calle
     assert streamed(caller, body) == ("Hi there", 11, 5)
     assert client.whole
     assert gateway.record.ended == "ok"
+
+
+TOLD = [(caller, to) for caller, to in ACROSS if to != "gemini"]
+"""Google's streams have no event that ends them."""
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "gathered"])
+@pytest.mark.parametrize(("caller", "to"), TOLD)
+def test_answer_ends_with_its_last_event_although_the_provider_goes_on(
+    gateway: MemoryGateway, caller: str, to: str, stream: bool
+) -> None:
+    """Some keep the stream open: their callers must not wait for the idle clock."""
+    client = ask(gateway, caller, to, stream=stream)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    for event in STREAMS[to]:
+        assert not (client.received and client.whole)
+        response.write(event.encode())
+    assert client.whole
+    body = client.answer()[2]
+    assert (streamed if stream else said)(caller, body) == ("Hi there", 11, 5)
+    assert gateway.record.ended == "ok"
+    assert len(gateway.live) == 0
+    response.write(STREAMS[to][0].encode())
+    assert client.answer()[2] == body
+    assert not response.transport.closed
+    gateway.clock.advance(LINGER_S)
+    assert response.transport.closed
+
+
+@pytest.mark.parametrize(("caller", "to"), TOLD)
+def test_connection_of_a_provider_that_ends_a_little_later_is_kept(
+    gateway: MemoryGateway, caller: str, to: str
+) -> None:
+    ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    response.write("".join(STREAMS[to]).encode())
+    response.end()
+    gateway.clock.advance(LINGER_S)
+    assert not response.transport.closed
+
+
+def test_client_that_stalls_at_the_end_does_not_hold_the_provider(gateway: MemoryGateway) -> None:
+    client = ask(gateway, "messages", "openai", stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    response.write(STREAMS["openai"][0].encode())
+    client.stall()
+    assert response.transport.paused
+    # What was read from the socket before it paused.
+    response.write("".join(STREAMS["openai"][1:]).encode())
+    assert not response.transport.paused
+    assert client.whole
+
+
+@pytest.mark.parametrize(("caller", "to"), TOLD)
+def test_error_within_a_stream_ends_it_although_the_provider_goes_on(
+    gateway: MemoryGateway, caller: str, to: str
+) -> None:
+    client = ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    response.write(STREAMS[to][0].encode())
+    response.write(STREAMS[to][1].encode())
+    response.write(f"event: error\ndata: {json.dumps(FAILURES[to])}\n\n".encode())
+    assert client.whole
+    assert "slow down" in json.dumps(events(client.answer()[2]))
+    assert gateway.record.ended == "upstream_error"
 
 
 @pytest.mark.parametrize(("caller", "to"), ACROSS)

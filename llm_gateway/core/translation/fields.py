@@ -7,11 +7,13 @@ from typing import TypeVar
 
 import msgspec
 
+from llm_gateway.core.surrogates import mended
 from llm_gateway.errors import BadRequest
 
 __all__ = ["BROKEN", "Fields", "boolean", "integer", "number", "raws", "reading", "text"]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=msgspec.Raw | bytes)
 
 BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for input that it cannot read: broken, of another type, not UTF-8, nested too deep."""
@@ -24,11 +26,11 @@ number: Decode[float] = msgspec.json.Decoder(float).decode
 boolean: Decode[bool] = msgspec.json.Decoder(bool).decode
 raws: Decode[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_object: Callable[[msgspec.Raw | bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NULL = msgspec.Raw(b"null")
 
 
-def reading(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, place: str) -> T:
+def reading(decode: Callable[[R], T], raw: R, place: str) -> T:
     """
     :param place: where the value stands in the request, such as ``input[2].content``.
     :raises BadRequest: it is of another type; the message names the place inside it too.
@@ -48,6 +50,14 @@ def _complaint(error: Exception, place: str) -> str:
     return f"{place}: is not valid JSON."
 
 
+def _root(body: bytes) -> dict[str, msgspec.Raw]:
+    """Everything below is read from what this gives."""
+    try:
+        return _object(body)
+    except BROKEN:
+        return reading(_object, mended(body), "The request's body")
+
+
 class Fields:
     """One JSON object. What is taken is gone from :attr:`rest`."""
 
@@ -59,7 +69,7 @@ class Fields:
         :raises BadRequest: it is not an object.
         """
         self.place = place
-        self.rest: dict[str, msgspec.Raw] = reading(_object, raw, place or "The request's body")  # type: ignore[arg-type]
+        self.rest = reading(_object, raw, place) if place else _root(bytes(raw))
 
     def at(self, name: str) -> str:
         return f"{self.place}.{name}" if self.place else name

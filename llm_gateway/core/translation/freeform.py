@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.conversation import Tool
 
 __all__ = ["FREEFORM_PARAMETERS", "as_arguments", "as_text", "description_of"]
@@ -77,5 +78,9 @@ def as_text(arguments: str) -> str:
     """
     try:
         return _decode_arguments(arguments).input
+    except msgspec.DecodeError:
+        pass
+    try:
+        return _decode_arguments(mended(arguments.encode())).input
     except msgspec.DecodeError:
         return arguments

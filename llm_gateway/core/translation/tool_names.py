@@ -50,7 +50,8 @@ class ToolNames:
             used.add(self._written[name])
         for name in self._written:
             losses.change(places[name])
-        self._given = {written: given for given, written in self._written.items()}
+        self.given = {written: given for given, written in self._written.items()}
+        """The caller's names, by those that the provider was sent instead."""
 
     def written(self, request: Request) -> Request:
         """
@@ -80,13 +81,13 @@ class ToolNames:
         """
         :return: a provider's answer, with the caller's names.
         """
-        if not self._given:
+        if not self.given:
             return answer
         choices = (
             msgspec.structs.replace(
                 choice,
                 parts=tuple(
-                    _renamed(part, self._given) if isinstance(part, ToolCall) else part for part in choice.parts
+                    _renamed(part, self.given) if isinstance(part, ToolCall) else part for part in choice.parts
                 ),
             )
             for choice in answer.choices
@@ -97,10 +98,10 @@ class ToolNames:
         """
         :return: the same of events.
         """
-        if not self._given:
+        if not self.given:
             return events
         return [
-            PartBegun(_renamed(event.part, self._given), event.choice)
+            PartBegun(_renamed(event.part, self.given), event.choice)
             if isinstance(event, PartBegun) and isinstance(event.part, ToolCall)
             else event
             for event in events

@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+import msgspec
+from msgspec.structs import replace
+
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
-from llm_gateway.core.translation.conversation import Request
-from llm_gateway.core.translation.events import Ended, Event, Failed
+from llm_gateway.core.translation.conversation import Answer, Request, Role
+from llm_gateway.core.translation.events import Delta, Ended, Event, Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
@@ -38,6 +42,31 @@ def failure_of(error: GatewayError) -> ProviderFailure:
     return ProviderFailure(status, kind, error.message, code=error.kind)
 
 
+def without_conversation(asked: Request) -> Request:
+    """
+    :return: what an answer may depend on, without the images and the long conversations that nobody reads again: an
+        answer can take an hour.
+    """
+    first = asked.messages[:1]
+    output = asked.output
+    return replace(
+        asked,
+        messages=first if first and first[0].role in (Role.SYSTEM, Role.DEVELOPER) else (),
+        tools=tuple(
+            replace(tool, parameters=_apart(tool.parameters), custom=_apart(tool.custom)) for tool in asked.tools
+        ),
+        foreign_tools=tuple(replace(tool, raw=tool.raw.copy()) for tool in asked.foreign_tools),
+        output=None if output is None else replace(output, schema=_apart(output.schema)),
+        sampling=replace(asked.sampling, logit_bias=_apart(asked.sampling.logit_bias)),
+        extras={name: raw.copy() for name, raw in asked.extras.items()},
+    )
+
+
+def _apart(raw: msgspec.Raw | None) -> msgspec.Raw | None:
+    """The same in memory of its own: a piece of a request keeps all of the request's bytes."""
+    return None if raw is None else raw.copy()
+
+
 class Interpreter(ABC):
     """Between a caller and a provider that speak differently, for one call."""
 
@@ -62,12 +91,19 @@ class Interpreter(ABC):
         :raises UpstreamMalformed: it is none.
         """
 
+    def take_body(self) -> bytes:
+        """
+        :return: ``body``, which this object lets go of.
+        """
+        body, self.body = self.body, b""
+        return body
+
     def failure(self, status: int, body: bytes, request_id: str) -> tuple[int, bytes, ProviderFailure]:
         """
         :param status: the provider's, of 400 and more.
         :return: status and body for the caller, and the neutral failure.
         """
-        failure = self._provider.decode_failure(status, body)
+        failure = self._provider.decode_failure(status, mended(body))
         return *self._caller.encode_failure(failure, request_id), failure
 
     def said(self, failure: ProviderFailure, request_id: str) -> tuple[int, bytes]:
@@ -92,7 +128,7 @@ class Translation(Interpreter):
         :raises GatewayError: the provider's dialect cannot say what the caller asks.
         """
         super().__init__(caller, provider)
-        self._asked = asked
+        self._asked = without_conversation(asked)
         self._to = to
         self.stream = asked.stream
         self._names = ToolNames(asked, provider.tool_name, losses)
@@ -100,12 +136,21 @@ class Translation(Interpreter):
         self.lost = (*losses.dropped, *losses.changed)
 
     def answer(self, body: bytes) -> bytes:
-        answer = self._names.answered(self._provider.decode_answer(body, provider=self._to.provider))
+        answer = self._names.answered(self._decoded(body))
         if self._asked.parallel_tool_calls is False:
             answer = with_one_call(answer)
         if self.stream:
             return self._caller.stream_encoder(self._asked).encode(exploded(answer))
         return self._caller.encode_answer(answer, self._asked)
+
+    def _decoded(self, body: bytes) -> Answer:
+        try:
+            return self._provider.decode_answer(body, provider=self._to.provider)
+        except UpstreamMalformed:
+            readable = mended(body)
+            if readable == body:
+                raise
+            return self._provider.decode_answer(readable, provider=self._to.provider)
 
     def streamed(self) -> StreamTranslation:
         return StreamTranslation(self._caller, self._provider, self._asked, self._to, self._names)
@@ -139,10 +184,14 @@ class StreamTranslation:
         self._names = names
         self._decoder = provider.stream_decoder(provider=to.provider)
         self._encoder = caller.stream_encoder(asked) if asked.stream else None
+        self._encode = _nothing if self._encoder is None else self._encoder.encode
         self._one_call = OneCall() if asked.parallel_tool_calls is False else None
         self._gathered: list[Event] = []
         self._begun = False
-        self._over = False
+        self._flows = False
+        """Whether events between the first and the last go to the encoder as they are."""
+        self.over = False
+        """Whether the stream has come to its end, whatever may still come."""
         self.failure: ProviderFailure | None = None
         """The error that the provider's stream ended with."""
 
@@ -150,7 +199,11 @@ class StreamTranslation:
         """
         :return: what goes to the caller now; nothing of a failure that comes before everything else.
         """
-        return self._pass_on(self._names.streamed(self._decoder.feed(data)))
+        events = self._decoder.feed(data)
+        if self._flows and events and type(events[-1]) is Delta:
+            # What ends a stream is the last of its events: it is not among these.
+            return self._encode(events)
+        return self._pass_on(self._names.streamed(events))
 
     def close(self) -> bytes:
         """
@@ -160,7 +213,7 @@ class StreamTranslation:
         :raises UpstreamDisconnected: it broke off before anything of it went out.
         """
         rest = self._pass_on(self._names.streamed(self._decoder.close()))
-        if not self._over:
+        if not self.over:
             raise UpstreamDisconnected("The provider ended its stream before the answer was whole.")
         if self._encoder is None and self.failure is None:
             try:
@@ -173,24 +226,30 @@ class StreamTranslation:
         """
         :return: how the caller's stream, that has begun, ends now.
         """
-        return b"" if self._over or self._encoder is None else self._pass_on([Failed(failure)])
+        return b"" if self.over or self._encoder is None else self._pass_on([Failed(failure)])
 
     def _pass_on(self, events: Sequence[Event]) -> bytes:
         if self._one_call is not None:
             events = self._one_call.keep(events)
-        if self._over or not events:
+        if self.over or not events:
             return b""
         for event in events:
             if isinstance(event, Failed):
                 self.failure = event.failure
-                self._over = True
+                self.over = True
                 if not self._begun and event is events[0]:
                     # Nothing has gone out: it can still be a status and a body.
                     return b""
             elif isinstance(event, Ended):
-                self._over = True
+                self.over = True
         if self._encoder is None:
             self._gathered.extend(events)
             return b""
         self._begun = True
-        return self._encoder.encode(events)
+        self._flows = self._one_call is None and not self._names.given and not self.over
+        return self._encode(events)
+
+
+def _nothing(_events: Sequence[Event]) -> bytes:
+    """What a caller gets of a stream that it did not ask for."""
+    return b""

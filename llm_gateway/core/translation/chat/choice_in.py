@@ -105,10 +105,10 @@ class ChoiceReader:
         if delta is not None:
             content = delta.content
             # Nearly all that there is: more of what came before.
-            if self._open == _TEXT and content and type(content) is str and _is_plain(delta):
+            if self._open == _TEXT and content and type(content) is str and delta == MessageDoc(content):
                 out.append(Delta(content, self._index, logprobs=logprobs))
-            elif self._open == _THOUGHT and delta.reasoning_content and not content and _is_plain(delta, thought=True):
-                out.append(Delta(delta.reasoning_content, self._index))
+            elif self._open == _THOUGHT and not content and _is_thought(delta):
+                out.append(Delta(delta.reasoning_content or "", self._index))
             else:
                 self._read_delta(delta, logprobs, out)
         if choice.finish_reason:
@@ -304,20 +304,7 @@ def _size(delta: Delta | None) -> int:
     return 64 + len(delta.text) + len(delta.audio) + (0 if delta.opaque is None else len(delta.opaque.data))
 
 
-def _is_plain(delta: MessageDoc, thought: bool = False) -> bool:
-    """
-    :param thought: whether ``reasoning_content`` is there, rather than ``content``.
-    :return: whether there is nothing else in it.
-    """
-    return (
-        (thought or delta.reasoning_content is None)
-        and delta.tool_calls is None
-        and delta.reasoning_details is None
-        and delta.reasoning is None
-        and delta.refusal is None
-        and delta.annotations is None
-        and delta.audio is None
-        and delta.images is None
-        and delta.function_call is None
-        and delta.extra_content is None
-    )
+def _is_thought(delta: MessageDoc) -> bool:
+    """Whether there is nothing else in it."""
+    thought = delta.reasoning_content
+    return bool(thought) and delta == MessageDoc(delta.content, reasoning_content=thought)

@@ -8,8 +8,9 @@ import msgspec
 
 from llm_gateway.core.sse import Event as ServerSentEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.chat.choice_in import ChoiceReader
-from llm_gateway.core.translation.chat.documents import ChunkDoc, NextChunkDoc, count, name, said
+from llm_gateway.core.translation.chat.documents import ABSENT, ChunkDoc, NextChunkDoc, count, name, said
 from llm_gateway.core.translation.chat.failures import failure_in
 from llm_gateway.core.translation.chat.usage import usage_in
 from llm_gateway.core.translation.codec import StreamDecoder
@@ -106,7 +107,23 @@ class ChatStreamDecoder(StreamDecoder):
                 self._end(out)
             self._over = True
             return False
-        chunk: ChunkDoc | NextChunkDoc = _decode_next(data) if self._begun else _decode_first(data)
+        chunk: ChunkDoc | NextChunkDoc
+        if self._begun:
+            try:
+                chunk = _decode_next(data)
+            except msgspec.DecodeError:
+                data = mended(data.encode()).decode()
+                chunk = _decode_next(data)
+            choices = chunk.choices
+            if choices and len(choices) == 1 and chunk.usage is None and chunk.error is ABSENT:
+                # Nearly all that there is.
+                known = self._choices.get(choices[0].index or 0)
+                if known is not None and event.event != "error":
+                    known.read(choices[0], out)
+                    return True
+        else:
+            data = mended(data.encode()).decode()
+            chunk = _decode_first(data)
         if said(chunk.error) or event.event == "error":
             error = chunk.error if said(chunk.error) else msgspec.Raw(data.encode())
             out.append(Failed(failure_in(error)))
@@ -117,10 +134,7 @@ class ChatStreamDecoder(StreamDecoder):
             self._begin(chunk, out)
         for at, choice in enumerate(choices or ()):
             index = at if choice.index is None else choice.index
-            reader = self._choices.get(index)
-            if reader is None:
-                reader = self._new_choice(index)
-            reader.read(choice, out)
+            (self._choices.get(index) or self._new_choice(index)).read(choice, out)
         if chunk.usage is not None:
             usage = usage_in(chunk.usage)
             if usage != self._usage:

@@ -58,9 +58,12 @@ class ChatStreamEncoder(StreamEncoder):
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
+            if type(event) is Delta:
+                # Nearly all that there is.
+                index, choices = event.choice, self._choices
+                (choices[index] if index < len(choices) else self._choice(index, out)).more(event, out)
+                continue
             match event:
-                case Delta():
-                    self._choice(event.choice, out).more(event, out)
                 case PartBegun():
                     self._choice(event.choice, out).begin(event.part, out)
                 case PartEnded():

@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.collect import collect
 from llm_gateway.core.translation.conversation import (
     Answer,
@@ -119,7 +120,11 @@ class AnswerReader:
         """
         out: list[Event] = []
         try:
-            chunk = answered(body)
+            try:
+                chunk = answered(body)
+            except msgspec.DecodeError:
+                body = mended(body)
+                chunk = answered(body)
             # What is not there is this very object.
             if chunk.usage_metadata is not ABSENT:
                 self._usage = chunk.usage_metadata

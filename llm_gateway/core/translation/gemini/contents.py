@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llm_gateway.core.translation.arguments import object_in
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import (
     Audio,
@@ -73,12 +74,11 @@ def arguments_of(call: ToolCall) -> tuple[msgspec.Raw, bool]:
         return msgspec.Raw(as_arguments(call.arguments).encode()), True
     if not call.arguments.strip():
         return msgspec.Raw(b"{}"), True
-    try:
-        _object(call.arguments)
-        return msgspec.Raw(call.arguments.strip().encode()), True
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    found = object_in(call.arguments)
+    if found is None:
         # What a model got wrong has to stay visible to it, and there is no other way to say it.
         return msgspec.Raw(as_arguments(call.arguments).encode()), False
+    return found, True
 
 
 class ContentWriter:

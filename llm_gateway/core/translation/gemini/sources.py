@@ -63,12 +63,11 @@ class Spoken:
         self._length = 0
 
     def add(self, text: str) -> None:
-        if self._length > MAX_SPOKEN:
-            return
+        pieces = self._pieces
+        pieces.append(text)
         self._length += len(text)
-        self._pieces.append(text)
-        if len(self._pieces) > MAX_PIECES or self._length > MAX_SPOKEN:
-            self._pieces[:] = ["".join(self._pieces)] if self._length <= MAX_SPOKEN else []
+        if len(pieces) > MAX_PIECES or self._length > MAX_SPOKEN:
+            pieces[:] = ["".join(pieces)] if self._length <= MAX_SPOKEN else []
 
     def text(self) -> str | None:
         """

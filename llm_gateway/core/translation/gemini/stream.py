@@ -97,11 +97,15 @@ class GeminiStreamEncoder(StreamEncoder):
         out: list[bytes] = []
         for event in events:
             if type(event) is Delta:
-                choice = self._choice(event.choice)
-                prefix = choice.prefix
-                if prefix and event.text:
-                    choice.add(event.text)
-                    self._put(out, prefix, _text(event.text), choice.suffix, self._meta)
+                choice = self._choices.get(event.choice) or self._choice(event.choice)
+                text, prefix = event.text, choice.prefix
+                if prefix and text:
+                    choice.add(text)
+                    encoded = _encode(text) if text.isascii() else _escaped(text)
+                    if self._sse:
+                        out.append(b"data: %b%b%b%b\r\n\r\n" % (prefix, encoded, choice.suffix, self._meta))
+                    else:
+                        self._put(out, prefix, encoded, choice.suffix, self._meta)
                     if event.citation is None and event.opaque is None and not event.logprobs:
                         continue
                 self._more(choice, event, out)
@@ -174,9 +178,7 @@ class GeminiStreamEncoder(StreamEncoder):
             out.append(b"]")
 
 
-def _text(text: str) -> bytes:
-    if text.isascii():
-        return _encode(text)
+def _escaped(text: str) -> bytes:
     # Line ends for Python and for older versions of Google's SDK, which cut server-sent events at them.
     encoded = _encode(text)
     for character, escape in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085")):

@@ -12,6 +12,7 @@ import binascii
 
 import msgspec
 
+from llm_gateway.core.translation.arguments import object_in
 from llm_gateway.core.translation.conversation import (
     Audio,
     CacheMark,
@@ -87,11 +88,8 @@ def input_of(arguments: str) -> msgspec.Raw:
     """
     if not arguments or arguments.isspace():
         return _EMPTY
-    try:
-        _object(arguments)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return msgspec.Raw(msgspec.json.encode({_BROKEN_INPUT: arguments}))
-    return msgspec.Raw(arguments)
+    found = object_in(arguments)
+    return msgspec.Raw(msgspec.json.encode({_BROKEN_INPUT: arguments})) if found is None else found
 
 
 def own_citations(citations: tuple[Citation, ...]) -> list[msgspec.Raw]:

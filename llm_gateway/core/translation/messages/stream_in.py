@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge, TruncatedStream
+from llm_gateway.core.surrogates import mended
+from llm_gateway.core.translation.arguments import object_in
 from llm_gateway.core.translation.codec import StreamDecoder
 from llm_gateway.core.translation.conversation import Citation, Foreign, Opaque, Part, Text, Thinking, ToolCall
 from llm_gateway.core.translation.events import (
@@ -128,7 +130,11 @@ class MessagesStreamDecoder(StreamDecoder):
     def _take(self, data: str, events: list[Event]) -> None:
         if self._over:
             return
-        frame = _decode(data)
+        try:
+            frame = _decode(data)
+        except msgspec.DecodeError:
+            data = mended(data.encode()).decode()
+            frame = _decode(data)
         kind = frame.type
         if kind == "content_block_delta":
             delta = frame.delta
@@ -257,6 +263,8 @@ class MessagesStreamDecoder(StreamDecoder):
         if not written.strip():
             return part
         fields = _object(part.raw)
-        _object(written)
-        fields["input"] = msgspec.Raw(written)
+        written_input = object_in(written)
+        if written_input is None:
+            raise UpstreamMalformed("The provider's stream calls a tool of its own with what is no object.")
+        fields["input"] = written_input
         return Foreign(part.dialect, part.kind, msgspec.Raw(msgspec.json.encode(fields)), part.hint)

@@ -84,10 +84,13 @@ class MessagesStreamEncoder(StreamEncoder):
         for event in events:
             if type(event) is Delta:
                 if event.choice == 0 and not self._over:
-                    self._more(event, out)
+                    if event.text:
+                        self._say(event.text, out)
+                    if event.citation is not None or event.opaque is not None:
+                        self._more(event, out)
             elif not self._over:
                 self._take(event, out)
-        if self._begun is not None and not self._over:
+        if not self._started and self._begun is not None and not self._over:
             # Counts that come with the beginning are told with it; nothing else is worth waiting for.
             self._start(out)
         return b"".join(out)
@@ -171,8 +174,7 @@ class MessagesStreamEncoder(StreamEncoder):
                 self._open(raw, "", out)
 
     def _more(self, delta: Delta, out: list[bytes]) -> None:
-        if delta.text:
-            self._say(delta.text, out)
+        """What of it is not text."""
         if delta.citation is not None and isinstance(self._part, Text):
             self._cite(citation_document(delta.citation), out)
         if delta.opaque is not None:

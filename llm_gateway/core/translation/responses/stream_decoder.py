@@ -16,6 +16,7 @@ import msgspec
 
 from llm_gateway.core.sse import Event as RawEvent
 from llm_gateway.core.sse import EventStreamParser, EventTooLarge
+from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.codec import StreamDecoder
 from llm_gateway.core.translation.conversation import Foreign, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from llm_gateway.core.translation.events import (
@@ -146,7 +147,11 @@ class ResponsesStreamDecoder(StreamDecoder):
         data = raw.data
         if data.startswith("[DONE]"):
             return
-        event = _event(data)
+        try:
+            event = _event(data)
+        except msgspec.DecodeError:
+            data = mended(data.encode()).decode()
+            event = _event(data)
         kind = event.type
         if kind == "response.output_text.delta":
             self._text_delta(event)

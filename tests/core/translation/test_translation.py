@@ -1,0 +1,97 @@
+"""What a translated call holds while its answer comes."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from llm_gateway.core.apis import Api
+from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.codecs import CODECS
+from llm_gateway.core.translation.losses import Losses, OnUnsupported
+from llm_gateway.core.translation.translation import StreamTranslation, Translation
+
+DATA = "iVBO" * 500_000
+SCHEMA = {"type": "object", "properties": {"place": {"type": "string"}}}
+
+ASKED: dict[Api, dict[str, Any]] = {
+    Api.CHAT: {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{DATA}"}}],
+            },
+        ],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": SCHEMA}}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}},
+        "logit_bias": {"7": 1},
+        "unheard_of": [1],
+    },
+    Api.RESPONSES: {
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{DATA}"}]},
+        ],
+        "tools": [{"type": "function", "name": "look", "parameters": SCHEMA}, {"type": "web_search"}],
+        "text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+        "unheard_of": [1],
+    },
+    Api.MESSAGES: {
+        "max_tokens": 9,
+        "system": "Be brief.",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}},
+                ],
+            }
+        ],
+        "tools": [{"name": "look", "input_schema": SCHEMA}, {"type": "web_search_20250305", "name": "web_search"}],
+        "unheard_of": [1],
+    },
+    Api.GEMINI: {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [{"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": DATA}}]}],
+        "tools": [{"functionDeclarations": [{"name": "look", "parameters": SCHEMA}]}, {"googleSearch": {}}],
+        "generationConfig": {"responseMimeType": "application/json", "responseSchema": SCHEMA},
+        "unheardOf": [1],
+    },
+}
+
+
+def translation(caller: Api, provider: Api) -> Translation:
+    body = json.dumps({"model": "m", "stream": True, **ASKED[caller]}).encode()
+    asked = CODECS[caller].decode_request(body, model="m", stream=True)
+    losses = Losses(OnUnsupported.DROP)
+    return Translation(CODECS[caller], CODECS[provider], asked, Destination("m", "p", 99), losses)
+
+
+@pytest.mark.parametrize(("caller", "provider"), [(a, b) for a in ASKED for b in ASKED if a is not b])
+def test_image_is_not_held_until_the_answer_is_over(caller: Api, provider: Api) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        made = translation(caller, provider)
+        assert DATA.encode() in made.take_body()
+        stream = made.streamed()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(stream, StreamTranslation)
+    assert held - before < len(DATA) // 10
+
+
+def test_answer_repeats_its_request_although_that_is_not_held() -> None:
+    made = translation(Api.RESPONSES, Api.MESSAGES)
+    assert made.take_body()
+    stream = made.streamed()
+    start = b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","model":"m"}}\n\n'
+    created = json.loads(stream.feed(start).split(b"\n")[1].removeprefix(b"data: "))["response"]
+    assert created["instructions"] == "Be brief."
+    assert created["tools"][0]["parameters"] == SCHEMA
+    assert created["text"]["format"]["schema"] == SCHEMA
