@@ -175,9 +175,10 @@ class Attempt:
 
     def drop(self) -> None:
         """Its answer is not wanted any more: the provider's connection is closed at once, and nobody is told."""
+        # First: it may be on its way to tell, and called the client on that way.
+        self._owner = _nobody
         if self._over:
             return
-        self._owner = _nobody
         self._over = True
         relay = self._relay
         self._hang_up()
@@ -347,11 +348,14 @@ class Attempt:
         self._fail(error)
 
     def _fault(self, failure: Failure) -> None:
+        self._log_fault(failure)
+        self._fail(InternalError("The gateway failed to handle this call."))
+
+    def _log_fault(self, failure: Failure) -> None:
         trace = without_words(failure.value, failure.getTracebackObject())
         _log.critical(
             "A fault in the gateway broke call {request_id}\n{trace}", request_id=self._request_id, trace=trace
         )
-        self._fail(InternalError("The gateway failed to handle this call."))
 
     def _fail(self, error: GatewayError) -> None:
         if self._over:
@@ -370,7 +374,12 @@ class Attempt:
                 relay.break_off(error, stream=self._streaming)
             else:
                 self.sink.break_off(error, stream=self._streaming, inside=False)
-        finally:
+        except Exception:
+            self._log_fault(Failure())
+            self._settle(Outcome(error.ended, error))
+            # Its client would wait for the rest.
+            self.sink.abort()
+        else:
             self._settle(Outcome(error.ended, error))
 
     def _hang_up(self) -> None:

@@ -316,20 +316,22 @@ class Dispatch:
             return
         outcome, sink, candidate = self._last
         self._last = None
-        if candidate is not None:
-            # Another one may have been prepared since, or race with it.
-            self._asker.content(candidate)
-        if outcome.held is None or sink is None:
-            self._end(outcome)
-            return
         try:
-            _hand_over(outcome.held, sink)
-        except GatewayError as error:
-            self._end(Outcome(error.ended, error, unanswered=not sink.begun))
-        except Exception:
-            self._end(Outcome(record.INTERNAL_ERROR, self._fault(), unanswered=not sink.begun))
+            if candidate is not None:
+                # Another one may have been prepared since, or race with it.
+                self._asker.content(candidate)
+            if outcome.held is not None and sink is not None:
+                _hand_over(outcome.held, sink)
+                outcome = Outcome(outcome.ended)
+        except Exception as failed:
+            error = failed if isinstance(failed, GatewayError) else self._fault()
+            begun = sink is not None and sink.begun
+            self._end(Outcome(error.ended, error, unanswered=not begun))
+            if begun and sink is not None:
+                # Its client would wait for the rest.
+                sink.abort()
         else:
-            self._end(Outcome(outcome.ended))
+            self._end(outcome)
 
     def _give_up(self, outcome: Outcome) -> None:
         """Whatever runs or waits is not wanted any more."""
