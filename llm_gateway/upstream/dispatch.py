@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from math import ceil
 from typing import Protocol
@@ -83,6 +84,8 @@ class Dispatcher:
         self.clock = clock
         self.router = Router(RoutingSettings(), chance, on_change, self._wake)
         self._queued: dict[RoutedCall, Dispatch] = {}
+        self._woken: deque[Dispatch] = deque()
+        """Those whose turn it is; the first one is at it."""
         self._timer: IDelayedCall | None = None
 
     def use(self, settings: RoutingSettings) -> None:
@@ -112,9 +115,21 @@ class Dispatcher:
 
     def _wake(self, ticket: Ticket) -> None:
         dispatch = self._queued.get(ticket.owner)
-        if dispatch is not None:
-            self.left(ticket.owner)
-            dispatch.turn()
+        if dispatch is None:
+            return
+        self.left(ticket.owner)
+        self._woken.append(dispatch)
+        if len(self._woken) > 1:
+            # Whoever is at it comes to this one too. A call that ends at once would let in the next from within, and
+            # so on, until the stack is full.
+            return
+        while self._woken:
+            try:
+                self._woken[0].turn()
+            except Exception:
+                # The others do not wait for that.
+                _log_fault(self._woken[0].request_id)
+            self._woken.popleft()
 
     def _set_timer(self) -> None:
         deadline = self.router.admission.next_deadline()
@@ -220,6 +235,11 @@ class Dispatch:
             begun.stop(error)
         elif not self._settled:
             self._give_up(Outcome(error.ended, error, unanswered=True))
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's own id of the call."""
+        return self._asker.request_id
 
     @property
     def asking(self) -> bool:
@@ -375,9 +395,7 @@ class Dispatch:
             timer.cancel()
 
     def _fault(self) -> InternalError:
-        failure = Failure()
-        trace = without_words(failure.value, failure.getTracebackObject())
-        _log.critical("A fault in the gateway broke call {id}\n{trace}", id=self._asker.request_id, trace=trace)
+        _log_fault(self.request_id)
         return InternalError("The gateway failed to handle this call.")
 
     def _hang_up(self, turn: Turn) -> None:
@@ -387,6 +405,12 @@ class Dispatch:
                 self._running.remove(attempt)
                 attempt.drop()
                 return
+
+
+def _log_fault(request_id: str) -> None:
+    failure = Failure()
+    trace = without_words(failure.value, failure.getTracebackObject())
+    _log.critical("A fault in the gateway broke call {id}\n{trace}", id=request_id, trace=trace)
 
 
 def _nothing(_turn: Turn) -> None:
