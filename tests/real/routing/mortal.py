@@ -28,8 +28,9 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
-            asked = json.loads(await reader.readexactly(int(fields[b"content-length"])))
-            await _answer(asked["messages"][0]["content"], writer)
+            body = await reader.readexactly(int(fields.get(b"content-length", 0)))
+            # Health checks have no body.
+            await _answer(json.loads(body)["messages"][0]["content"] if body else "", writer)
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError):
         pass

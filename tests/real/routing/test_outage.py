@@ -129,3 +129,27 @@ def test_provider_that_comes_back_gets_its_calls_little_by_little(
         assert {each.provider for each in flow.since(closed_at + RAMP_S)} == {"out-1st"}
         assert {each.status for each in flow.calls} == {200}
         assert len(again) <= AT_MOST
+
+
+def test_health_checks_spare_calls_the_finding_out(bin_dir: Path, tmp_path: Path) -> None:
+    """A provider that fails them is left alone before any call has failed, and is back before any call tries it."""
+    with (
+        MortalProvider() as mortal,
+        running_provider() as second,
+        stage(
+            bin_dir,
+            tmp_path,
+            *("--health-interval", "0.1"),
+            providers=first_and_second("out", [mortal.url, second.url], breaking={"open_s": 30}),
+            keys=KEYS,
+        ) as staged,
+    ):
+        assert staged.call("vk_both").value("x-gw-provider") == "out-1st"
+        mortal.kill()
+        staged.told("provider out-1st is left alone for a while: 2 probes in a row failed")
+        for _ in range(5):
+            answer = staged.call("vk_both")
+            assert (answer.value("x-gw-provider"), answer.value("x-gw-attempts")) == ("out-2nd", "1")
+        mortal.start()
+        staged.told("provider out-1st is back")
+        assert staged.health("out-1st")["calls"]["failed"] == 0
