@@ -22,7 +22,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from llm_gateway.wire.fields import read
+from llm_gateway.wire.fields import Lines, read
 from llm_gateway.wire.response import Response
 from llm_gateway.wire.upload import BytesBody, Upload
 
@@ -37,6 +37,8 @@ pieces of a body. The largest heads seen from providers are under 10 KB."""
 _HTTP_1_1, _HTTP_1_0 = (b"HTTP", 1, 1), (b"HTTP", 1, 0)
 _STATUS_LINE = re.compile(rb"[\r\n]*HTTP/1\.([01]) [0-9]{3}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r\n")
 _LINE_ENDS = b"\r\n"
+
+_lines = Lines()
 
 _done = Failure._withoutTraceback(ResponseDone())
 
@@ -248,7 +250,7 @@ class Connection(Protocol):
             self._head = self._head[end + 4 :]
             return
         minor, phrase = line.groups()
-        fields = read(self._head[line.end() : end]) if end > line.end() else {}
+        fields = read(self._head[line.end() : end], _lines) if end > line.end() else {}
         self._head = b""
         exchange = self._exchange
         assert exchange is not None

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
+from typing import Any, cast
 
 from twisted.web.http_headers import Headers
 
 Fields = dict[bytes, list[bytes]]
-"""Values by name, spelt as ``twisted.web.http_headers`` spells names: that is what its ``Headers`` keep."""
+"""
+Values by name, spelt as ``twisted.web.http_headers`` spells names: that is what its ``Headers`` keep.
+
+Whoever has one may change the dictionary, but never a list in it: other headers have the same one. They put another
+list in its place.
+"""
+
+MAX_REMEMBERED = 2_000
+MAX_REMEMBERED_BYTES = 64
+"""Names, by any spelling. Bounded in number and in length, since whoever sends names chooses them."""
+
+MAX_LINES = 1_000
+MAX_LINE_BYTES = 192
+"""Lines, likewise. Providers send about 30 with each answer, most of them every time."""
 
 _SPECIAL = {
     b"Content-Md5": b"Content-MD5",
@@ -19,33 +33,60 @@ _SPECIAL = {
     b"Www-Authenticate": b"WWW-Authenticate",
     b"X-Xss-Protection": b"X-XSS-Protection",
 }
-_MAX_REMEMBERED = 2_000
-_MAX_REMEMBERED_BYTES = 64
-
+_NOT_AGAIN = frozenset(
+    {
+        b"Api-Key",
+        b"Authorization",
+        b"Cf-Ray",
+        b"Cookie",
+        b"Date",
+        b"Proxy-Authorization",
+        b"Request-Id",
+        b"Set-Cookie",
+        b"Traceparent",
+        b"X-Api-Key",
+        b"X-Goog-Api-Key",
+        b"X-Request-Id",
+    }
+)
+"""Headers that are another each time, or secret: there is nothing to remember, or it should not be."""
 
 _spelling: dict[bytes, bytes] = {}
-"""Names in their usual spelling, by any other. Bounded in number and in length: whoever sends names chooses them."""
 
 
-def read(raw: bytes) -> Fields:
+class Lines(dict[bytes, tuple[bytes, list[bytes]]]):
+    """
+    Header lines that were taken apart lately: name and values by line.
+
+    A line means the same whenever it comes. Those who send them come with the same ones nearly every time.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, line: bytes) -> tuple[bytes, list[bytes]]:
+        name, _, value = line.partition(b":")
+        name = _spelling.get(name) or _spelt(name)
+        part = name, [value.strip(b" \t")]
+        if len(line) <= MAX_LINE_BYTES and name not in _NOT_AGAIN:
+            if len(self) >= MAX_LINES:
+                # Lines with an id in them come once; those that matter are back at once.
+                self.clear()
+            self[line] = part
+        return part
+
+
+def read(raw: bytes, lines: Lines) -> Fields:
     """
     Take apart what a parser has found to be nothing but tokens, colons and values between CRLFs.
 
     llhttp could hand the fields over one by one; that takes twice the time.
 
     :param raw: one or more header lines with CRLF between them.
+    :param lines: where to look first.
     """
-    lines = raw.split(b"\r\n")
-    parts = [line.partition(b":") for line in lines]
-    try:
-        fields = {_spelling[name]: [value.strip(b" \t")] for name, _, value in parts}
-        if len(fields) == len(lines):
-            return fields
-    except KeyError:
-        pass
-    fields = {}
-    for name, _, value in parts:
-        fields.setdefault(_spelling.get(name) or _spelt(name), []).append(value.strip(b" \t"))
+    fields: Fields = {}
+    for name, values in map(lines.__getitem__, raw.split(b"\r\n")):
+        fields[name] = fields[name] + values if name in fields else values
     return fields
 
 
@@ -53,30 +94,49 @@ def written(fields: Fields) -> bytes:
     """
     :return: header lines, each with its CRLF.
     """
-    lines = [name + b": " + value for name, values in fields.items() for value in values]
-    lines.append(b"")
-    return b"\r\n".join(lines)
+    pieces: list[bytes] = []
+    for name, values in fields.items():
+        for value in values:
+            pieces += name, b": ", value, b"\r\n"
+    return b"".join(pieces)
 
 
 def _spelt(name: bytes) -> bytes:
     spelt = b"-".join([word.capitalize() for word in name.split(b"-")])
     spelt = _SPECIAL.get(spelt, spelt)
-    if len(name) <= _MAX_REMEMBERED_BYTES and len(_spelling) < _MAX_REMEMBERED:
+    if len(name) <= MAX_REMEMBERED_BYTES and len(_spelling) < MAX_REMEMBERED:
         _spelling[name] = spelt
     return spelt
+
+
+class SharingHeaders(Headers):
+    """Headers some of whose lists of values others have as well: they are copied before anybody can change them."""
+
+    __slots__ = ()
+
+    def addRawHeader(self, name: Any, value: Any) -> None:
+        name = name.encode("iso-8859-1") if isinstance(name, str) else name
+        self.setRawHeaders(name, [*self.getRawHeaders(name, ()), value])
+
+    def getRawHeaders(self, name: Any, default: Any = None) -> Any:
+        values = super().getRawHeaders(name, None)
+        return default if values is None else list(values)
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+        return ((name, list(values)) for name, values in fields_of(self).items())
 
 
 def headers_of(fields: Fields) -> Headers:
     """
     :param fields: in which there is nothing to make safe; the headers keep and change this very object.
     """
-    headers = _new(Headers)
+    headers = _new(SharingHeaders)
     # Documented private. What is public does over again, header by header, what is known here.
     headers._rawHeaders = fields
     return headers
 
 
-_new = object.__new__
+_new = cast(Callable[[type[SharingHeaders]], SharingHeaders], object.__new__)
 
 fields_of: Callable[[Headers], Fields] = attrgetter("_rawHeaders")
 """What these headers keep, to read or to change; names must be spelt right."""

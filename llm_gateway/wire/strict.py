@@ -6,7 +6,7 @@ import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from llm_gateway.wire.fields import Fields, read
+from llm_gateway.wire.fields import Fields, Lines, read
 from llm_gateway.wire.stock import MAX_NAME_BYTES
 
 MAX_TARGET_BYTES = 16_384
@@ -25,6 +25,8 @@ _MAX_LENGTH_DIGITS = 18
 _HOST = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=%]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+\](?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _BARE_LINE_END = re.compile(rb"\r[^\n]|(?<!\r)\n")
+
+_lines = Lines()
 
 _NONE: Fields = {}
 
@@ -152,7 +154,7 @@ class RequestParser:
             return {}
         if raw.count(b"\r\n") >= self._max_headers:
             raise BadRequest(431, f"The request has more than {self._max_headers} headers.")
-        fields = read(raw)
+        fields = read(raw, _lines)
         if max(map(len, fields)) > MAX_NAME_BYTES:
             # Twisted's Headers remember names for good, however long they are; some end up in there.
             raise BadRequest(431, f"The request has a header whose name is longer than {MAX_NAME_BYTES} bytes.")

@@ -17,7 +17,7 @@ from tests.core.translation.gemini import sdk as gemini
 from tests.core.translation.messages import sdk as messages
 from tests.core.translation.responses import official as responses
 
-__all__ = ["ARRAY", "WHOLE", "check_failure", "check_stream", "document"]
+__all__ = ["ARRAY", "SSE", "WHOLE", "check_failure", "check_stream", "document"]
 
 
 def document(body: bytes) -> Any:
@@ -71,45 +71,44 @@ WHOLE: Mapping[str, Callable[[bytes], object]] = {
     "gemini": _gemini,
     # The SDKs' own types are of what they make of these documents.
     "embeddings": document,
-    "gemini_embeddings": document,
+    "embedContent": document,
+    "batchEmbedContents": document,
     "count_tokens": MessageTokensCount.model_validate_json,
-    "gemini_count_tokens": types.CountTokensResponse.model_validate_json,
-    "responses_count_tokens": document,
+    "countTokens": types.CountTokensResponse.model_validate_json,
+    "input_tokens": document,
 }
-"""By the name of the caller's API: raises where the SDK does not take this for a whole answer."""
+"""By what the caller asks for: raises where the SDK does not take this for a whole answer."""
 
-ARRAY = "array"
-"""A stream of Google's as one JSON array."""
-
-_KIND = {"responses": "chat", "embeddings": "chat", "responses_count_tokens": "chat", "count_tokens": "messages"}
+SSE, ARRAY = "gemini as events", "gemini as an array"
+"""Google's streams come in either form."""
 
 
-def check_failure(api: str, said: Any, status: int) -> None:
+def check_failure(dialect: str, said: Any, status: int) -> None:
     """
-    :param api: the caller's.
+    :param dialect: the caller's.
     :raises Exception: the SDK would not know this error for one.
     """
     error = said["error"]
     assert isinstance(error["message"], str)
     assert error["message"]
-    match _KIND.get(api, api):
-        case "messages":
+    match dialect:
+        case "anthropic":
             assert said["type"] == "error"
             assert isinstance(error["type"], str)
-        case "chat":
+        case "openai":
             assert error.keys() >= {"type", "param", "code"}
         case _:
             assert error["code"] == status
             assert isinstance(error["status"], str)
 
 
-def check_stream(api: str, stream: bytes) -> None:
+def check_stream(asked: str, stream: bytes) -> None:
     """
+    :param asked: what the caller asks for.
     :raises Exception: it is not a whole stream, or not one that ends with one error.
     """
-    if api == ARRAY:
-        for each in document(stream):
-            _check_chunk(each)
+    if asked == ARRAY:
+        _check_chunks(document(stream))
         return
     parser = EventStreamParser()
     events = parser.feed(stream)
@@ -118,11 +117,11 @@ def check_stream(api: str, stream: bytes) -> None:
     chunks = stream.replace(b'"type":"custom"', b'"type":"function"')
     assert events, "nothing at all"
     last = events[-1]
-    match api:
+    match asked:
         case "chat" if last.data == "[DONE]":
             (chat.ended if chunks == stream else chat.chunks_of)(chunks)
         case "chat":
-            check_failure(api, document(last.data.encode()), 0)
+            check_failure("openai", document(last.data.encode()), 0)
             chat.chunks_of(_without(last, chunks) + b"data: [DONE]\n\n")
         case "responses":
             _responses(events)
@@ -137,15 +136,16 @@ def check_stream(api: str, stream: bytes) -> None:
                     raise
             assert [each for each in events if each.event in ("error", "message_stop")] == [last]
         case _:
-            for event in events:
-                _check_chunk(document(event.data.encode()))
+            _check_chunks([document(event.data.encode()) for event in events])
 
 
-def _check_chunk(said: Any) -> None:
-    if "error" in said:
-        check_failure("gemini", said, said["error"]["code"])
-    else:
-        _gemini(json.dumps(said).encode())
+def _check_chunks(chunks: list[Any]) -> None:
+    for said in chunks:
+        if "error" in said:
+            check_failure("gemini", said, said["error"]["code"])
+            assert said is chunks[-1]
+        else:
+            _gemini(json.dumps(said).encode())
 
 
 def _without(last: Event, stream: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import msgspec
+import pytest
 from hypothesis import example
 from hypothesis import strategies as st
 
@@ -17,11 +18,14 @@ from tests.fuzz import reference
 from tests.fuzz.documents import ANSWERS, FAILURES, STREAMS, framed
 from tests.fuzz.fuzzing import fuzzed
 from tests.fuzz.inputs import BROKEN, CUTS, bent, changed, hostile, pieces
-from tests.fuzz.judges import ARRAY, WHOLE, check_failure, check_stream, document
+from tests.fuzz.judges import ARRAY, SSE, WHOLE, check_failure, check_stream, document
 from tests.fuzz.whole import Reply, Whole
 from tests.memory import configuration, provider, virtual_key
+from tests.wires import WIRE
 
-PROVIDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
+Json = dict[str, Any]
+
+PROVIDERS: Mapping[str, tuple[str, str, Json]] = {
     "anthropic": ("anthropic", "http://anthropic.test/v1", {}),
     "gemini": ("gemini", "http://gemini.test/v1beta", {}),
     "openai": ("openai", "http://openai.test/v1", {}),
@@ -31,7 +35,7 @@ PROVIDERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "openrouter": ("openai", "http://openrouter.test/api/v1", {"apis": ("chat",), "preset": "openrouter"}),
 }
 """Dialect, base URL, and what is peculiar."""
-KEYS = {name: f"sk-real-canary-of-{name}" for name in PROVIDERS}
+KEYS = {name: f"sk-real-canary-of-{name:->10}" for name in PROVIDERS}
 
 
 def configured(*names: str, policy: OnUnsupported = OnUnsupported.DEFAULT) -> Configuration:
@@ -44,48 +48,56 @@ def configured(*names: str, policy: OnUnsupported = OnUnsupported.DEFAULT) -> Co
 
 # Requests
 
-PATHS = {
-    "chat": b"/v1/chat/completions",
-    "responses": b"/v1/responses",
-    "messages": b"/v1/messages",
-    "gemini": b"/v1beta/models/m:generateContent",
-    "gemini stream": b"/v1beta/models/m:streamGenerateContent?alt=sse",
-    ARRAY: b"/v1beta/models/m:streamGenerateContent",
-    "embeddings": b"/v1/embeddings",
-    "gemini_embeddings": b"/v1beta/models/m:embedContent",
-    "count_tokens": b"/v1/messages/count_tokens",
-    "gemini_count_tokens": b"/v1beta/models/m:countTokens",
-    "responses_count_tokens": b"/v1/responses/input_tokens",
+
+@attrs.frozen
+class Path:
+    """Where callers of one dialect ask for something."""
+
+    target: bytes
+    dialect: str
+    apis: Mapping[str, tuple[str, ...]]
+    """What a provider is asked for it, by the provider's dialect."""
+    requests: list[Json]
+
+
+CONVERSATION = {"openai": ("chat", "responses"), "anthropic": ("messages",), "gemini": ("gemini",)}
+EMBEDDINGS = {"openai": ("embeddings",), "gemini": ("gemini_embeddings",)}
+COUNT: Mapping[str, tuple[str, ...]] = {
+    "openai": (),
+    "anthropic": ("count_tokens",),
+    "gemini": ("gemini_count_tokens",),
 }
-DIALECTS = {"messages": "anthropic", "count_tokens": "anthropic"}
-CONVERSATIONS = {api: [{**PLAIN[api], **one} for row in SAMPLES[api].values() for one in row] for api in PLAIN}
+CHAT, RESPONSES, MESSAGES, GEMINI = (
+    [{**PLAIN[api], **one} for row in SAMPLES[api].values() for one in row]
+    for api in ("chat", "responses", "messages", "gemini")
+)
 TEXT = {"content": {"parts": [{"text": "Hi"}]}, "outputDimensionality": 2, "taskType": "CLUSTERING", "title": "t"}
-REQUESTS: Mapping[str, list[dict[str, Any]]] = {
-    **CONVERSATIONS,
-    "gemini stream": CONVERSATIONS["gemini"],
-    ARRAY: CONVERSATIONS["gemini"],
-    "embeddings": [
-        {"model": "m", "input": ["Hi", "Ho"], "encoding_format": "base64", "dimensions": 2, "user": "u"},
-        {"model": "m", "input": [[1, 2], [3]]},
-    ],
-    "gemini_embeddings": [TEXT, {"requests": [{"model": "models/m", **TEXT}]}],
-    "count_tokens": CONVERSATIONS["messages"],
-    "gemini_count_tokens": [*CONVERSATIONS["gemini"], {"generateContentRequest": CONVERSATIONS["gemini"][0]}],
-    "responses_count_tokens": CONVERSATIONS["responses"],
+TEXTS: list[Json] = [
+    {"model": "m", "input": ["Hi", "Ho"], "encoding_format": "base64", "dimensions": 2, "user": "u"},
+    {"model": "m", "input": [[1, 2], [3]]},
+]
+MODEL = b"/v1beta/models/m:"
+PATHS = {
+    "chat": Path(b"/v1/chat/completions", "openai", CONVERSATION, CHAT),
+    "responses": Path(b"/v1/responses", "openai", CONVERSATION, RESPONSES),
+    "messages": Path(b"/v1/messages", "anthropic", CONVERSATION, MESSAGES),
+    "gemini": Path(MODEL + b"generateContent", "gemini", CONVERSATION, GEMINI),
+    SSE: Path(MODEL + b"streamGenerateContent?alt=sse", "gemini", CONVERSATION, GEMINI),
+    ARRAY: Path(MODEL + b"streamGenerateContent", "gemini", CONVERSATION, GEMINI),
+    "embeddings": Path(b"/v1/embeddings", "openai", EMBEDDINGS, TEXTS),
+    "embedContent": Path(MODEL + b"embedContent", "gemini", EMBEDDINGS, [TEXT]),
+    "batchEmbedContents": Path(MODEL + b"batchEmbedContents", "gemini", EMBEDDINGS, [{"requests": [TEXT, TEXT]}]),
+    "count_tokens": Path(b"/v1/messages/count_tokens", "anthropic", COUNT, MESSAGES),
+    "countTokens": Path(MODEL + b"countTokens", "gemini", COUNT, [*GEMINI, {"generateContentRequest": GEMINI[0]}]),
+    "input_tokens": Path(b"/v1/responses/input_tokens", "openai", COUNT, RESPONSES),
 }
-
-
-def speaks(name: str) -> str:
-    """
-    :param name: of a path.
-    :return: the dialect of its callers.
-    """
-    return "gemini" if name.startswith((ARRAY, "gemini")) else DIALECTS.get(name, "openai")
+LACKED_BY = {"chat": ["responses"], "responses": ["groq"], "input_tokens": ["groq"]}
+"""Providers of a path's own dialect for whom it has to be translated all the same."""
 
 
 @attrs.frozen
 class Ask:
-    """A call to a provider of another dialect, or to one that has only one of OpenAI's two ways to talk."""
+    """A call to a provider that does not speak as its caller does."""
 
     path: str
     """By its name."""
@@ -97,14 +109,15 @@ class Ask:
         """
         :return: what becomes of it; a whole answer in the caller's own dialect.
         """
+        path = PATHS[self.path]
         head = b"POST %b HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer vk_%b\r\nContent-Type: application/json\r\n"
-        raw = head % (PATHS[self.path], self.provider.encode()) + b"Content-Length: %d\r\n\r\n" % len(self.body)
+        raw = head % (path.target, self.provider.encode()) + b"Content-Length: %d\r\n\r\n" % len(self.body)
         received = Whole(configured(self.provider, policy=self.policy), reply).send([raw + self.body])
         (answer,), rest = reference.answers(received, [b"POST"])
         assert not rest, "half an answer"
-        assert b"internal_error" not in received
+        assert answer.fields.get(b"x-gw-error") != b"internal_error"
         if answer.status >= 400:
-            check_failure(self.path, document(answer.body), answer.status)
+            check_failure(path.dialect, document(answer.body), answer.status)
         elif self.path == ARRAY or answer.fields[b"content-type"] == b"text/event-stream":
             check_stream(self.path, answer.body)
         else:
@@ -112,26 +125,22 @@ class Ask:
         return answer
 
 
-FOREIGN = {"responses": ["groq"], "responses_count_tokens": ["groq"], "chat": ["responses"]}
-"""Providers of the path's own dialect that do not have it."""
-
-
 @st.composite
 def asks(draw: st.DrawFn, paths: Iterable[str] = tuple(PATHS), *, broken: bool = False) -> Ask:
     """
     :param broken: whether its body may be anything.
     """
-    path = draw(st.sampled_from(list(paths)))
-    no = [speaks(path), "anthropic" if "embeddings" in path else ""]
-    names = [name for name in PROVIDERS if PROVIDERS[name][0] not in no] + FOREIGN.get(path, [])
+    name = draw(st.sampled_from(list(paths)))
+    path = PATHS[name]
+    others = [each for each, (dialect, _, _) in PROVIDERS.items() if dialect in path.apis.keys() - {path.dialect}]
+    provider = draw(st.sampled_from(others + LACKED_BY.get(name, [])))
     policy = draw(st.sampled_from([OnUnsupported.DROP, *OnUnsupported]))
-    good = REQUESTS[path]
     if broken:
-        body = draw(hostile(st.sampled_from(good)))
+        body = draw(hostile(st.sampled_from(path.requests)))
     else:
-        streamed = {"stream": True} if path in ("chat", "responses", "messages") and draw(st.booleans()) else {}
-        body = msgspec.json.encode(draw(st.just(good[0]) | st.sampled_from(good)) | streamed)
-    return Ask(path, draw(st.sampled_from(names)), policy, body)
+        streamed = {"stream": True} if name in ("chat", "responses", "messages") and draw(st.booleans()) else {}
+        body = msgspec.json.encode(draw(st.just(path.requests[0]) | st.sampled_from(path.requests)) | streamed)
+    return Ask(name, provider, policy, body)
 
 
 # Answers
@@ -165,18 +174,20 @@ FRAMINGS = st.sampled_from(["length", "chunks", "end"])
 """How a provider says where its body ends: beforehand, in chunks, or by closing the connection."""
 
 
-def written(
-    kind: bytes, body: bytes, *, status: int = 200, framing: str = "length", cuts: list[int] | None
-) -> list[bytes]:
+ENDS = st.sampled_from(["stay", "close", "reset"])
+"""What it does then."""
+
+
+def written(kind: bytes, body: bytes, *, status: int = 200, framing: str = "length") -> bytes:
     """
-    :return: a provider's answer in the pieces in which it is read.
+    :return: a provider's answer.
     """
     fields = {"length": b"Content-Length: %d\r\n" % len(body), "chunks": b"Transfer-Encoding: chunked\r\n", "end": b""}
     head = b"HTTP/1.1 %d S\r\nContent-Type: %b\r\n%b\r\n" % (status, kind, fields[framing])
-    parts = pieces(body, cuts)
     if framing == "chunks":
-        parts = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts] + [b"0\r\n\r\n"]
-    return [head, *parts]
+        chunks = [body[at : at + 500] for at in range(0, len(body), 500)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
+    return head + body
 
 
 JSON, EVENTS = b"application/json", b"text/event-stream"
@@ -186,8 +197,8 @@ def usual(request: reference.Sure) -> Reply:
     """What a provider answers that is well."""
     api, stream = called(request)
     if stream:
-        return Reply(written(EVENTS, framed(api, STREAMS[api]), cuts=[]))
-    return Reply(written(JSON, msgspec.json.encode(ANSWERS[api]), cuts=[]))
+        return Reply([written(EVENTS, framed(api, STREAMS[api]))])
+    return Reply([written(JSON, msgspec.json.encode(ANSWERS[api]))])
 
 
 @fuzzed(ask=asks(broken=True))
@@ -196,39 +207,31 @@ def test_requests(ask: Ask) -> None:
     assert ask.answered(usual).status < 500
 
 
-KINDS = {
-    "embeddings": ("embeddings", "gemini_embeddings"),
-    "gemini_embeddings": ("embeddings", "gemini_embeddings"),
-    "count_tokens": ("count_tokens", "gemini_count_tokens"),
-    "gemini_count_tokens": ("count_tokens", "gemini_count_tokens"),
-    "responses_count_tokens": ("count_tokens", "gemini_count_tokens"),
-}
-OF_DIALECT = {
-    "openai": ("chat", "responses", "embeddings"),
-    "anthropic": ("messages", "count_tokens"),
-    "gemini": ("gemini", "gemini_embeddings", "gemini_count_tokens"),
-}
+def apis_of(ask: Ask) -> tuple[str, ...]:
+    """
+    :return: what its provider may be asked for it.
+    """
+    return PATHS[ask.path].apis[PROVIDERS[ask.provider][0]]
 
 
 @st.composite
-def whole_answers(draw: st.DrawFn) -> tuple[Ask, list[bytes]]:
+def whole_answers(draw: st.DrawFn) -> tuple[Ask, bytes]:
     """A call, and its provider's answer."""
     ask = draw(asks())
-    apis = [api for api in OF_DIALECT[PROVIDERS[ask.provider][0]] if api in KINDS.get(ask.path, CONVERSATIONS)]
-    good = st.sampled_from([*(ANSWERS[api] for api in apis), *FAILURES])
+    good = st.sampled_from([*(ANSWERS[api] for api in apis_of(ask)), *FAILURES])
     status = draw(st.sampled_from([200, 200, 200, 201, 204, 301, 400, 401, 404, 429, 503, 529, 999]))
     kind = draw(st.sampled_from([JSON, JSON, JSON, EVENTS, b"text/html", b"\xff"]))
-    return ask, written(kind, draw(hostile(good)), status=status, framing=draw(FRAMINGS), cuts=draw(CUTS))
+    return ask, written(kind, draw(hostile(good)), status=status, framing=draw(FRAMINGS))
 
 
-@fuzzed(call=whole_answers(), end=st.sampled_from(["stay", "close", "reset"]))
-def test_answers(call: tuple[Ask, list[bytes]], end: str) -> None:
+@fuzzed(call=whole_answers(), cuts=CUTS, end=ENDS)
+def test_answers(call: tuple[Ask, bytes], cuts: list[int] | None, end: str) -> None:
     """Whatever a provider answers: its caller gets an answer or an error."""
     ask, answer = call
-    ask.answered(lambda request: Reply(answer, end))
+    ask.answered(lambda request: Reply(pieces(answer, cuts), end))
 
 
-SSE = (
+FRAMES = (
     *(b"\n", b"\n\n", b"\r\n", b"data:", b"data: [DONE]\n\n", b"event: error\n", b"event: x\n", b": c\n", b"id: \0\n"),
     *(b"retry: 1\n", b"\xef\xbb\xbf", b"data: {}\n\n", b'data: {"error":{"message":"no"}}\n\n', b"[", b"]", b","),
     *(b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n', *BROKEN),
@@ -236,28 +239,27 @@ SSE = (
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> tuple[Ask, list[bytes]]:
+def streams(draw: st.DrawFn) -> tuple[Ask, bytes]:
     """A call whose caller may want a stream, and its provider's."""
-    ask = draw(asks([path for path in PATHS if path not in KINDS]))
-    apis = [api for api in OF_DIALECT[PROVIDERS[ask.provider][0]] if api in STREAMS]
-    api = draw(st.sampled_from(apis))
+    ask = draw(asks(name for name, path in PATHS.items() if path.apis is CONVERSATION))
+    api = draw(st.sampled_from(apis_of(ask)))
     failure = draw(st.sampled_from([[], [], *([each] for each in FAILURES)]))
     events = draw(changed(st.just([*STREAMS[api], *failure])))
     body = framed(api, events)
     if draw(st.booleans()):
-        body = draw(bent(st.just(body), SSE, most=1))
-    return ask, written(EVENTS, body, framing=draw(FRAMINGS), cuts=draw(CUTS))
+        body = draw(bent(st.just(body), FRAMES, most=1))
+    return ask, written(EVENTS, body, framing=draw(FRAMINGS))
 
 
 PLAINLY = Ask("gemini", "openai", OnUnsupported.DROP, msgspec.json.encode(PLAIN["gemini"]))
 
 
-@example(call=(PLAINLY, written(EVENTS, b'data: {"choices":[{}]}\n\ndata\n\nx', cuts=[])), end="stay")
-@fuzzed(call=streams(), end=st.sampled_from(["stay", "close", "reset"]))
-def test_streams(call: tuple[Ask, list[bytes]], end: str) -> None:
+@example(call=(PLAINLY, written(EVENTS, b'data: {"choices":[{}]}\n\ndata\n\nx')), cuts=[], end="stay")
+@fuzzed(call=streams(), cuts=CUTS, end=ENDS)
+def test_streams(call: tuple[Ask, bytes], cuts: list[int] | None, end: str) -> None:
     """Whatever a provider streams: its caller gets a stream or an answer, or an error, at its end or instead."""
     ask, stream = call
-    ask.answered(lambda request: Reply(stream, end))
+    ask.answered(lambda request: Reply(pieces(stream, cuts), end))
 
 
 # Bytes
@@ -267,10 +269,21 @@ KEYS_SENT = (
     *(b"Authorization: Bearer vk_nobody", b"Authorization: Basic eDp5", b"api-key: vk_openai"),
 )
 PLACES = (
-    *(*PATHS.values(), b"/chat/completions", b"/v1/models", b"/v1/files", b"/v1/files/a%2Fb?x=%20", b"/p/openai/v1/x"),
+    *(
+        *(path.target for path in PATHS.values()),
+        b"/chat/completions",
+        b"/v1/models",
+        b"/v1/files",
+        b"/v1/files/a%2Fb?x=%20",
+        b"/p/openai/v1/x",
+    ),
     *(b"/p/anthropic/v1/messages", b"/openai/v1/embeddings", b"/v1beta/models?key=vk_gemini", b"/health", b"/", b"*"),
 )
 BODIES = [b"", b"--b\r\n\r\nx\r\n--b--", b"\x00\xff" * 20, *(msgspec.json.encode(one) for one in PLAIN.values())]
+
+
+KEY = b"sk-real-canary-of-whom-it-is"
+"""The key of the provider that says it, and as long."""
 
 
 @st.composite
@@ -298,36 +311,36 @@ CLIENT_WORDS = (
 
 @st.composite
 def provider_bytes(draw: st.DrawFn) -> bytes:
-    """An answer as it may be, or with the key in it."""
-    key = draw(st.sampled_from([key.encode() for key in KEYS.values()]))
-    body = draw(st.sampled_from([*(framed(api, events) for api, events in STREAMS.items()), b"Bad key: " + key, b""]))
+    """An answer as it may be, or with :data:`KEY` in it."""
+    body = draw(st.sampled_from([*(framed(api, events) for api, events in STREAMS.items()), b"Bad key: " + KEY, b""]))
     kind = draw(st.sampled_from([JSON, EVENTS, b"text/html; charset=x", b"\xff"]))
     status = draw(st.sampled_from([200, 200, 200, 204, 304, 400, 401, 429, 503, 101, 999]))
-    return b"".join(written(kind, body, status=status, framing=draw(FRAMINGS), cuts=[]))
+    return written(kind, body, status=status, framing=draw(FRAMINGS))
 
 
 PROVIDER_WORDS = (
     *(b"Set-Cookie: a=b\r\n", b"Connection: close\r\n", b"Retry-After: x\r\n", b"Content-Encoding: gzip\r\n"),
     *(b"Location: http://evil.test/\r\n", b"X-Gw-Error: x\r\n", b"Content-Length: 5\r\n", b"data: ", b"0\r\n\r\n"),
-    *(b"HTTP/1.1 100 Continue\r\n\r\n", b"X: %b\r\n" % KEYS["openai"].encode(), KEYS["openai"].encode()),
+    *(b"HTTP/1.1 100 Continue\r\n\r\n", b"X: %b\r\n" % KEY, KEY),
 )
-REPLIES = st.builds(
-    lambda raw, cuts, end: Reply(pieces(raw, cuts), end),
-    bent(provider_bytes(), PROVIDER_WORDS, runs=True),
-    CUTS,
-    st.sampled_from(["stay", "close", "reset"]),
-)
+REPLIES = st.tuples(bent(provider_bytes(), PROVIDER_WORDS, runs=True), CUTS, ENDS)
 
 
+@pytest.mark.skipif(WIRE == "twisted", reason="this is not promised of Twisted's own HTTP")
 @fuzzed(raw=bent(client_bytes(), CLIENT_WORDS, runs=True), cuts=CUTS, replies=st.lists(REPLIES, max_size=3))
-def test_bytes(raw: bytes, cuts: list[int] | None, replies: list[Reply]) -> None:
+def test_bytes(raw: bytes, cuts: list[int] | None, replies: list[tuple[bytes, list[int] | None, str]]) -> None:
     """
     Whatever a client sends and providers answer: each request is answered in its turn, an answer that is not whole is
     the last, and whatever is the gateway's own to say is said in JSON.
     """
-    left = iter(replies)
-    whole = Whole(configured("openai", "anthropic", "gemini"), lambda request: next(left, Reply([])))
-    received = whole.send(pieces(raw, cuts))
+    left = list(replies)
+
+    def reply(request: reference.Sure) -> Reply:
+        answer, places, end = left.pop(0) if left else (b"", [], "stay")
+        (host,) = request.fields[b"host"]
+        return Reply(pieces(answer.replace(KEY, KEYS[host.decode().partition(".")[0]].encode()), places), end)
+
+    received = Whole(configured("openai", "anthropic", "gemini"), reply).send(pieces(raw, cuts))
     methods = [each.method for each in reference.requests(raw)]
     found, _ = reference.answers(received, [*methods, b"GET"])
     for answer in found:

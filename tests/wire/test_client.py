@@ -355,7 +355,7 @@ def test_headers_are_twisteds(client: Client) -> None:
     call, origin = client.ask_and_accept()
     origin.send(b'HTTP/1.1 200 OK\r\nx-a: 1\r\nETAG: "x"\r\nX-A: 2\r\nx-b:\r\nContent-Length: 0\r\n\r\n')
     headers = call.response.headers
-    assert type(headers) is Headers
+    assert isinstance(headers, Headers)
     assert headers == Headers({b"x-a": [b"1", b"2"], b"etag": [b'"x"'], b"x-b": [b""]})
     headers.addRawHeader(b"x-A", b"3")
     assert headers.copy().getRawHeaders("x-a") == ["1", "2", "3"]
