@@ -175,6 +175,9 @@ def _when(ready: tuple[float, Lane]) -> float:
 _PLACES = {Scope.PROVIDER: 0, Scope.MODEL: 1, Scope.CREDENTIAL: 2, Scope.ACCESS: 3}
 
 
+_NOBODY = frozenset((OutcomeKind.UNREACHABLE,))
+
+
 def first_step(attempts: Attempts, now: float) -> Retry | GiveUp:
     """Decide whom to ask before anybody was."""
     plan = attempts.plan
@@ -182,7 +185,8 @@ def first_step(attempts: Attempts, now: float) -> Retry | GiveUp:
     if lane is not None:
         return Retry(lane)
     troubles = list(plan.troubles(now))
-    after = frozenset(breaker.kind for breaker in troubles if breaker.kind is not None)
+    # Where nobody has what was asked for, there is nobody to reach.
+    after = frozenset(breaker.kind for breaker in troubles if breaker.kind is not None) or _NOBODY
     lane = (
         _other_model(attempts, after, now)
         or plan.pick(now, last_resort=True)
