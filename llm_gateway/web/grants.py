@@ -53,10 +53,11 @@ class Grant:
 
     def allows(self, model: str) -> bool:
         """
-        :param model: as the caller names it.
+        :param model: a name that means itself. The key may have given it to another model.
         """
         models = self.key.models
-        return models is None or models.find(model) is not None
+        rule = None if models is None else models.find(model)
+        return models is None or (rule is not None and rule.target_of(model) == model)
 
     def meant(self, model: str) -> str:
         """

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from llm_gateway.config.catalogue import shipped_catalogue
+from llm_gateway.config.models import MAX_NAME
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
 from llm_gateway.core.catalogue import described
@@ -117,6 +118,9 @@ class RouteBook:
         """
         if raw and raw not in self._grants.targets and raw != grant.key.provider:
             raise NotFound(f"This gateway has no provider {raw[:64]!r}.")
+        if len(model) > MAX_NAME:
+            # What is known of a name is kept for a while.
+            raise ModelNotAllowed(f"No provider has a model with a name of more than {MAX_NAME} characters.")
         meant = grant.meant(model) if model else ""
         facts: dict[tuple[str, str], ModelFacts] = {}
         reasons: dict[str, _Part] = {}
