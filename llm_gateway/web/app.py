@@ -97,6 +97,12 @@ class GatewayApp:
     @app.route("/v1beta/", branch=True, methods=_RELAYED)
     @app.route("/openai/", branch=True, methods=_RELAYED)
     def versioned(self, request: Request) -> IResource:
+        path = context_of(request).record.path
+        if path == "/v1/gateway/route":
+            raise MethodNotAllowed(f"{path} takes GET.", headers={"allow": "GET, HEAD, OPTIONS"})
+        if path.startswith("/v1/gateway/"):
+            # A page of the gateway's own that there is not is no provider's business.
+            raise NotFound(f"There is nothing at {path}.")
         return self._operation(request, Operation.VERSIONED)
 
     @app.route("/responses", branch=True, methods=_RELAYED)
