@@ -11,7 +11,6 @@ import msgspec
 from llm_gateway.core.apis import Api
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.sse import EventStreamError, EventStreamParser
-from llm_gateway.core.translation.codecs import CODECS
 from llm_gateway.core.translation.failures import ProviderFailure
 
 __all__ = ["MAX_BEGINNING_BYTES", "Opening", "failure_in_answer", "failure_in_event", "opening", "retry_after_s"]
@@ -58,13 +57,16 @@ def failure_in_event(dialect: str, beginning: bytes) -> ProviderFailure | None:
     """
     data = _first_data(beginning)
     body = None if data is None else _error_body(data)
-    return None if body is None else CODECS[_SPOKEN[dialect]].decode_failure(500, body)
+    return None if body is None else failure_in_answer(dialect, 500, body)
 
 
 def failure_in_answer(dialect: str, status: int, body: bytes) -> ProviderFailure:
     """
     :param status: 400 or more.
     """
+    # With the first answer that has failed: until then many a gateway does without what reads conversations.
+    from llm_gateway.core.translation.codecs import CODECS
+
     return CODECS[_SPOKEN[dialect]].decode_failure(status, body)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import msgspec
 from twisted.logger import Logger
@@ -15,7 +17,6 @@ from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
 from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
-from llm_gateway.core.translation.codec import Destination
 from llm_gateway.errors import BadRequest, MethodNotAllowed
 from llm_gateway.upstream.attempt import Outcome, ProviderCall
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
@@ -27,10 +28,11 @@ from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
-from llm_gateway.web.routes import Plan, RouteBook, effect, stored_there
-from llm_gateway.web.translated import TranslatedAnswer
-from llm_gateway.web.translating import dropped_of, estimated, is_estimated, translated
+from llm_gateway.web.routes import Plan, RouteBook, effect, is_estimated, stored_there
 from llm_gateway.wire.fields import fields_of
+
+if TYPE_CHECKING:
+    from llm_gateway.web.translated import TranslatedAnswer
 
 _log = Logger()
 
@@ -95,7 +97,8 @@ class ForwardingResource(Resource):
         target = way.target
         if as_it_is or not is_estimated(context.route.asked.api, target):
             return False
-        answer_here(request, context, estimated(request, context, target, _destination(plan, candidate, target), body))
+        to = candidate.model, plan.facts_of(candidate.provider, candidate.model)
+        answer_here(request, context, _translating().estimated(request, context, target, *to, body))
         return True
 
 
@@ -129,15 +132,11 @@ def _text_fields(request: Request) -> dict[str, str]:
     return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in fields.items()}
 
 
-def _destination(plan: Plan, candidate: Candidate, target: Target) -> Destination:
-    facts = plan.facts_of(candidate.provider, candidate.model)
-    return Destination(
-        candidate.model,
-        candidate.provider,
-        max_output_tokens=facts.max_output_tokens,
-        reasoning=facts.reasoning,
-        preset=target.provider.preset,
-    )
+def _translating() -> ModuleType:
+    """Loaded with the first call that needs it: many a gateway stands between equals, and does without its 4 MB."""
+    from llm_gateway.web import translating
+
+    return translating
 
 
 class _Asked(msgspec.Struct, frozen=True, eq=False):
@@ -146,7 +145,8 @@ class _Asked(msgspec.Struct, frozen=True, eq=False):
     candidate: Candidate
     dialect: str
     """The one that it was asked in."""
-    sink: Sink
+    translation: TranslatedAnswer | None
+    """What its answer goes through."""
     dropped: str | None
     """What could not be said to it."""
 
@@ -162,7 +162,7 @@ class _ForwardedCall:
         "_live",
         "_plan",
         "_request",
-        "_sink",
+        "_translation",
         "dispatch",
         "request_id",
     )
@@ -183,7 +183,7 @@ class _ForwardedCall:
         self._body: RequestBody | None = body
         self._live = live
         self._asked: tuple[_Asked, ...] = ()
-        self._sink: Sink | None = None
+        self._translation: TranslatedAnswer | None = None
         self.dispatch: Dispatch | None = None
         self.request_id = context.record.request_id
 
@@ -197,18 +197,18 @@ class _ForwardedCall:
         target = way.target
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
-        dropped = None
+        translation = dropped = None
         if as_it_is:
             call = _relayed(request, context, way, candidate.model, body)
         else:
-            to = _destination(self._plan, candidate, target)
-            call, translation = translated(request, context, way, to, self._grant.policy(target), body)
-            sink = TranslatedAnswer(answer, translation, self.request_id, way.secrets)
-            sink.when_whole = self._whole
-            dropped = dropped_of(translation.lost)
+            to = candidate.model, self._plan.facts_of(candidate.provider, candidate.model)
+            policy = self._grant.policy(target)
+            call, translation, dropped = _translating().translated(request, context, way, *to, policy, body, answer)
+            translation.when_whole = self._whole
+            sink = translation
         context.record.attempts = number
         context.asked_provider = True
-        asked = _Asked(candidate, target.dialect.name, sink, dropped)
+        asked = _Asked(candidate, target.dialect.name, translation, dropped)
         self._asked = (*self._asked, asked)
         self._say(asked)
         return Prepared(call, target.client, target.watch, target.dialect, sink)
@@ -226,16 +226,16 @@ class _ForwardedCall:
         if body is not None:
             body.release()
         try:
-            sink = self._sink
-            _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)
+            translation = self._translation
+            _settle(request, context, outcome, failed=translation is not None and translation.failed)
         except Exception:
             _log.failure("Call {request_id}", request_id=self.request_id)
         finally:
             for asked in self._asked:
-                if isinstance(asked.sink, TranslatedAnswer):
-                    asked.sink.when_whole = None
+                if asked.translation is not None:
+                    asked.translation.when_whole = None
             # A client that stopped reading may hold its request, and with it this, for long.
-            self._sink = None
+            self._translation = None
             self._asked = ()
             dispatch, self.dispatch = self.dispatch, None
             if dispatch is not None:
@@ -251,7 +251,7 @@ class _ForwardedCall:
         record = self._context.record
         record.provider, record.credential = asked.candidate.provider, asked.candidate.credential
         record.dialect = asked.dialect
-        self._sink = asked.sink
+        self._translation = asked.translation
         if asked.dropped != record.dropped:
             record.dropped = asked.dropped
             fields = fields_of(self._request.responseHeaders)

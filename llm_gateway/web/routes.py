@@ -25,7 +25,6 @@ from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.context import AS_IS, CallContext, Operation
 from llm_gateway.web.grants import Grant, GrantBook, Way
-from llm_gateway.web.translating import can_translate
 
 __all__ = ["Plan", "RouteBook", "effect", "has", "stored_there"]
 
@@ -241,6 +240,23 @@ def has(target: Target, context: CallContext) -> bool:
 
 
 _ANYWHERE = CONVERSATIONS | COUNTS | {Api.EMBEDDINGS, Api.GEMINI_EMBEDDINGS, Api.MODELS}
+_TOLD = {Api.EMBEDDINGS: Api.GEMINI_EMBEDDINGS, Api.GEMINI_EMBEDDINGS: Api.EMBEDDINGS}
+
+
+def can_translate(api: Api, target: Target) -> bool:
+    """
+    :return: whether ``translating.translated`` makes something of it for this provider.
+    """
+    return api in CONVERSATIONS or api in COUNTS or (api in _TOLD and _TOLD[api] in target.apis)
+
+
+def is_estimated(api: Api, target: Target) -> bool:
+    """
+    :return: whether this provider cannot be asked how many tokens a prompt has.
+    """
+    return api in COUNTS and target.apis.isdisjoint((Api.COUNT_TOKENS, Api.GEMINI_COUNT_TOKENS))
+
+
 _STATELESS = re.compile(
     rb"(?:/p/[^/]+)?(?:/v\d\w*)*/(?:chat/completions|completions|responses|messages|embeddings|moderations|rerank"
     rb"|images/[a-z]+|audio/[a-z]+)/?"

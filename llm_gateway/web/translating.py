@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 import msgspec
@@ -11,6 +11,7 @@ from twisted.web.server import Request
 
 from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
 from llm_gateway.core.estimate import estimate_body, estimate_input
+from llm_gateway.core.model_rules import ModelFacts
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.codecs import ARRAYS, CODECS
@@ -25,9 +26,11 @@ from llm_gateway.core.translation.translation import DocumentTranslation, Interp
 from llm_gateway.errors import UpstreamMalformed
 from llm_gateway.upstream.attempt import ProviderCall
 from llm_gateway.upstream.targets import Target
+from llm_gateway.web.answer import Answer
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Way
 from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.wire.fields import fields_of
 from llm_gateway.wire.upload import BytesBody
 
@@ -51,56 +54,58 @@ _SPOKEN = {Api.EMBEDDINGS: Api.CHAT, Api.GEMINI_EMBEDDINGS: Api.GEMINI}
 """Whose errors they have."""
 
 
-def can_translate(api: Api, target: Target) -> bool:
-    """
-    :return: whether ``translated`` makes something of it for this provider.
-    """
-    return api in CONVERSATIONS or api in COUNTS or (api in _EMBEDDINGS and _EMBEDDINGS[api][1] in target.apis)
-
-
-def estimated(request: Request, context: CallContext, target: Target, to: Destination, body: RequestBody) -> bytes:
+def estimated(
+    request: Request, context: CallContext, target: Target, model: str, facts: ModelFacts, body: RequestBody
+) -> bytes:
     """
     Count the tokens of a prompt where no provider can be asked.
 
+    :param model: as the provider calls it.
     :return: the answer, marked as an estimate in a header.
     :raises GatewayError: the request cannot be read.
     """
     prompt = _prompt(context, body.whole())
     fields_of(request.responseHeaders)[b"X-Gw-Estimated"] = [b"input_tokens"]
-    tokens = estimate_input(prompt, dialect=target.dialect.name, model=to.model)
+    tokens = estimate_input(prompt, dialect=target.dialect.name, model=model)
     return estimate_body(_COUNTED[context.asked.api][1], tokens)
 
 
-def is_estimated(api: Api, target: Target) -> bool:
-    """
-    :return: whether this provider cannot be asked how many tokens a prompt has.
-    """
-    return api in COUNTS and target.apis.isdisjoint((Api.COUNT_TOKENS, Api.GEMINI_COUNT_TOKENS))
-
-
 def translated(
-    request: Request, context: CallContext, way: Way, to: Destination, policy: OnUnsupported, body: RequestBody
-) -> tuple[ProviderCall, Interpreter]:
+    request: Request,
+    context: CallContext,
+    way: Way,
+    model: str,
+    facts: ModelFacts,
+    policy: OnUnsupported,
+    body: RequestBody,
+    answer: Answer,
+) -> tuple[ProviderCall, TranslatedAnswer, str | None]:
     """
-    :param way: of a provider for which ``can_translate`` says yes, and ``is_estimated`` no.
+    :param way: of a provider for which ``routes.can_translate`` says yes, and ``is_estimated`` no.
+    :param model: as the provider calls it.
     :param policy: what is done about what the provider's dialect cannot say.
-    :return: what the provider is sent, and what turns its answer into the caller's.
+    :param answer: where the answer goes in the caller's dialect.
+    :return: what the provider is sent, what turns its answer into the caller's, and how the caller and the log are told
+        of what could not be said; ``None`` if there is nothing to tell.
     :raises GatewayError: the request cannot be read, or the provider's dialect cannot say it.
     """
+    provider = way.target.provider
+    to = Destination(
+        model,
+        provider.name,
+        max_output_tokens=facts.max_output_tokens,
+        reasoning=facts.reasoning,
+        preset=provider.preset,
+    )
     api = context.asked.api
     if api in CONVERSATIONS:
-        return _conversation(request, context, way, to, Losses(policy), body)
-    if api in COUNTS:
-        return _count(request, context, way, to, body)
-    return _embeddings(request, context, way, to, Losses(policy), body)
-
-
-def dropped_of(lost: Sequence[str]) -> str | None:
-    """
-    :param lost: what a translation could not say, or not exactly.
-    :return: how the caller and the log are told; ``None`` if there is nothing to tell.
-    """
-    return printable(",".join(lost), MAX_NAMED_BYTES) if lost else None
+        call, translation = _conversation(request, context, way, to, Losses(policy), body)
+    elif api in COUNTS:
+        call, translation = _count(request, context, way, to, body)
+    else:
+        call, translation = _embeddings(request, context, way, to, Losses(policy), body)
+    lost = printable(",".join(translation.lost), MAX_NAMED_BYTES) if translation.lost else None
+    return call, TranslatedAnswer(answer, translation, context.request_id, way.secrets), lost
 
 
 def _conversation(
