@@ -16,6 +16,9 @@
     |   |-- HeadersTooLarge         431
     |   `-- BadRequest              400
     |-- Draining                    503, the gateway is stopping
+    |-- NoProvider                  503, every provider that could be asked is out, as far as the gateway knows
+    |-- RateLimited                 429, every credential that could be used has to wait, as its provider has said
+    |-- Busy                        503, too many calls are in flight, and too many wait
     |-- InternalError               500, a fault of ours
     `-- UpstreamError               a provider failed
         |-- UpstreamUnreachable     502, no connection
@@ -180,6 +183,40 @@ class Draining(GatewayError):
     ended = "drained"
 
 
+class NoProvider(GatewayError):
+    """Everything that could answer the call has failed of late and is left alone for a while; nobody was asked."""
+
+    status = 503
+    kind = "no_provider_available"
+    anthropic_type = "overloaded_error"
+    gemini_status = "UNAVAILABLE"
+    retryable = True
+    ended = "unavailable"
+
+
+class RateLimited(GatewayError):
+    """Every credential that could be used is over its provider's rate limit for now; nobody was asked."""
+
+    status = 429
+    kind = "providers_rate_limited"
+    openai_type = "rate_limit_error"
+    anthropic_type = "rate_limit_error"
+    gemini_status = "RESOURCE_EXHAUSTED"
+    retryable = True
+    ended = "unavailable"
+
+
+class Busy(GatewayError):
+    """The limit of calls in flight is reached, and the call found no place in the queue or did not get its turn."""
+
+    status = 503
+    kind = "gateway_busy"
+    anthropic_type = "overloaded_error"
+    gemini_status = "UNAVAILABLE"
+    retryable = True
+    ended = "shed"
+
+
 class InternalError(GatewayError):
     """A fault in the gateway. The log has the details under the request id; the answer has none."""
 
@@ -220,6 +257,13 @@ class UpstreamTimeout(UpstreamError):
     anthropic_type = "timeout_error"
     gemini_status = "DEADLINE_EXCEEDED"
     ended = "timeout"
+
+    def __init__(self, message: str, *, clock: str | None = None) -> None:
+        """
+        :param clock: the one that ran out: ``connect``, ``first_byte``, ``idle`` or ``total``.
+        """
+        super().__init__(message)
+        self.clock = clock
 
 
 @attrs.frozen

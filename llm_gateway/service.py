@@ -21,6 +21,7 @@ from llm_gateway.upstream.prober import HealthBoard, Prober
 from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.routes import RouteBook
 
 _log = Logger()
 
@@ -68,6 +69,7 @@ class Parts:
 
     store: ConfigurationStore
     grants: GrantBook
+    routes: RouteBook
     board: HealthBoard
     prober: Prober | None
     live: LiveCalls
@@ -79,6 +81,7 @@ class Parts:
     def use(self, configuration: Configuration) -> None:
         """Hand a new configuration to all that work with it, between two calls."""
         self.grants.use(configuration)
+        self.routes.use(configuration)
         self.board.use(tuple(configuration.providers.values()))
 
 

@@ -37,11 +37,13 @@ from llm_gateway.process import raise_descriptor_limit, spare_the_collector
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
+from llm_gateway.upstream.dispatch import Dispatcher, log_change
 from llm_gateway.upstream.prober import HealthBoard, Prober
 from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.routes import RouteBook
 
 __all__ = ["Gateway", "Options", "ProcessSignals", "demo_announcement", "makeService", "make_gateway"]
 
@@ -173,6 +175,9 @@ def make_gateway(
 
     store = ConfigurationStore(load, reactor, settings.reload_interval_s)
     grants, board, live = GrantBook(make_client, reactor), HealthBoard(), LiveCalls()
+    dispatcher = Dispatcher(reactor, random.random, log_change)
+    routes = RouteBook(grants, dispatcher, settings.workers)
+    board.on_note(dispatcher.probed)
     log = FileAccessLog(settings.access_log, settings.access_log_format) if settings.access_log else None
     prober = None
     if settings.health_interval_s:
@@ -187,12 +192,20 @@ def make_gateway(
         )
     make_endpoint = make_endpoint or partial(serverFromString, reactor)
     app = GatewayApp(
-        grants=grants, live=live, board=board, log=log, clock=reactor, max_body_bytes=settings.max_body_bytes
+        grants=grants,
+        routes=routes,
+        dispatcher=dispatcher,
+        live=live,
+        board=board,
+        log=log,
+        clock=reactor,
+        max_body_bytes=settings.max_body_bytes,
     )
     resource = app.resource()
     parts = Parts(
         store=store,
         grants=grants,
+        routes=routes,
         board=board,
         prober=prober,
         live=live,

@@ -21,13 +21,17 @@ from zope.interface import implementer
 from llm_gateway.config.values import Configuration, HealthCheck, Provider, Secret, VirtualKey
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.record import CallRecord
+from llm_gateway.core.routing.breaker import Change
+from llm_gateway.core.routing.settings import Retries
 from llm_gateway.engine import ENGINES
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
+from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.routes import RouteBook
 from tests.wires import WIRE
 
 REAL_KEY = "sk-real-canary-0123456789"
@@ -288,6 +292,9 @@ class Records:
         self.written.append(record)
 
 
+ONE_ATTEMPT = Retries(attempts=1)
+
+
 class MemoryGateway:
     """The gateway's object graph with fakes at its edges."""
 
@@ -296,12 +303,15 @@ class MemoryGateway:
         configuration: Configuration = USUAL,
         max_body_bytes: int = 1_000_000,
         wire: str = WIRE,
+        retries: Retries = ONE_ATTEMPT,
         clock: Clock | None = None,
         agent: IAgent | None = None,
     ) -> None:
         """
         :param agent: what calls providers, in place of the one that has the test play them.
+        :param retries: in place of the configuration's: what is not about them is shown without.
         """
+        self._retries = retries
         self._clients: list[Client] = []
         self.clock = Clock() if clock is None else clock
         self.agent = FakeAgent()
@@ -309,9 +319,14 @@ class MemoryGateway:
         self.live = LiveCalls()
         self.board = HealthBoard()
         self.grants = GrantBook(lambda connect_s: RelayClient(self.agent if agent is None else agent), self.clock)
+        self.changes: list[Change] = []
+        self.dispatcher = Dispatcher(self.clock, lambda: 0.5, self.changes.append)
+        self.routes = RouteBook(self.grants, self.dispatcher)
         self.use(configuration)
         app = GatewayApp(
             grants=self.grants,
+            routes=self.routes,
+            dispatcher=self.dispatcher,
             live=self.live,
             board=self.board,
             log=self.records,
@@ -323,7 +338,10 @@ class MemoryGateway:
         self.site = ENGINES[wire].make_site(self.resource, self.clock, settings, app.early_refusal())
 
     def use(self, configuration: Configuration) -> None:
+        routing = attrs.evolve(configuration.routing, retries=self._retries)
+        configuration = attrs.evolve(configuration, routing=routing)
         self.grants.use(configuration)
+        self.routes.use(configuration)
         self.board.use(tuple(configuration.providers.values()))
 
     def client(self) -> Client:

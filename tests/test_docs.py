@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.cli import chat, check
+from llm_gateway.cli import chat, check, explain
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
+    CredentialEntry,
     DialectEntry,
     HealthEntry,
     KeysFile,
@@ -25,11 +26,20 @@ from llm_gateway.config.formats import (
 )
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.presets import shipped_presets
+from llm_gateway.config.routing_formats import (
+    CredentialUseEntry,
+    FallbackEntry,
+    ModelRoutingEntry,
+    RoutingEntry,
+    TargetEntry,
+)
 from llm_gateway.core import estimate, headers
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.paths import dialect_of
 from llm_gateway.core.presets import Preset
 from llm_gateway.core.record import ENDINGS, CallRecord
+from llm_gateway.core.routing.calls import Router
+from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.errors import GatewayError
 from llm_gateway.options import Options
 from llm_gateway.settings import Settings
@@ -37,9 +47,12 @@ from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.access_log import as_json, as_text
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.forward import METHODS
-from llm_gateway.web.health import _shown
+from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
+
+COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain}
+"""Of ``llmgateway``, each with its module."""
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -91,23 +104,21 @@ def test_every_environment_variable_is_documented() -> None:
 def own_options(name: str) -> set[str]:
     """The options of a subcommand of ``llmgateway``."""
     subparsers = argparse.ArgumentParser().add_subparsers()
-    {"chat": chat, "check": check}[name].add_parser(subparsers)
+    COMMANDS[name].add_parser(subparsers)
     return {option for action in subparsers.choices[name]._actions for option in action.option_strings}
 
 
-@pytest.mark.parametrize(("name", "command"), [("chat", chat), ("check", check)])
-def test_every_option_of_a_command_is_documented(name: str, command: Any) -> None:
-    subparsers = argparse.ArgumentParser().add_subparsers()
-    command.add_parser(subparsers)
-    options = {option for action in subparsers.choices[name]._actions for option in action.option_strings}
-    assert option_names(section(reference("options"), f"llmgateway {name}")) == options - {"-h", "--help"}
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_documented(name: str) -> None:
+    documented = option_names(section(reference("options"), f"llmgateway {name}"))
+    assert documented == own_options(name) - {"-h", "--help"}
 
 
 def test_there_is_no_command_without_a_page() -> None:
     modules = {
         path.stem for path in (ROOT / "llm_gateway" / "cli").glob("*.py") if "def add_parser(" in path.read_text()
     }
-    assert modules == {"chat", "check"}
+    assert modules == set(COMMANDS)
 
 
 # Paths
@@ -247,11 +258,17 @@ def fields(shape: type[msgspec.Struct]) -> set[str]:
     [
         ("keys.json", 0, KeysFile),
         ("keys.json", 1, VirtualKeyEntry),
+        ("Credentials", 0, CredentialEntry),
+        ("Credentials", 1, CredentialUseEntry),
         ("aiservices.json", 0, ProviderEntry),
         ("timeouts", 0, TimeoutsEntry),
         ("health", 0, HealthEntry),
         ("dialects", 0, DialectEntry),
         ("models", 0, ModelEntry),
+        ("$routing", 0, RoutingEntry),
+        ("$routing", 1, ModelRoutingEntry),
+        ("$routing", 2, TargetEntry),
+        ("$routing", 3, FallbackEntry),
     ],
 )
 def test_every_field_of_the_files_is_documented(heading: str, position: int, shape: type[msgspec.Struct]) -> None:
@@ -313,8 +330,10 @@ def test_every_dialect_is_documented() -> None:
 
 
 def full_record() -> CallRecord:
-    text = dict.fromkeys(("client_request_id", "key", "provider", "model", "dialect", "dropped", "ended", "error"), "x")
-    return CallRecord("t", "id", method="POST", path="/v1", status=200, first_byte_s=1.0, duration_s=1.0, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
+    names = ("client_request_id", "key", "provider", "credential", "model", "dialect", "dropped", "ended", "error")
+    text = dict.fromkeys(names, "x")
+    seconds = {"first_byte_s": 1.0, "duration_s": 1.0}
+    return CallRecord("t", "id", method="POST", path="/v1", status=200, attempts=2, **seconds, **text)  # type: ignore[arg-type]  # mypy cannot see which fields these are
 
 
 def test_every_field_of_the_access_log_is_documented() -> None:
@@ -335,7 +354,10 @@ def test_every_ending_of_a_call_is_documented() -> None:
 
 
 def test_every_field_of_the_health_page_is_documented() -> None:
-    provider = _shown(ProviderHealth("openai", "https://x", True, None, None, None))
+    router = Router(RoutingSettings(), float, lambda change: None, lambda ticket: None)
+    provider = _shown(ProviderHealth("openai", "https://x", True, None, None, None)) | _routed(
+        "openai", (), router, abs
+    )
     page = reference("health")
     documented = first_spans(section(page, "GET /health"))
     assert documented == ["status", "providers", *provider]
@@ -366,18 +388,19 @@ def test_every_page_can_be_found_from_the_contents() -> None:
 def test_json_examples_are_configurations_that_load(page: Path, tmp_path: Path) -> None:
     documents = [json.loads(block) for block in blocks(page.read_text(), "json")]
     keys_files = [each for each in documents if "virtual_keys" in each]
-    services = [each for each in documents if each and all(_is_provider(value) for value in each.values())]
+    services = [each for each in documents if each and all(_is_services_entry(*entry) for entry in each.items())]
     if page.stem == "configuration":
-        assert (len(keys_files), len(services)) == (2, 5)
+        assert (len(keys_files), len(services)) == (2, 6)
     for keys in keys_files or [{"virtual_keys": {"vk": {"provider": "openai", "api_key": "sk"}}}]:
         for providers in services or [json.loads((ROOT / "aiservices.json").read_text())]:
-            named = {entry["provider"] for entry in keys["virtual_keys"].values()}
+            entries = [*keys["virtual_keys"].values(), *keys.get("credentials", {}).values()]
+            named = {entry["provider"] for entry in entries if "provider" in entry}
             _load(keys, {**dict.fromkeys(named, "https://example.com/v1/chat/completions"), **providers}, tmp_path)
 
 
-def _is_provider(value: Any) -> bool:
+def _is_services_entry(name: str, value: Any) -> bool:
     if isinstance(value, dict):
-        return bool(set(value) & fields(ProviderEntry))
+        return bool(set(value) & fields(RoutingEntry if name == "$routing" else ProviderEntry))
     return isinstance(value, str) and value.startswith("https://")
 
 
@@ -403,7 +426,7 @@ def test_commands_use_options_that_exist(page: Path) -> None:
             # In unit files and container files the program has other options before it, or is a list.
             words = re.sub(r'["\[\],]', " ", command)
             daemon = re.search(r"(?:\btwistd?\b.* llmgateway|^CMD) (.*)", words)
-            own = re.search(r"\bllmgateway (chat|check) (.*)", words)
+            own = re.search(rf"\bllmgateway ({'|'.join(COMMANDS)}) (.*)", words)
             if daemon is not None:
                 assert set(re.findall(r"(?<!\S)--[a-z-]+", daemon[1])) <= options, command
             elif own is not None:

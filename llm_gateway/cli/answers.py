@@ -8,13 +8,10 @@ from typing import Any
 import attrs
 import msgspec
 
+from llm_gateway.cli.gateway import NoAnswer
 from llm_gateway.core.sse import EventStreamError, EventStreamParser
 
-__all__ = ["ChatFailed", "Piece", "Stopped", "Text", "Thinking", "ToolCalled", "read_answer", "refusal"]
-
-
-class ChatFailed(Exception):
-    """There is no answer, or only part of one. The message is one line for a person."""
+__all__ = ["Piece", "Stopped", "Text", "Thinking", "ToolCalled", "read_answer", "refusal"]
 
 
 @attrs.frozen
@@ -51,12 +48,12 @@ def read_answer(chunks: Iterable[bytes], is_stream: bool) -> Iterator[Piece]:
     :param chunks: the body as it arrives.
     :param is_stream: whether it is a stream of events; a JSON document otherwise.
     :return: the pieces as they arrive; ``Stopped`` is the last.
-    :raises ChatFailed: it is an error, or breaks off, or is in neither dialect.
+    :raises NoAnswer: it is an error, or breaks off, or is in neither dialect.
     """
     return _read_stream(chunks) if is_stream else _read_document(b"".join(chunks))
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ChatFailed:
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> NoAnswer:
     """
     Put an error answer into one line: status, kind, message, request id.
 
@@ -71,14 +68,14 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ChatFailed:
     line = f"{head}: {_one_line(message) or 'no explanation'}"
     names = ("x-gw-request-id", "x-request-id", "request-id")
     request_id = next((headers[name] for name in names if headers.get(name)), None)
-    return ChatFailed(f"{line} (request {request_id})" if request_id else line)
+    return NoAnswer(f"{line} (request {request_id})" if request_id else line)
 
 
 def _read_document(body: bytes) -> Iterator[Piece]:
     try:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise ChatFailed(f"the answer is not JSON: {error}") from error
+        raise NoAnswer(f"the answer is not JSON: {error}") from error
     failure = _error_of(document)
     if failure:
         raise _in_answer(*failure)
@@ -97,7 +94,7 @@ def _read_document(body: bytes) -> Iterator[Piece]:
                 yield ToolCalled(_str(block, "name"), msgspec.json.encode(block.get("input")).decode())
         yield Stopped(_str(document, "stop_reason") or None)
     else:
-        raise ChatFailed("the answer is neither an OpenAI chat completion nor an Anthropic message; see --raw")
+        raise NoAnswer("the answer is neither an OpenAI chat completion nor an Anthropic message; see --raw")
 
 
 def _read_stream(chunks: Iterable[bytes]) -> Iterator[Piece]:
@@ -109,7 +106,7 @@ def _read_stream(chunks: Iterable[bytes]) -> Iterator[Piece]:
                 yield from reader.read(event.data)
         parser.close()
     except EventStreamError as error:
-        raise ChatFailed(f"the answer broke off: {error}") from error
+        raise NoAnswer(f"the answer broke off: {error}") from error
     yield from reader.close()
 
 
@@ -129,7 +126,7 @@ class _StreamReader:
         try:
             document = msgspec.json.decode(data)
         except msgspec.DecodeError as error:
-            raise ChatFailed(f"an event of the stream is not JSON: {error}") from error
+            raise NoAnswer(f"an event of the stream is not JSON: {error}") from error
         failure = _error_of(document)
         if failure:
             raise _in_answer(*failure)
@@ -140,12 +137,12 @@ class _StreamReader:
 
     def close(self) -> Iterator[Piece]:
         """
-        :raises ChatFailed: the stream ended before the answer did.
+        :raises NoAnswer: the stream ended before the answer did.
         """
         for _, (name, arguments) in sorted(self._calls.items()):
             yield ToolCalled(name, arguments)
         if not self._complete:
-            raise ChatFailed("the answer broke off: the stream ended without its last event")
+            raise NoAnswer("the answer broke off: the stream ended without its last event")
         yield Stopped(self._reason)
 
     def _read_chunk(self, choice: dict[str, Any]) -> Iterator[Piece]:
@@ -201,8 +198,8 @@ def _error_of(document: object) -> tuple[str | None, str] | None:
     return (str(kind) if kind else None), _str(error, "message")
 
 
-def _in_answer(kind: str | None, message: str) -> ChatFailed:
-    return ChatFailed(f"error in the answer: {': '.join(filter(None, [kind, _one_line(message)]))}")
+def _in_answer(kind: str | None, message: str) -> NoAnswer:
+    return NoAnswer(f"error in the answer: {': '.join(filter(None, [kind, _one_line(message)]))}")
 
 
 def _one_line(text: str) -> str:

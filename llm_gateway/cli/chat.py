@@ -9,18 +9,17 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any, TextIO
-from urllib.parse import SplitResult, urlsplit
 
 import attrs
 import msgspec
 
-from llm_gateway.cli.answers import ChatFailed, Stopped, Text, Thinking, ToolCalled, read_answer, refusal
+from llm_gateway.cli.answers import Stopped, Text, Thinking, ToolCalled, read_answer, refusal
+from llm_gateway.cli.gateway import NoAnswer, RunningGateway, add_arguments, key_of, url_of
 
 __all__ = ["add_parser", "default_model"]
 
-_URL = "http://127.0.0.1:8080"
 _TIMEOUT_S = 600.0
 # Anthropic demands a limit. Room for a long answer, and no model of theirs allows less.
 _ANTHROPIC_MAX_TOKENS = 4096
@@ -56,7 +55,7 @@ exit status: 0 when every question was answered, 1 after a failure, 2 for wrong 
 class _Settings:
     """What was asked for, options and environment taken together."""
 
-    url: SplitResult
+    gateway: RunningGateway
     key: str = attrs.field(repr=False)
     model: str
     dialect: str
@@ -65,7 +64,6 @@ class _Settings:
     raw: bool
     system: str | None
     max_tokens: int | None
-    timeout_s: float
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,8 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("message", metavar="MESSAGE", nargs="*", help="the question; several words need no quotes")
-    parser.add_argument("--key", help="the virtual key (default: $LLMGATEWAY_KEY)")
-    parser.add_argument("--url", help=f"the gateway's address (default: $LLMGATEWAY_URL, else {_URL})")
+    add_arguments(parser, _TIMEOUT_S)
     parser.add_argument("--model", help="the provider's name of the model (default: $LLMGATEWAY_MODEL, else see below)")
     parser.add_argument("--dialect", choices=["auto", "openai", "anthropic"], default="auto", help="see below")
     parser.add_argument("--system", metavar="TEXT", help="instructions for the whole conversation")
@@ -88,9 +85,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--no-stream", action="store_true", help="ask for the whole answer at once")
     parser.add_argument("--raw", action="store_true", help="print the bytes of the answer as they come")
-    parser.add_argument(
-        "--timeout", type=float, default=_TIMEOUT_S, metavar="S", help="longest silence in seconds (default: 600)"
-    )
     parser.set_defaults(func=lambda options: _run(options, parser))
 
 
@@ -136,25 +130,13 @@ def _talk(conversation: _Conversation) -> int:
 
 
 def _settings(options: argparse.Namespace, environ: Mapping[str, str], parser: argparse.ArgumentParser) -> _Settings:
-    key = options.key or environ.get("LLMGATEWAY_KEY") or ""
-    if not key:
-        parser.error("a virtual key is needed: --key KEY, or LLMGATEWAY_KEY in the environment")
-    if not (key.isascii() and key.isprintable()):
-        parser.error("a key has printable ASCII characters only")
-    address = (options.url or environ.get("LLMGATEWAY_URL") or _URL).rstrip("/")
-    try:
-        url = urlsplit(address)
-        is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        parser.error(f"--url must look like {_URL}, not {address!r}")
+    key, url = key_of(options, environ, parser), url_of(options, environ, parser)
     model = options.model or environ.get("LLMGATEWAY_MODEL") or default_model(key)
     dialect = options.dialect
     if dialect == "auto":
         dialect = "anthropic" if "claude" in model.lower() else "openai"
     return _Settings(
-        url=url,
+        gateway=RunningGateway(url, options.timeout),
         key=key,
         model=model,
         dialect=dialect,
@@ -162,7 +144,6 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str], parser: a
         raw=options.raw,
         system=options.system,
         max_tokens=options.max_tokens,
-        timeout_s=options.timeout,
     )
 
 
@@ -185,7 +166,7 @@ class _Conversation:
         question = {"role": "user", "content": text}
         try:
             answer = self._print_answer(_ask(self._settings, [*self._messages, question]))
-        except ChatFailed as failure:
+        except NoAnswer as failure:
             self._out.flush()
             print(f"llmgateway chat: {failure}", file=self._complaints, flush=True)
             return False
@@ -195,10 +176,10 @@ class _Conversation:
     def _print_answer(self, response: http.client.HTTPResponse) -> str:
         """
         :return: the text of the answer.
-        :raises ChatFailed: it is an error or ends early; the line that was begun is ended.
+        :raises NoAnswer: it is an error or ends early; the line that was begun is ended.
         """
         with closing(response):
-            chunks = _chunks(response, self._settings)
+            chunks = self._settings.gateway.chunks(response)
             if self._settings.raw:
                 chunks = self._copied(chunks)
             headers = {name.lower(): value for name, value in response.getheaders()}
@@ -267,57 +248,14 @@ class _Line:
 
 def _ask(settings: _Settings, messages: list[dict[str, str]]) -> http.client.HTTPResponse:
     """
-    :raises ChatFailed: nobody answers, or not in HTTP.
+    :raises NoAnswer: nobody answers, or not in HTTP.
     """
-    url = settings.url
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=settings.timeout_s)
     headers = {
         "authorization": f"Bearer {settings.key}",
         "content-type": "application/json",
         "accept": "text/event-stream" if settings.stream else "application/json",
-        "connection": "close",
     }
-    try:
-        with _network_errors(settings):
-            connection.request("POST", f"{url.path}/chat/completions", _body(settings, messages), headers)
-            return connection.getresponse()
-    except ChatFailed:
-        connection.close()
-        raise
-
-
-@contextmanager
-def _network_errors(settings: _Settings) -> Iterator[None]:
-    """Turn what ``http.client`` and the socket raise into one line."""
-    address = settings.url.geturl()
-    try:
-        yield
-    except ConnectionRefusedError as error:
-        message = f"nothing listens at {address}; start a gateway with: twistd -n llmgateway --demo"
-        raise ChatFailed(message) from error
-    except TimeoutError as error:
-        raise ChatFailed(f"nothing came from {address} for {settings.timeout_s:g} s (--timeout)") from error
-    except http.client.IncompleteRead as error:
-        raise ChatFailed("the answer broke off: the connection closed inside it") from error
-    except http.client.RemoteDisconnected as error:
-        raise ChatFailed(f"{address} closed the connection without an answer") from error
-    except http.client.HTTPException as error:
-        raise ChatFailed(f"{address} does not speak HTTP as expected: {error!r}") from error
-    except OSError as error:
-        raise ChatFailed(f"cannot reach {address}: {error}") from error
-
-
-def _chunks(response: http.client.HTTPResponse, settings: _Settings) -> Iterator[bytes]:
-    """:return: the body as it arrives."""
-    while True:
-        with _network_errors(settings):
-            chunk = response.read1(65536)
-        if not chunk:
-            break
-        yield chunk
-    if response.length:
-        raise ChatFailed("the answer broke off: the connection closed inside it")
+    return settings.gateway.ask("POST", "/chat/completions", headers, _body(settings, messages))
 
 
 def _body(settings: _Settings, messages: list[dict[str, str]]) -> bytes:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from llm_gateway.config.load import Reading, choose_files, read_configuration
-from llm_gateway.config.values import Configuration
+from llm_gateway.config.values import MADE_UP, Configuration
 
 _DESCRIPTION = """\
-Read keys.json and aiservices.json as the gateway would, without a network, and print which provider each virtual key
-reaches. Keys themselves are never printed. Ends with 0 when nothing is wrong and with 1 otherwise; what is only a
-warning when the gateway starts, such as a key whose provider is not configured, is an error here.
+Read keys.json and aiservices.json as the gateway would, without a network, and print which providers each virtual key
+reaches, with which credentials, and what names for models stand for. Keys themselves are never printed. Ends with 0
+when nothing is wrong and with 1 otherwise; what is only a warning when the gateway starts, such as a key whose provider
+is not configured, is an error here.
 """
 
 
@@ -66,7 +67,10 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str], out: TextIO)
     print(f"aiservices: {aiservices_file or 'built in'}", file=out)
     if reading.configuration.keys:
         print(file=out)
-        out.writelines(_table(reading.configuration))
+        out.writelines(_table(_keys(reading.configuration)))
+    if reading.configuration.routing.models:
+        print(file=out)
+        out.writelines(_table(_models(reading.configuration)))
     faults = [*reading.problems, *reading.configuration.warnings]
     if faults:
         print(file=out)
@@ -76,16 +80,39 @@ def _check(options: argparse.Namespace, environ: Mapping[str, str], out: TextIO)
     return 1 if faults else 0
 
 
-def _table(configuration: Configuration) -> Iterable[str]:
-    """:return: lines, one for each virtual key under a heading, in the order of the file."""
-    rows = [("KEY", "PROVIDER", "DIALECT", "URL")]
+_Rows = Sequence[Sequence[str]]
+
+
+def _table(rows: _Rows) -> Iterable[str]:
+    """:return: lines with the columns below one another, the first one being the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+
+
+def _keys(configuration: Configuration) -> _Rows:
+    """:return: a row for each credential of each virtual key, in the order of the file."""
+    named = any(not use.name.startswith(MADE_UP) for key in configuration.keys.values() for use in key.credentials)
+    heading = ["KEY", "CREDENTIAL", "ORDER", "WEIGHT", "PROVIDER", "DIALECT", "URL"]
+    rows = [heading]
     for key in configuration.keys.values():
-        provider = configuration.providers.get(key.provider)
-        reached = (provider.dialect, provider.url) if provider else ("-", "not usable")
-        rows.append((key.label, key.provider, *reached))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for label, name, dialect, url in rows:
-        yield f"{label:{widths[0]}}  {name:{widths[1]}}  {dialect:{widths[2]}}  {url}\n"
+        for number, use in enumerate(key.credentials):
+            provider = configuration.providers.get(use.provider)
+            reached = (provider.dialect, provider.url) if provider else ("-", "not usable")
+            label = "" if number else key.label
+            rows.append([label, use.name, str(use.order), f"{use.weight:g}", use.provider, *reached])
+    # With one real key for each virtual one, as in the plain form, there is nothing to tell apart.
+    return rows if named else [[row[0], *row[4:]] for row in rows]
+
+
+def _models(configuration: Configuration) -> _Rows:
+    """:return: a row for each name of which something is said, in the order of the file."""
+    rows = [["MODEL", "STANDS FOR", "FALLS BACK TO"]]
+    for name, model in configuration.routing.models.items():
+        targets = ", ".join(f"{target.provider}/{target.model}" for target in model.targets)
+        fallbacks = ", ".join(dict.fromkeys(fallback.to for fallback in model.fallbacks))
+        rows.append([name, targets or "itself", fallbacks or "-"])
+    return rows
 
 
 def _summary(reading: Reading, faults: int) -> str:

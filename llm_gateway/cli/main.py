@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from llm_gateway import __version__
-from llm_gateway.cli import chat, check
+from llm_gateway.cli import chat, check, explain
+from llm_gateway.config.problems import nearest
 
 __all__ = ["main"]
 
@@ -33,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="llmgateway",
-        description="Talk to a running LLM gateway, and check its files.",
+        description="Talk to a running LLM gateway, check its files, and explain where calls go.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"llmgateway {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    chat.add_parser(subparsers)
-    check.add_parser(subparsers)
-    options = parser.parse_args(argv)
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in (chat, check, explain):
+        command.add_parser(subparsers)
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        _refuse(rest, subparsers.choices[options.command])
     run: Callable[[argparse.Namespace], int] = options.func
     try:
         return run(options)
@@ -52,3 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as head, has had enough. What is still buffered must not complain when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _refuse(rest: Sequence[str], parser: argparse.ArgumentParser) -> NoReturn:
+    """
+    Complain about what no option takes. Only names of options are shown: the rest may be a key behind a misspelt one.
+
+    :raises SystemExit: always.
+    """
+    names = [each.partition("=")[0] for each in rest if each.startswith("-")]
+    if not names:
+        parser.error("there are more arguments than it takes")
+    known = re.findall(r"(?<!\S)\[?--([a-z-]+)", parser.format_usage())
+    near = nearest(names[0].lstrip("-"), known)
+    parser.error(f"there is no option {names[0]}" + (f"; did you mean --{near}?" if near else ""))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from llm_gateway.config.document import Object, Scalar
+from llm_gateway.config.credentials import (
+    Chosen,
+    CredentialReader,
+    Credentials,
+    KnownProviders,
+    read_credentials,
+    tells,
+)
+from llm_gateway.config.document import List, Object, Scalar
 from llm_gateway.config.formats import KeysFile, VirtualKeyEntry
 from llm_gateway.config.models import read_key_models
-from llm_gateway.config.problems import Spot, looks_like_key, shown, suggestion
-from llm_gateway.config.providers import PROVIDER_NAME
-from llm_gateway.config.secrets import SecretSource, key_fault, report_fault
+from llm_gateway.config.problems import Spot
+from llm_gateway.config.routing_formats import CredentialUseEntry
+from llm_gateway.config.secrets import SecretSource
 from llm_gateway.config.shape import is_object, members, read_fields
-from llm_gateway.config.values import Secret, VirtualKey
+from llm_gateway.config.values import VirtualKey
 from llm_gateway.core.translation.losses import OnUnsupported
 
 _HASHED = "sha256:"
@@ -24,45 +31,49 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{64}")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _NO_KEY = hashlib.sha256(b"").digest()
 _MAX_NAME = 64
-_TELLING = 8
-"""Secrets shorter than this are placeholders; a name may hold one by chance."""
+_READ_APART = frozenset({"credentials", "models"})
+"""Fields that may be of several shapes."""
 
 
 @attrs.frozen
-class KnownProviders:
-    """What the keys may name."""
+class KeysContent:
+    """What ``keys.json`` holds, as far as it is right."""
 
-    names: frozenset[str]
-    file: str
-    """The file's name for messages: ``aiservices.json``."""
-    presets: frozenset[str] = frozenset()
-    """Names that stand for a provider though the file does not have them."""
-    lacking: Mapping[str, str] = attrs.field(factory=dict)
-    """Those that would, and what they lack: ``needs "region" (the AWS region, such as us-east-1)``."""
+    keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
+    """By digest."""
+    credentials: Credentials = attrs.field(factory=Credentials)
 
 
-def read_virtual_keys(spot: Spot, source: SecretSource, known: KnownProviders | None) -> dict[bytes, VirtualKey]:
+def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | None) -> KeysContent:
     """
     Read the whole of ``keys.json``.
 
     :param known: None when ``aiservices.json`` could not be read, and nothing can be said about providers.
-    :return: the keys that are right, by digest.
     """
     if not is_object(spot):
-        return {}
+        return KeysContent()
     if looks_like_services_file(spot):
         spot.wrong("this looks like aiservices.json: are the two files swapped?")
-        return {}
-    read_fields(spot, KeysFile, quote=False, aside=frozenset({"virtual_keys"}))
+        return KeysContent()
+    read_fields(spot, KeysFile, quote=False, aside=frozenset({"credentials", "virtual_keys"}))
     there = spot.field("virtual_keys")
+    entries = there.node.members if there is not spot and isinstance(there.node, Object) else ()
+    reader = CredentialReader(source, known)
+    credentials = Credentials()
+    named = spot.field("credentials")
+    if named is not spot:
+        if not is_object(named):
+            return KeysContent()
+        credentials = read_credentials(named, reader, frozenset(member.name for member in entries))
     if there is spot or not is_object(there):
-        return {}
-    reader = _KeysReader(source, known)
+        return KeysContent(credentials=credentials)
+    keys = _KeysReader(reader, credentials)
     for name, entry in members(there, what="virtual key", quote=False):
-        reader.read(name, entry)
-    if isinstance(there.node, Object) and not there.node.members:
+        keys.read(name, entry)
+    if not entries:
         there.doubtful("no virtual keys: every call will be refused")
-    return reader.keys
+    credentials.warn_of_unused()
+    return KeysContent(keys.keys, credentials)
 
 
 def looks_like_services_file(spot: Spot) -> bool:
@@ -78,8 +89,8 @@ def looks_like_services_file(spot: Spot) -> bool:
 class _KeysReader:
     """Reads one entry after the other, and knows the keys before it."""
 
-    source: SecretSource
-    known: KnownProviders | None
+    reader: CredentialReader
+    credentials: Credentials
     keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
     _first: dict[bytes, Spot] = attrs.field(factory=dict)
 
@@ -89,19 +100,78 @@ class _KeysReader:
         """
         faults = len(spot.report.problems)
         digest = self._digest(written, spot)
-        if not is_object(spot, 'an object with "provider" and "api_key"'):
+        if not is_object(spot, 'an object with "provider" and "api_key", or with "credentials"'):
             return
-        values = read_fields(spot, VirtualKeyEntry, quote=False, aside=frozenset({"models"}))
-        api_key = self._api_key(spot.field("api_key"), values.get("api_key"))
-        provider = self._provider(spot.field("provider"), values, {written, api_key})
-        name = self._name(spot.field("name"), values.get("name"), written, api_key)
+        values = read_fields(spot, VirtualKeyEntry, quote=False, aside=_READ_APART)
+        chosen = self._chosen(written, spot, values)
+        name = self._name(spot.field("name"), values.get("name"), written, chosen)
         models = spot.field("models")
         rules = None if models is spot else read_key_models(models)
         policy = OnUnsupported(values.get("on_unsupported", "default"))
-        if len(spot.report.problems) == faults and digest and provider and api_key:
+        if len(spot.report.problems) == faults and digest and chosen:
+            self.credentials.used.update((each.name, each) for each in chosen.credentials)
+            first = chosen.credentials[0]
             self.keys[digest] = VirtualKey(
-                digest, digest.hex()[:8], name, provider, Secret(api_key), models=rules, on_unsupported=policy
+                digest,
+                digest.hex()[:8],
+                name,
+                first.provider,
+                first.api_key,
+                models=rules,
+                on_unsupported=policy,
+                credentials=chosen.uses,
             )
+
+    # What its calls are sent with
+
+    def _chosen(self, written: str, spot: Spot, values: dict[str, Any]) -> Chosen | None:
+        """:return: ``None`` when something has been reported that leaves no credential, or one that is faulty."""
+        written_here = [member.name for member in spot.node.members] if isinstance(spot.node, Object) else []
+        missing = [name for name in ("provider", "api_key") if name not in written_here]
+        if "credentials" in written_here:
+            there = spot.field("credentials")
+            if len(missing) < 2:
+                there.wrong('stands in place of "provider" and "api_key": a key has either those or this')
+            return self._listed(there)
+        if len(missing) == 2:
+            spot.wrong('needs the fields "provider" and "api_key", or "credentials"')
+        elif missing:
+            spot.wrong(f'needs a field "{missing[0]}"')
+        api_key = self.reader.api_key(spot.field("api_key"), values.get("api_key"))
+        provider = self.reader.provider(spot.field("provider"), values, {written, api_key})
+        return self.credentials.without_name(provider, api_key) if provider and api_key else None
+
+    def _listed(self, spot: Spot) -> Chosen | None:
+        if not isinstance(spot.node, List):
+            spot.wrong(f"must be a list of names or objects, not {spot.node.kind}")
+            return None
+        if not spot.node.items:
+            spot.wrong("must not be empty")
+            return None
+        said: dict[str, tuple[tuple[str, Any], ...]] = {}
+        right = True
+        for there in spot.items():
+            values = self._entry(there)
+            name = values.pop("name", None)
+            if name in said:
+                there.wrong("is listed twice")
+            elif isinstance(name, str):
+                said[name] = tuple(values.items())
+                if not self.credentials.has(name):
+                    there.field("name").wrong(self.credentials.unknown(name))
+            right = right and name in self.credentials.named
+        return self.credentials.with_names(tuple(said.items())) if right else None
+
+    @staticmethod
+    def _entry(spot: Spot) -> dict[str, Any]:
+        node = spot.node
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            return {"name": node.value}
+        if is_object(spot, "the name of a credential or an object"):
+            return read_fields(spot, CredentialUseEntry, quote=False)
+        return {}
+
+    # Who it is
 
     def _digest(self, written: str, spot: Spot) -> bytes | None:
         fault = None
@@ -132,47 +202,12 @@ class _KeysReader:
         self._first[digest] = spot
         return digest
 
-    def _api_key(self, spot: Spot, written: Any) -> str | None:
-        if not isinstance(written, str):
-            return None
-        resolved = self.source.resolve(spot, written)
-        if resolved is None:
-            return None
-        fault = key_fault(resolved.text)
-        if fault:
-            report_fault(spot, resolved, fault)
-            return None
-        return resolved.text
-
-    def _provider(self, spot: Spot, values: dict[str, Any], secrets: set[str | None]) -> str | None:
-        """Check the name; one that is merely unknown is a warning, so that one bad line does not stop everyone."""
-        name = values.get("provider")
-        if not isinstance(name, str) or self.known is None or name in self.known.names | self.known.presets:
-            return name
-        if not PROVIDER_NAME.fullmatch(name):
-            spot.wrong('must be the name of a provider: 1 to 64 letters, digits, ".", "_" or "-"')
-        elif values.get("api_key") in self.known.names | self.known.presets:
-            spot.wrong('"provider" and "api_key" seem to be swapped')
-        elif (len(name) >= _TELLING and name in secrets) or looks_like_key(name):
-            spot.wrong("must be the name of a provider, and looks like a key")
-        elif name in self.known.lacking:
-            spot.doubtful(f"{shown(name)} {self.known.lacking[name]} in {self.known.file}, so its calls are refused")
-        else:
-            known = suggestion(name, self.known.names, what="providers", besides=self.known.presets)
-            spot.doubtful(f"{shown(name)} is not in {self.known.file}, so its calls are refused{known}")
-        return name
-
-    def _name(self, spot: Spot, name: Any, written: str, api_key: str | None) -> str | None:
+    def _name(self, spot: Spot, name: Any, written: str, chosen: Chosen | None) -> str | None:
         if not isinstance(name, str):
             return None
+        api_keys = [credential.api_key.reveal() for credential in chosen.credentials] if chosen else []
         if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
             spot.wrong(f"must be 1 to {_MAX_NAME} printable characters, with no space at either end")
-        elif self._tells(name, written, api_key):
+        elif tells(name, written, *api_keys):
             spot.wrong("must not hold a key: logs show it")
         return name
-
-    @staticmethod
-    def _tells(name: str, written: str, api_key: str | None) -> bool:
-        if any(secret in name for secret in (written, api_key or "") if len(secret) >= _TELLING):
-            return True
-        return name == written or looks_like_key(name)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from importlib import resources
 
 import attrs
 
+from llm_gateway.config.catalogue import shipped_catalogue
+from llm_gateway.config.credentials import Credentials, KnownProviders
 from llm_gateway.config.document import MalformedDocument, read_document
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
-from llm_gateway.config.keys import KnownProviders, read_virtual_keys
+from llm_gateway.config.keys import KeysContent, read_keys_file
 from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.problems import VERY_NEAR, Report, Spot, nearest
-from llm_gateway.config.providers import looks_like_keys_file, preset_provider, read_providers
+from llm_gateway.config.providers import ServicesContent, looks_like_keys_file, preset_provider, read_providers
+from llm_gateway.config.routing import ROUTING, RoutingContent, read_routing
 from llm_gateway.config.secrets import SecretSource
 from llm_gateway.config.values import Configuration, Provider
+from llm_gateway.core.model_rules import NOTHING
 from llm_gateway.core.presets import MissingPlace
 from llm_gateway.errors import ConfigurationError, Problem
 
@@ -58,31 +63,44 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
     services_report, keys_report = Report(services_file), Report(keys_file)
     services_source, keys_source = (SecretSource(environ, os.path.dirname(file)) for file in (services_file, keys_file))
 
-    providers: dict[str, Provider] = {}
+    services, routing = ServicesContent(), RoutingContent()
     presets: dict[str, Provider] = {}
     known: KnownProviders | None = None
-    services = _read_settings(services_report, _NO_AISERVICES_FILE)
-    if services and looks_like_keys_file(services):
-        services.wrong("this looks like keys.json: are the two files swapped?")
-    elif services:
-        providers, names = read_providers(services, services_source)
-        presets, lacking = _presets(names)
-        known = KnownProviders(names, os.path.basename(services_file), frozenset(presets), lacking)
+    top = _read_settings(services_report, _NO_AISERVICES_FILE)
+    if top and looks_like_keys_file(top):
+        top.wrong("this looks like keys.json: are the two files swapped?")
+    elif top:
+        services = read_providers(top, services_source)
+        presets, lacking = _presets(services.names)
+        known = KnownProviders(services.names, os.path.basename(services_file), frozenset(presets), lacking)
+        there = top.field(ROUTING)
+        if there is not top:
+            routing = read_routing(there, known, partial(_is_known_model, services.providers.values()))
 
     document = _read_settings(keys_report, _NO_KEYS_FILE)
-    keys = read_virtual_keys(document, keys_source, known) if document else {}
-    if services and known:
-        called = {key.provider for key in keys.values()}
+    # Where nothing is known of providers, what a key names may be anything, a key in the wrong place too.
+    content = read_keys_file(document, keys_source, known) if document else KeysContent()
+    keys, credentials = (content.keys, content.credentials) if known else ({}, Credentials())
+    if top and known:
+        called = {credential.provider for credential in credentials.used.values()}
         presets = {name: preset for name, preset in presets.items() if name in called}
-        _check_names(services, known.names, called, presets)
+        _check_names(top, known.names, called, presets)
+        if keys:
+            routing.warn_of_unreachable(called)
     configuration = Configuration(
-        providers=providers | presets,
-        # Where nothing is known of providers, what a key names may be anything, a key in the wrong place too.
-        keys=keys if known else {},
+        providers=services.providers | presets,
+        keys=keys,
         warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
+        credentials=credentials.used,
+        routing=attrs.evolve(routing.settings, providers=services.settings, credentials=credentials.limits),
     )
     return Reading(configuration, _in_order(keys_report.problems) + _in_order(services_report.problems))
+
+
+def _is_known_model(providers: Iterable[Provider], name: str) -> bool:
+    rules = any(provider.models.find(name) for provider in providers)
+    return rules or shipped_catalogue().find(name) is not NOTHING
 
 
 def _check_names(services: Spot, names: Collection[str], called: Collection[str], presets: Collection[str]) -> None:

@@ -34,7 +34,7 @@ def read_provider_models(spot: Spot) -> ModelRules:
 
 
 def _provider_rule(name: str, spot: Spot) -> ModelRule | None:
-    named_well = _is_name(name, spot)
+    named_well = is_model_name(name, spot)
     if not isinstance(spot.node, Object):
         spot.wrong(f"must be an object, not {spot.node.kind}")
         return None
@@ -73,7 +73,7 @@ def read_key_models(spot: Spot) -> ModelRules | None:
 
 def _key_rule(name: str, spot: Spot) -> ModelRule | None:
     value = spot.node.value if isinstance(spot.node, Scalar) else None
-    named_well = _is_name(name, spot)
+    named_well = is_model_name(name, spot)
     if value is True:
         return ModelRule(name) if named_well else None
     if not isinstance(value, str):
@@ -90,12 +90,13 @@ def _listed(spot: Spot) -> Iterator[tuple[str, Spot]]:
             there.wrong(f"must be a string, not {there.node.kind}")
         elif name in seen:
             there.wrong("is listed twice")
-        elif _is_name(name, there):
+        elif is_model_name(name, there):
             seen.add(name)
             yield name, there
 
 
-def _is_name(name: str, spot: Spot) -> bool:
+def is_model_name(name: str, spot: Spot) -> bool:
+    """Report what cannot be the name of a model."""
     if 0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip():
         return True
     message = f"the name of a model is 1 to {MAX_NAME} printable characters, with no space at either end"
@@ -104,7 +105,7 @@ def _is_name(name: str, spot: Spot) -> bool:
 
 
 def _is_target(name: str, target: str, spot: Spot) -> bool:
-    if not _is_name(target, spot):
+    if not is_model_name(target, spot):
         return False
     stars = target.count("*")
     if stars > 1 or (stars == 1 and name.count("*") != 1):

@@ -14,7 +14,10 @@ from llm_gateway.errors import Problem
 VERY_NEAR = 0.85
 """One letter missing, added or another in a name of six or more."""
 
-_KEY_PREFIX = re.compile(r"(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s", re.IGNORECASE)
+_MOST_LISTED = 40
+"""All fields of a provider and all presets; there may be hundreds of credentials."""
+
+_KEY_PREFIX = re.compile(r"\W*(?:(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s)", re.IGNORECASE)
 _LONG_RUN = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
 
 
@@ -75,8 +78,11 @@ def join(place: str, name: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """:return: the names in alphabetical order, for a message."""
-    return ", ".join(sorted(names)) or "none"
+    """:return: the names in alphabetical order, for a message; of very many, the first ones."""
+    in_order = sorted(names)
+    shown_ones = ", ".join(in_order[:_MOST_LISTED]) or "none"
+    more = len(in_order) - _MOST_LISTED
+    return f"{shown_ones} and {more} more" if more > 0 else shown_ones
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

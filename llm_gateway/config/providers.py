@@ -14,7 +14,9 @@ from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.config.endpoints import Endpoints, checked_url, preset_endpoints, read_endpoints
 from llm_gateway.config.formats import HealthEntry, ProviderEntry, TimeoutsEntry
 from llm_gateway.config.models import read_provider_models
-from llm_gateway.config.problems import Spot, shown
+from llm_gateway.config.notation import PROVIDER_NAME
+from llm_gateway.config.problems import Spot, shown, suggestion
+from llm_gateway.config.routing import ROUTING, provider_settings
 from llm_gateway.config.secrets import SecretSource, header_value_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import HealthCheck, Provider, Secret
@@ -22,11 +24,10 @@ from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.headers import CREDENTIAL_HEADERS, HOP_BY_HOP, NOT_TO_PROVIDER
 from llm_gateway.core.model_rules import ModelRules
 from llm_gateway.core.presets import APIS
+from llm_gateway.core.routing.settings import ProviderSettings
 from llm_gateway.core.translation.losses import OnUnsupported
 
-PROVIDER_NAME = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}")
-"""It is part of the path ``/p/{provider}/``, from which browsers and libraries take ``.`` and ``..`` away."""
-
+_SCHEMA = "$schema"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BETA = re.compile(r"[A-Za-z0-9._=*-]+")
 _READ_APART = frozenset({"dialects", "models", "forward_beta"})
@@ -36,26 +37,38 @@ _CREDENTIALS = frozenset(name.decode() for name in CREDENTIAL_HEADERS)
 _ACCOUNTS = frozenset(name.decode() for name in NOT_TO_PROVIDER)
 
 
-def read_providers(spot: Spot, source: SecretSource) -> tuple[dict[str, Provider], frozenset[str]]:
-    """
-    Read the whole of ``aiservices.json``.
+@attrs.frozen
+class ServicesContent:
+    """What ``aiservices.json`` says of providers, as far as it is right."""
 
-    :return: the providers that are right, and the names of all, so that a key of a faulty one is not reported too.
-    """
+    providers: dict[str, Provider] = attrs.field(factory=dict)
+    names: frozenset[str] = frozenset()
+    """Of all, so that a key of a faulty one is not reported too."""
+    settings: dict[str, ProviderSettings] = attrs.field(factory=dict)
+    """Of those of which any are given."""
+
+
+def read_providers(spot: Spot, source: SecretSource) -> ServicesContent:
+    """Read ``aiservices.json``, without what it says about routing for all."""
     if not is_object(spot):
-        return {}, frozenset()
+        return ServicesContent()
     providers: dict[str, Provider] = {}
+    settings: dict[str, ProviderSettings] = {}
     names: set[str] = set()
     for name, there in members(spot, what="provider", quote=True):
-        if name == "$schema":
-            _check_schema_reference(there)
+        if name.startswith("$"):
+            _check_beside_providers(name, there)
             continue
         names.add(name)
         faults = len(spot.report.problems)
-        provider = _read_provider(name, there, source)
+        entry = _read_entry(there)
+        provider = _read_provider(name, there, entry, source)
+        said = provider_settings(there, entry) if entry else None
         if provider is not None and len(spot.report.problems) == faults:
             providers[name] = provider
-    return providers, frozenset(names)
+            if said is not None:
+                settings[name] = said
+    return ServicesContent(providers, frozenset(names), settings)
 
 
 def looks_like_keys_file(spot: Spot) -> bool:
@@ -69,8 +82,13 @@ def _is_virtual_key(node: Node) -> bool:
     return isinstance(node, Object) and bool(node.find("api_key")) and not (node.find("url") or node.find("base_url"))
 
 
-def _check_schema_reference(spot: Spot) -> None:
-    if not (isinstance(spot.node, Scalar) and isinstance(spot.node.value, str)):
+def _check_beside_providers(name: str, spot: Spot) -> None:
+    """What begins with ``$`` is no provider."""
+    if name not in (_SCHEMA, ROUTING):
+        quoted = f" {shown(name)}" if shown(name) else ""
+        known = suggestion(name, (_SCHEMA, ROUTING), what="fields")
+        spot.report.add(spot.line, "top level", f"unknown field{quoted}{known}")
+    elif name == _SCHEMA and not (isinstance(spot.node, Scalar) and isinstance(spot.node.value, str)):
         spot.wrong(f"must be a string, not {spot.node.kind}")
 
 
@@ -83,11 +101,10 @@ def preset_provider(name: str) -> Provider:
     return _provider(name, endpoints, HealthCheck(endpoints.health_url or f"{endpoints.own.base_url}/models"))
 
 
-def _read_provider(name: str, spot: Spot, source: SecretSource) -> Provider | None:
+def _read_provider(name: str, spot: Spot, entry: ProviderEntry | None, source: SecretSource) -> Provider | None:
     """:return: None when something has been reported that leaves no provider to speak of."""
     if not PROVIDER_NAME.fullmatch(name):
         spot.report.add(spot.line, spot.place, 'a provider\'s name is 1 to 64 letters, digits, ".", "_" or "-"')
-    entry = _read_entry(spot)
     if entry is None:
         return None
     endpoints = read_endpoints(name, spot, entry)

@@ -9,8 +9,11 @@ from typing import Any
 
 import msgspec
 
-from llm_gateway.config.formats import KeysFile, ProviderEntry, ProviderName, Url
+from llm_gateway.config.formats import KeysFile, ProviderEntry
+from llm_gateway.config.notation import ProviderName, Url
 from llm_gateway.config.presets import shipped_presets
+from llm_gateway.config.routing import ROUTING
+from llm_gateway.config.routing_formats import RoutingEntry
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE = "#/$defs/{name}"
@@ -23,24 +26,30 @@ def keys_schema() -> dict[str, Any]:
     top["properties"]["virtual_keys"]["propertyNames"] = {
         "pattern": "^(?!file:|[$][{])(?![sS][hH][aA]256:(?![0-9A-Fa-f]{64}$))[!-~]+$"
     }
+    components["VirtualKeyEntry"]["oneOf"] = [
+        {"required": ["provider", "api_key"], "properties": {"credentials": False}},
+        {"required": ["credentials"], "properties": {"provider": False, "api_key": False}},
+    ]
     return {"$schema": _DRAFT, **top, "title": "keys.json", "$defs": components}
 
 
 def aiservices_schema() -> dict[str, Any]:
     """:return: the schema of ``aiservices.json``, whose top level is open: its names are the providers'."""
-    roots = [Url, ProviderName, ProviderEntry]
-    (url, name, entry), components = msgspec.json.schema_components(roots, ref_template=_TEMPLATE)
+    roots = [Url, ProviderName, ProviderEntry, RoutingEntry]
+    (url, name, entry, routing), components = msgspec.json.schema_components(roots, ref_template=_TEMPLATE)
+    components["ModelRoutingEntry"]["minProperties"] = 1
     somewhere = {"anyOf": [{"required": [field]} for field in ("url", "base_url", "dialects", "preset")]}
     return {
         "$schema": _DRAFT,
         "title": "aiservices.json",
-        "description": "Providers by name: each the URL of its chat endpoint, or an object.",
+        "description": "Providers by name: each the URL of its chat endpoint, or an object. $routing is for all.",
         "type": "object",
         "properties": {
             "$schema": {"type": "string", "description": "Where editors find the schema of this file."},
+            ROUTING: routing,
             **{preset: {"anyOf": [url, entry], "description": _title(preset)} for preset in shipped_presets().presets},
         },
-        "propertyNames": {"anyOf": [{"const": "$schema"}, {"pattern": name["pattern"]}]},
+        "propertyNames": {"anyOf": [{"enum": ["$schema", ROUTING]}, {"pattern": name["pattern"]}]},
         "additionalProperties": {"anyOf": [url, {"allOf": [entry, somewhere]}]},
         "$defs": components,
     }

@@ -168,7 +168,8 @@ def _read_number(spot: Spot, wanted: inspect.FloatType, extra: dict[str, Any]) -
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         spot.wrong(f"must be {expected}, not {spot.node.kind}")
         return None
-    if (wanted.gt is not None and value <= wanted.gt) or (wanted.le is not None and value > wanted.le):
+    too_small = (wanted.gt is not None and value <= wanted.gt) or (wanted.ge is not None and value < wanted.ge)
+    if too_small or (wanted.le is not None and value > wanted.le):
         spot.wrong(f"must be {expected}")
         return None
     return float(value)

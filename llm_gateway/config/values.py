@@ -6,13 +6,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import attrs
 
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.model_rules import ModelRules
 from llm_gateway.core.presets import APIS
+from llm_gateway.core.routing.settings import CredentialUse, RoutingSettings
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.errors import Problem
 
@@ -126,6 +127,29 @@ class Provider:
 
 
 @attrs.frozen
+class Credential:
+    """A real key, under the name that logs, health and explanations show for it."""
+
+    name: str
+    provider: str
+    api_key: Secret
+
+
+MADE_UP: Final = "real:"
+"""What the names of credentials begin with that the operator did not name. No name of an operator's holds a colon."""
+
+
+def made_up_credential(provider: str, api_key: str, digits: int = 8) -> Credential:
+    """
+    Name the real key of a virtual key that has it beside it: keys with the same one share its health and its limits.
+
+    :param digits: of the SHA-256 in the name. More than usual where those of two real keys are the same.
+    """
+    digest = hashlib.sha256(_raw(f"{provider}\0{api_key}")).hexdigest()
+    return Credential(f"{MADE_UP}{digest[:digits]}", provider, Secret(api_key))
+
+
+@attrs.frozen
 class VirtualKey:
     """One entry of ``keys.json``. The virtual key itself is not kept, only its digest."""
 
@@ -135,11 +159,20 @@ class VirtualKey:
     """The first 8 hexadecimal digits of the digest."""
     name: str | None
     provider: str
-    """As written; a provider that is not configured is a warning, and its calls are refused."""
+    """Of its first credential; one that is not configured is a warning, and its calls are refused."""
     api_key: Secret
+    """Of its first credential."""
     models: ModelRules | None = None
     """What it may call, and under which names; ``None`` for everything."""
     on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
+    credentials: tuple[CredentialUse, ...] = ()
+    """What its calls can be sent with, in the order of the file: at least one. Without any, the one it has is made."""
+
+    def __attrs_post_init__(self) -> None:
+        # Not a default that takes self: the codec of the messages to workers does not know those.
+        if not self.credentials:
+            made_up = made_up_credential(self.provider, self.api_key.reveal())
+            object.__setattr__(self, "credentials", (CredentialUse(made_up.name, made_up.provider),))
 
     @property
     def label(self) -> str:
@@ -155,6 +188,10 @@ def _frozen_keys(keys: Mapping[bytes, VirtualKey]) -> Mapping[bytes, VirtualKey]
     return MappingProxyType(dict(keys))
 
 
+def _frozen_credentials(credentials: Mapping[str, Credential]) -> Mapping[str, Credential]:
+    return MappingProxyType(dict(credentials))
+
+
 @attrs.frozen
 class Configuration:
     """Both files, read together: a call that has begun keeps the one it began with."""
@@ -167,6 +204,17 @@ class Configuration:
     """What is wrong without keeping the rest from working."""
     files: tuple[str, ...] = ()
     """Every file that was read, the files of secrets among them: when one changes, it is time to read again."""
+    credentials: Mapping[str, Credential] = attrs.field(
+        converter=_frozen_credentials, repr=lambda credentials: f"<{len(credentials)} credentials>"
+    )
+    """By name: every one that a key uses, those without a name of the operator's included."""
+    routing: RoutingSettings = attrs.field(factory=RoutingSettings)
+
+    @credentials.default
+    def _first_credentials(self) -> Mapping[str, Credential]:
+        """Where nothing else is said: of keys that have one credential each, their own."""
+        firsts = [(key.credentials[0], key.api_key) for key in self.keys.values()]
+        return {use.name: Credential(use.name, use.provider, api_key) for use, api_key in firsts}
 
     def key_for(self, presented: bytes) -> VirtualKey | None:
         """

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["CONVERSATIONS", "COUNTS", "OTHER", "Api", "Asked", "asked_of"]
+__all__ = ["ASKED_BY", "CONVERSATIONS", "COUNTS", "OTHER", "Api", "Asked", "asked_of"]
 
 
 class Api(Enum):
@@ -42,6 +42,15 @@ CONVERSATIONS = frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.GEMINI})
 
 COUNTS = frozenset({Api.COUNT_TOKENS, Api.GEMINI_COUNT_TOKENS, Api.RESPONSES_COUNT_TOKENS})
 """What asks how many tokens a prompt has."""
+
+ASKED_BY = {
+    "chat": ("openai", Api.CHAT),
+    "responses": ("openai", Api.RESPONSES),
+    "messages": ("anthropic", Api.MESSAGES),
+    "gemini": ("gemini", Api.GEMINI),
+    "embeddings": ("openai", Api.EMBEDDINGS),
+}
+"""What people call the operations whose routes they ask about, with the dialect that the callers of each speak."""
 
 _GEMINI_VERBS = {
     "generateContent": Api.GEMINI,

@@ -9,7 +9,7 @@ import msgspec
 
 from llm_gateway.core.model_rules import NOTHING, ModelFacts, ModelRule, ModelRules
 
-__all__ = ["Catalogue", "Chosen", "Family", "Model", "choose", "offered"]
+__all__ = ["Catalogue", "Chosen", "Family", "Model", "choose", "described", "offered"]
 
 _VENDORS = re.compile(r"(?:[a-z][a-z0-9-]*\.){1,2}(?=[a-z])")
 """``us.anthropic.`` in front of a name, as Amazon Bedrock has it. Versions begin with a digit and stay."""
@@ -68,6 +68,23 @@ class Catalogue:
                     return known[spelling]
         return NOTHING
 
+    def has(self, name: str, family: str | None) -> bool:
+        """
+        :return: whether this family is known to have a model that its provider calls so.
+        """
+        own = self.families.get(family or "")
+        if own is None or name in own.models:
+            return own is not None
+        plain = _plain(name)
+        return any(spelling in self._plain[family or ""] for spelling in (plain, _DATE.sub("", plain)))
+
+    def knows(self, name: str) -> bool:
+        """
+        :return: whether any family is known to have such a model.
+        """
+        plain = _plain(name)
+        return plain in self._any or _DATE.sub("", plain) in self._any
+
 
 def _plain(name: str) -> str:
     """:return: a spelling that is the same for one model wherever it is served."""
@@ -102,10 +119,13 @@ def choose(
         if allowed is None:
             return None
         name = allowed.target_of(asked)
-    return Chosen(asked, *_described(name, provider, catalogue, family))
+    return Chosen(asked, *described(name, provider, catalogue, family))
 
 
-def _described(name: str, provider: ModelRules, catalogue: Catalogue, family: str | None) -> tuple[str, ModelFacts]:
+def described(name: str, provider: ModelRules, catalogue: Catalogue, family: str | None) -> tuple[str, ModelFacts]:
+    """
+    :return: what a provider calls the model that others call ``name``, and what is known of it.
+    """
     rule = provider.find(name)
     if rule is None:
         return name, catalogue.find(name, family)

@@ -14,6 +14,8 @@ UPSTREAM_ERROR = "upstream_error"
 TIMEOUT = "timeout"
 REFUSED = "refused"
 DRAINED = "drained"
+UNAVAILABLE = "unavailable"
+SHED = "shed"
 INTERNAL_ERROR = "internal_error"
 
 ENDINGS: dict[str, str] = {
@@ -23,6 +25,8 @@ ENDINGS: dict[str, str] = {
     UPSTREAM_ERROR: "the provider could not be reached, broke off, or answered with a status of 500 or more",
     TIMEOUT: "one of the four clocks ran out",
     REFUSED: "the gateway refused the call; no provider was asked",
+    UNAVAILABLE: "no provider was asked, since all that could be are left alone for a while",
+    SHED: "no provider was asked, since too many calls are in flight and too many wait",
     DRAINED: "the gateway was stopping and the call outlived the drain timeout",
     INTERNAL_ERROR: "a fault of the gateway's own",
 }
@@ -40,6 +44,11 @@ class CallRecord(msgspec.Struct):
     key: str | None = None
     """The virtual key's name or fingerprint, never the key."""
     provider: str | None = None
+    """The one whose answer this is, or that was asked last."""
+    credential: str | None = None
+    """The name of the real key that it was asked with."""
+    attempts: int = 0
+    """How often the call was sent to a provider."""
     model: str | None = None
     dialect: str | None = None
     method: str = "-"

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
+from llm_gateway.config.values import Configuration, Credential, Provider, Secret, VirtualKey
 from llm_gateway.core.model_rules import ModelRule, ModelRules
+from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.live import WorkerState
@@ -23,16 +24,25 @@ class Content(msgspec.Struct, frozen=True):
 
     providers: list[Provider]
     keys: list[VirtualKey]
+    credentials: list[Credential] = []
+    routing: RoutingSettings = msgspec.field(default_factory=RoutingSettings)
 
     @classmethod
     def of(cls, configuration: Configuration) -> Content:
-        return cls(list(configuration.providers.values()), list(configuration.keys.values()))
+        return cls(
+            list(configuration.providers.values()),
+            list(configuration.keys.values()),
+            list(configuration.credentials.values()),
+            configuration.routing,
+        )
 
     def configuration(self) -> Configuration:
         """Without warnings, which have been given, and without files, which somebody else watches."""
         return Configuration(
             providers={provider.name: provider for provider in self.providers},
             keys={key.digest: key for key in self.keys},
+            credentials={credential.name: credential for credential in self.credentials},
+            routing=self.routing,
         )
 
 

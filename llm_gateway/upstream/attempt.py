@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 from treq.client import HTTPClient
@@ -25,7 +25,7 @@ from llm_gateway.core.masking import masking
 from llm_gateway.errors import GatewayError, InternalError, UpstreamMalformed, UpstreamTimeout
 from llm_gateway.upstream.client import Sending, send
 from llm_gateway.upstream.failures import disconnected, upstream_error
-from llm_gateway.upstream.relay import HangUp, Relay
+from llm_gateway.upstream.relay import HangUp, Held, Relay, Wait
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
 from llm_gateway.upstream.watch import Watch
@@ -56,11 +56,38 @@ class Outcome(msgspec.Struct, frozen=True):
     """One of ``core.record.ENDINGS``."""
     error: GatewayError | None = None
     unanswered: bool = False
-    """Whether the client has got nothing and still waits: somebody has to tell it of the error."""
+    """Whether the client has got nothing and still waits: somebody has to tell it of the error, or give it ``held``."""
+    held: Held | None = None
+    """The provider's answer, where it is an error."""
+    event: bool = False
+    """Whether that error is the first event of a stream rather than the whole answer."""
 
 
-def _nobody(_outcome: Outcome) -> None:
+class Owner(Protocol):
+    """Who has an attempt made, and decides what becomes of it."""
+
+    def content(self, attempt: Attempt) -> bool:
+        """
+        The first byte of an answer is there for the client.
+
+        :return: whether it may go there.
+        """
+
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The attempt has ended. Called once, unless it was dropped."""
+
+
+class _Nobody:
     """Who is told when all has been told."""
+
+    def content(self, attempt: Attempt) -> bool:
+        return False
+
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+_nobody = _Nobody()
 
 
 class Attempt:
@@ -84,18 +111,19 @@ class Attempt:
         "_client",
         "_clock",
         "_content_type",
-        "_dialect",
-        "_done",
         "_ended_well",
         "_over",
+        "_owner",
         "_reactor",
         "_relay",
         "_request_id",
         "_sending",
-        "_sink",
         "_streaming",
         "_timer",
         "_watch",
+        "dialect",
+        "sink",
+        "turn",
     )
 
     def __init__(
@@ -107,21 +135,23 @@ class Attempt:
         sink: Sink,
         dialect: Dialect,
         request_id: str,
-        done: Callable[[Outcome], None],
+        owner: Owner,
     ) -> None:
         """
         :param watch: looks at attempts after ``call.timeouts.first_look_s``.
         :param dialect: the one that the provider speaks, to know the end of a stream.
-        :param done: called once, when the answer is over, whole or not.
         """
         self._call = call
         self._client = client
         self._reactor = clock
         self._watch = watch
-        self._sink = sink
-        self._dialect = dialect
+        self.sink = sink
+        """Where the answer goes."""
+        self.turn: Any = None
+        """Its owner's own."""
+        self.dialect = dialect
         self._request_id = request_id
-        self._done = done
+        self._owner: Owner = owner
         self._timer: IDelayedCall | None = None
         self._sending: Sending | None = None
         self._relay: Relay | None = None
@@ -143,8 +173,10 @@ class Attempt:
         except Exception:
             self._not_answered(Failure())
 
-    def leave(self) -> None:
-        """The client has left: the provider's connection is closed at once and the outcome is ``client_gone``."""
+    def drop(self) -> None:
+        """Its answer is not wanted any more: the provider's connection is closed at once, and nobody is told."""
+        # First: it may be on its way to tell, and called the client on that way.
+        self._owner = _nobody
         if self._over:
             return
         self._over = True
@@ -162,7 +194,7 @@ class Attempt:
             return
         relay.linger(self._reactor)
         try:
-            self._sink.finish()
+            self.sink.finish()
         except Exception:
             self._fail_with(Failure())
         else:
@@ -218,11 +250,16 @@ class Attempt:
                 # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
                 length = response.length
                 headers[b"Content-Length"] = [b"%d" % length]
+        wait = Wait.BODY
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
+        if response.code >= 400:
+            wait = Wait.END
+        elif self._streaming:
+            wait = Wait.EVENT
         mask = None if encoded else masking(call.secrets)
         return Relay(
-            self._sink,
+            self.sink,
             response.code,
             headers,
             framing,
@@ -231,7 +268,21 @@ class Attempt:
             self._clock,
             self._reactor.seconds,
             self._body_ended,
+            wait,
+            self._content,
+            self._failed_event,
         )
+
+    def _content(self) -> bool:
+        return self._owner.content(self)
+
+    def _failed_event(self) -> None:
+        relay, self._relay = self._relay, None
+        assert relay is not None
+        held = relay.held()
+        # What may follow says no more, and may never end.
+        relay.hang_up()
+        self._settle(Outcome(record.UPSTREAM_ERROR, unanswered=True, held=held, event=True))
 
     def _not_answered(self, failure: Failure) -> None:
         self._sending = None
@@ -249,6 +300,9 @@ class Attempt:
         assert self._relay is not None
         if isinstance(reason.value, ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
             relay, self._relay = self._relay, None
+            if relay.failed:
+                self._settle(Outcome(self._ended_well, unanswered=True, held=relay.held()))
+                return
             relay.finish()
             self._settle(Outcome(self._ended_well))
         elif reason.check(PotentialDataLoss):
@@ -268,14 +322,15 @@ class Attempt:
             relay, self._relay = self._relay, None
             relay.hang_up()
             relay.let_go()
-            self._sink.abort()
+            self.sink.abort()
             self._settle(Outcome(record.CLIENT_STALLED))
         else:
             limit = getattr(self._call.timeouts, f"{which}_s")
             self._fail(
                 UpstreamTimeout(
                     f"Provider {self._call.provider!r} took longer than {limit:g} s "
-                    f"({which.replace('_', ' ')} timeout)."
+                    f"({which.replace('_', ' ')} timeout).",
+                    clock=which,
                 )
             )
 
@@ -293,11 +348,14 @@ class Attempt:
         self._fail(error)
 
     def _fault(self, failure: Failure) -> None:
+        self._log_fault(failure)
+        self._fail(InternalError("The gateway failed to handle this call."))
+
+    def _log_fault(self, failure: Failure) -> None:
         trace = without_words(failure.value, failure.getTracebackObject())
         _log.critical(
             "A fault in the gateway broke call {request_id}\n{trace}", request_id=self._request_id, trace=trace
         )
-        self._fail(InternalError("The gateway failed to handle this call."))
 
     def _fail(self, error: GatewayError) -> None:
         if self._over:
@@ -306,7 +364,7 @@ class Attempt:
         self._over = True
         relay = self._relay
         self._hang_up()
-        if not self._sink.begun:
+        if not self.sink.begun:
             if relay is not None:
                 relay.let_go()
             self._settle(Outcome(error.ended, error, unanswered=True))
@@ -315,8 +373,13 @@ class Attempt:
             if relay is not None:
                 relay.break_off(error, stream=self._streaming)
             else:
-                self._sink.break_off(error, stream=self._streaming, inside=False)
-        finally:
+                self.sink.break_off(error, stream=self._streaming, inside=False)
+        except Exception:
+            self._log_fault(Failure())
+            self._settle(Outcome(error.ended, error))
+            # Its client would wait for the rest.
+            self.sink.abort()
+        else:
             self._settle(Outcome(error.ended, error))
 
     def _hang_up(self) -> None:
@@ -335,8 +398,8 @@ class Attempt:
         if timer is not None:
             timer.cancel()
         # It and what it calls hold each other; without this they would wait for the garbage collector.
-        done, self._done = self._done, _nobody
-        done(outcome)
+        owner, self._owner = self._owner, _nobody
+        owner.over(self, outcome)
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
         """Whether an answer of which HTTP does not say so was whole when the connection ended."""
@@ -345,7 +408,7 @@ class Attempt:
         if self._streaming:
             # Cut off between its last event and the end of its framing, a stream has lost nothing; clients that have
             # seen it end would take an error behind that end for a failed call.
-            return self._dialect.ends_stream(tail)
+            return self.dialect.ends_stream(tail)
         if not reason.check(PotentialDataLoss):
             return False
         if b"json" in self._content_type:

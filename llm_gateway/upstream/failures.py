@@ -44,7 +44,8 @@ def upstream_error(failure: Failure, provider: str) -> GatewayError:
         if isinstance(cause, error.DNSLookupError):
             return UpstreamUnreachable(f"Provider {provider!r} cannot be reached: its host name was not found.")
         if isinstance(cause, (error.TimeoutError, error.TCPTimedOutError)):
-            return UpstreamTimeout(f"Provider {provider!r} did not accept a connection in time (connect timeout).")
+            message = f"Provider {provider!r} did not accept a connection in time (connect timeout)."
+            return UpstreamTimeout(message, clock="connect")
         if isinstance(cause, (error.ConnectError, SchemeNotSupported)):
             return UpstreamUnreachable(f"Provider {provider!r} cannot be reached: no connection.")
         if isinstance(cause, _NOT_HTTP) and failure.check(ResponseFailed, ResponseNeverReceived):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
+import msgspec
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -12,9 +14,17 @@ from zope.interface import implementer
 from llm_gateway.core.clocks import CallClock
 from llm_gateway.core.framing import Framing
 from llm_gateway.core.headers import Fields
+from llm_gateway.core.judging import Opening, opening
 from llm_gateway.core.masking import Masking
 from llm_gateway.errors import GatewayError
 from llm_gateway.upstream.sink import Sink
+
+MAX_FAILED_BYTES = 1_048_576
+"""Of an answer that is an error and is held until it is known what becomes of the call. A longer one is passed on."""
+
+COMMENTS_S = 10.0
+"""For how long the comments at the beginning of a stream are held: its first event may still be an error. Providers
+send them to keep connections open, and those between here and the client need some too."""
 
 TAIL_BYTES, TAIL_PIECE_BYTES = 1024, 16_384
 """How much is known of the end of an answer, at least; more where it came in larger pieces, but of each of the last two
@@ -24,13 +34,30 @@ LINGER_S = 2.0
 """How long a provider gets to end an answer of which the client has all, so that the connection can be used again."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """An answer that nobody has got, and may never get: the call may have a better one elsewhere."""
+
+    status: int
+    headers: Fields
+    body: bytes
+
+
+class Wait(Enum):
+    """What has to come before an answer goes to the client."""
+
+    BODY = "its first bytes"
+    EVENT = "its first event, which may be an error"
+    END = "its end: it is an error, and another candidate may do better"
+
+
 @implementer(IPushProducer)
 class Relay(Protocol):
     """
     The body protocol of one response.
 
-    Status and headers are held until there is a first piece of the body for the client, so that until then the attempt
-    can still fail cleanly and be answered for otherwise. The provider's transport is paused while the client's is full.
+    Status and headers are held until there is a first piece of the body for the client, and longer where that may be an
+    error, so that until then the attempt can still fail cleanly and be answered for otherwise. The provider's transport
+    is paused while the client's is full.
     """
 
     def __init__(
@@ -44,12 +71,18 @@ class Relay(Protocol):
         clock: CallClock,
         now: Callable[[], float],
         on_end: Callable[[Failure], None],
+        wait: Wait,
+        on_content: Callable[[], bool],
+        on_failed: Callable[[], None],
     ) -> None:
         """
         :param length: of the body, where it is known.
         :param mask: keeps the real key out of the body; ``None`` where the body cannot be read, as when compressed.
         :param clock: told when a piece comes, by ``now``.
         :param on_end: called once, with the reason that Twisted gives for the end of the body, or with a fault of ours.
+        :param wait: for what.
+        :param on_content: called once, before the first byte goes to the client; says whether it may.
+        :param on_failed: called once instead, when a stream has begun with an error: ``held`` has it.
         """
         self._sink = sink
         self._status = status
@@ -61,6 +94,11 @@ class Relay(Protocol):
         self._now = now
         self._on_end: Callable[[Failure], None] | None = on_end
         self.begun = False
+        self._wait = wait
+        self._on_content = on_content
+        self._on_failed = on_failed
+        self._beginning = b""
+        self._held_since: float | None = None
         self._registered = False
         self.paused = False
         self._before = self._tail = b""
@@ -86,7 +124,9 @@ class Relay(Protocol):
             piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
             if piece:
                 if not self.begun:
-                    self._begin(last=size == self._length)
+                    piece = self._beginning_with(piece, last=size == self._length)
+                    if not piece:
+                        return
                 self._sink.write(piece)
         except Exception:
             # Twisted would take a fault of ours for one of the provider's.
@@ -104,18 +144,33 @@ class Relay(Protocol):
         """The last pieces that came, to tell an answer that ended from one that was cut: ``TAIL_BYTES`` or more."""
         return self._before + self._tail
 
+    @property
+    def failed(self) -> bool:
+        """Whether the answer is an error that nobody has got."""
+        return self._wait is Wait.END and not self.begun
+
+    def held(self) -> Held:
+        """The answer as far as it came. Nothing more is passed on."""
+        self._on_end = None
+        return Held(self._status, self._headers, self._beginning + self._rest())
+
     def finish(self) -> None:
         """The answer is whole: pass on what was held and end it."""
         self._on_end = None
-        held = b"" if self._mask is None else self._mask.rest()
-        rest = (self._framing.feed(held) if held else b"") + self._framing.rest()
+        rest = self._rest()
         if not self.begun:
-            self._begin(last=True)
+            rest = self._beginning + rest
+            if not self._begin(last=True):
+                return
         # First: what is written now may turn out to be none, and another answer take its place.
         self.let_go()
         if rest:
             self._sink.write(rest)
         self._sink.finish()
+
+    def _rest(self) -> bytes:
+        held = b"" if self._mask is None else self._mask.rest()
+        return (self._framing.feed(held) if held else b"") + self._framing.rest()
 
     def break_off(self, error: GatewayError, *, stream: bool) -> None:
         """
@@ -168,15 +223,40 @@ class Relay(Protocol):
         """The client's connection is gone. Its request tells the one who settles the call, right after this."""
         self.hang_up()
 
-    def _begin(self, *, last: bool) -> None:
+    def _beginning_with(self, piece: bytes, *, last: bool) -> bytes:
+        """
+        :return: what goes to the client now: nothing while it is not known whether this answer is for him.
+        """
+        if self._wait is not Wait.BODY:
+            piece = self._beginning = self._beginning + piece
+            if self._wait is Wait.END:
+                if len(piece) <= MAX_FAILED_BYTES:
+                    return b""
+            elif (found := opening(piece)) is Opening.ERROR:
+                self._on_failed()
+                return b""
+            elif found is Opening.UNKNOWN:
+                now = self._now()
+                if self._held_since is None:
+                    self._held_since = now
+                if now < self._held_since + COMMENTS_S:
+                    return b""
+            self._beginning = b""
+        return piece if self._begin(last=last) else b""
+
+    def _begin(self, *, last: bool) -> bool:
         """
         :param last: whether the answer is over when what is at hand has been written: nobody has to be slowed down.
+        :return: whether it is for the client; another one may have been sooner.
         """
+        if not self._on_content():
+            return False
         self.begun = True
         self._sink.begin(self._status, self._headers)
         if not last:
             self._registered = True
             self._sink.registerProducer(self, True)
+        return True
 
 
 class HangUp(Protocol):

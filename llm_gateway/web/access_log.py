@@ -35,11 +35,14 @@ def as_text(record: CallRecord) -> bytes:
     """
     :return: the same for people: fields that have a value, as ``name=value``, behind time, method, path and status.
     """
+    again = record.attempts > 1
     named = {
         "ended": record.ended,
         "error": record.error,
         "key": _quoted(record.key),
         "provider": record.provider,
+        "credential": record.credential if again else None,
+        "attempts": record.attempts if again else None,
         "model": _quoted(record.model),
         "duration_s": record.duration_s,
         "first_byte_s": record.first_byte_s,

@@ -16,7 +16,7 @@ from llm_gateway.core.dialects import OPENAI, Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.record import REFUSED, CallRecord, timestamp
-from llm_gateway.errors import BadRequest, GatewayError, HeadersTooLarge, InternalError
+from llm_gateway.errors import BadRequest, CallerError, Draining, GatewayError, HeadersTooLarge, InternalError
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.context import CallContext, context_of, new_request_id
 from llm_gateway.wire.fields import fields_of
@@ -43,7 +43,9 @@ class Answer:
         self.begun = True
         request = self._request
         request.setResponseCode(status, _REASONS.get(status, b""))
-        fields_of(request.responseHeaders).update(headers)
+        fields = fields_of(request.responseHeaders)
+        fields.update(headers)
+        _say_who_was_asked(fields, self._record)
         # Twisted would call an answer without a type text/html.
         request.defaultContentType = None
         self._record.status = status
@@ -82,6 +84,11 @@ class Answer:
             self._request.unregisterProducer()
 
 
+def _say_who_was_asked(fields: Fields, record: CallRecord) -> None:
+    fields[b"X-Gw-Provider"] = [(record.provider or "").encode("ascii", "replace")]
+    fields[b"X-Gw-Attempts"] = [b"%d" % record.attempts]
+
+
 def when_client_leaves(request: Request, callback: Callable[[], None]) -> None:
     """
     :param callback: called when the client's connection is lost before the answer was finished.
@@ -118,9 +125,11 @@ def refusal(request: Request, error: GatewayError) -> bytes:
     headers.setRawHeaders(b"cache-control", [b"no-store"])
     for name, value in error.headers.items():
         headers.setRawHeaders(name.encode("ascii"), [value.encode("latin-1")])
+    if context.record.attempts:
+        _say_who_was_asked(fields_of(headers), context.record)
     context.record.status = error.http_status
     context.record.bytes_out += len(body)
-    unasked = not context.asked_provider and not isinstance(error, InternalError)
+    unasked = not context.asked_provider and isinstance(error, (CallerError, Draining))
     context.settle(REFUSED if unasked else error.ended, error)
     return body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 from klein import Klein
@@ -21,16 +22,19 @@ from llm_gateway.errors import (
     MethodNotAllowed,
     NotFound,
 )
+from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.answer import EarlyRefusal, fault, refusal
 from llm_gateway.web.auth import AuthResource
 from llm_gateway.web.context import Operation, context_of
+from llm_gateway.web.explaining import RoutePage
 from llm_gateway.web.forward import METHODS, ForwardingResource
 from llm_gateway.web.front import FrontResource
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.health import health_page, livez_page, readyz_page
 from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.routes import RouteBook
 
 _RELAYED = [method.decode("ascii") for method in METHODS]
 
@@ -53,6 +57,8 @@ class GatewayApp:
         self,
         *,
         grants: GrantBook,
+        routes: RouteBook,
+        dispatcher: Dispatcher,
         live: LiveCalls,
         board: HealthBoard,
         log: AccessLog | None,
@@ -62,7 +68,10 @@ class GatewayApp:
         self._live = live
         self._board = board
         self._log = log
-        self._relay = AuthResource(grants, live, ForwardingResource(grants, live, clock, max_body_bytes))
+        self._relay = AuthResource(grants, live, ForwardingResource(routes, dispatcher, live, max_body_bytes))
+        self._explain = AuthResource(grants, live, RoutePage(routes, dispatcher))
+        self._router = dispatcher.router
+        self._clock = clock
         self._front = FrontResource(self.app.resource(), self._relay, grants, clock, log)
 
     def resource(self) -> IResource:
@@ -88,6 +97,12 @@ class GatewayApp:
     @app.route("/v1beta/", branch=True, methods=_RELAYED)
     @app.route("/openai/", branch=True, methods=_RELAYED)
     def versioned(self, request: Request) -> IResource:
+        path = context_of(request).record.path
+        if path == "/v1/gateway/route":
+            raise MethodNotAllowed(f"{path} takes GET.", headers={"allow": "GET, HEAD, OPTIONS"})
+        if path.startswith("/v1/gateway/"):
+            # A page of the gateway's own that there is not is no provider's business.
+            raise NotFound(f"There is nothing at {path}.")
         return self._operation(request, Operation.VERSIONED)
 
     @app.route("/responses", branch=True, methods=_RELAYED)
@@ -112,9 +127,13 @@ class GatewayApp:
         # Coding agents ask for it at their start, to see whether anybody is there.
         return livez_page(request)
 
+    @app.route("/v1/gateway/route", methods=["GET"])
+    def route(self, request: Request) -> IResource:
+        return self._explain
+
     @app.route("/health", methods=["GET"])
     def health(self, request: Request) -> bytes:
-        return health_page(request, self._board)
+        return health_page(request, self._board, self._router, self._clock.seconds(), time.time())
 
     @app.route("/livez", methods=["GET"])
     def livez(self, request: Request) -> bytes:

@@ -53,6 +53,11 @@ class Route(msgspec.Struct, frozen=True):
     asked: Asked
     dialect: Dialect | None
     """The one that the path is in; ``None`` where that depends on the configuration."""
+    kind: str = ""
+    """Operation and API in one word."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "kind", f"{self.operation.name} {self.asked.api.value}")
 
 
 UNROUTED = Route(Operation.ROOT, OTHER, None)

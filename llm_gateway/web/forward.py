@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IReactorTime
+import msgspec
 from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.core.apis import CONVERSATIONS, Api, asked_of
+from llm_gateway.core.apis import COUNTS, Api, Asked, asked_of
 from llm_gateway.core.dialects import GEMINI
 from llm_gateway.core.paths import checked_query
-from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR
-from llm_gateway.errors import (
-    BadRequest,
-    MethodNotAllowed,
-    NotFound,
-    ProviderNotConfigured,
-    WrongDialect,
-    WrongProvider,
-)
-from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
+from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
+from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
+from llm_gateway.errors import BadRequest, MethodNotAllowed
+from llm_gateway.upstream.attempt import Outcome, ProviderCall
+from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
-from llm_gateway.web.context import AS_IS, CallContext, Operation, context_of
-from llm_gateway.web.grants import Grant, GrantBook, Way
+from llm_gateway.web.context import CallContext, Operation, context_of
+from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.web.models import answer_here, knows_models, models_page
+from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
-from llm_gateway.web.translated import TranslatedAnswer
-from llm_gateway.web.translating import translated
+from llm_gateway.web.routes import Plan, RouteBook, effect, is_estimated, stored_there
+from llm_gateway.wire.fields import fields_of
+
+if TYPE_CHECKING:
+    from llm_gateway.web.translated import TranslatedAnswer
 
 _log = Logger()
 
@@ -43,15 +43,15 @@ _TEXT = {method: method.decode("ascii") for method in METHODS}
 
 
 class ForwardingResource(Resource):
-    """Has a granted request answered by the grant's provider: relayed as it is, or translated."""
+    """Has a granted request answered by one of the grant's providers: relayed as it is, or translated."""
 
     isLeaf = True
 
-    def __init__(self, grants: GrantBook, live: LiveCalls, clock: IReactorTime, max_body_bytes: int) -> None:
+    def __init__(self, routes: RouteBook, dispatcher: Dispatcher, live: LiveCalls, max_body_bytes: int) -> None:
         super().__init__()
-        self._grants = grants
+        self._routes = routes
+        self._dispatcher = dispatcher
         self._live = live
-        self._clock = clock
         self._max_body_bytes = max_body_bytes
 
     def render(self, request: Request) -> bytes | int:
@@ -66,93 +66,207 @@ class ForwardingResource(Resource):
                 f"This path takes {', '.join(method.decode() for method in METHODS)}.",
                 headers={"allow": ", ".join(method.decode() for method in METHODS)},
             )
-        way = self._way(context, grant)
-        target = way.target
-        record = context.record
-        record.dialect = target.dialect.name
-        if context.route.asked.api is Api.MODELS and (
-            context.dialect is not target.dialect or knows_models(grant, way)
-        ):
-            answer_here(request, context, models_page(context, grant, way))
+        api = context.route.asked.api
+        if api is Api.MODELS and is_known_here(grant, context):
+            answer_here(request, context, models_page(context, grant, self._dispatcher.router.settings))
             return NOT_DONE_YET
-        answer = Answer(request, context, target.dialect)
-        sink: Sink = answer
-        body = RequestBody(request, record, self._max_body_bytes)
-        if _has(target, context):
-            call = _relayed(request, context, grant, way, body)
-        elif (found := translated(request, context, grant, way, body)) is not None:
-            if isinstance(found, bytes):
-                answer_here(request, context, found)
-                return NOT_DONE_YET
-            call, translation = found
-            sink = TranslatedAnswer(answer, translation, context.request_id, grant.secrets)
-        else:
-            raise WrongDialect(
-                f"This path speaks {context.dialect.title} and the key's provider {target.provider.name!r} speaks "
-                f"{target.dialect.title}. Use its own path, or /p/{target.provider.name}/."
-            )
-        self._run(request, context, call, target, sink)
+        body = RequestBody(request, context.record, self._max_body_bytes)
+        plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
+        if api in COUNTS and self._estimated(request, context, plan, body):
+            return NOT_DONE_YET
+        call = _ForwardedCall(request, context, grant, plan, body, self._live)
+        hedging = self._dispatcher.router.settings.hedging.after_s is not None
+        dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body, hedging), call)
+        call.dispatch = dispatch
+        self._live.enter(dispatch)
+        when_client_leaves(request, dispatch.leave)
+        try:
+            dispatch.run()
+        except BaseException:
+            call.dispatch = None
+            self._live.leave(dispatch)
+            raise
         return NOT_DONE_YET
 
-    def _way(self, context: CallContext, grant: Grant) -> Way:
-        own = grant.way
-        if own is None:
-            raise ProviderNotConfigured(
-                f"The key's provider {grant.key.provider!r} is not configured in this gateway. Tell its operator."
-            )
-        operation = context.route.operation
-        if operation is Operation.RAW:
-            name = own.target.provider.name
-            asked = context.path.split(b"/")[2].decode("utf-8", "replace")
-            if asked != name:
-                if asked not in self._grants.targets:
-                    raise NotFound(f"This gateway has no provider {asked[:64]!r}.")
-                raise WrongProvider(f"This key may use provider {name!r} only, not {asked!r}.")
-            return own
-        return own if operation is Operation.NATIVE else grant.ways.get(context.dialect.name, own)
-
-    def _run(self, request: Request, context: CallContext, call: ProviderCall, target: Target, sink: Sink) -> None:
-        context.asked_provider = True
-
-        def over(outcome: Outcome) -> None:
-            try:
-                _settle(request, context, outcome, failed=isinstance(sink, TranslatedAnswer) and sink.failed)
-            except Exception:
-                _log.failure("Call {request_id}", request_id=context.request_id)
-            finally:
-                if isinstance(sink, TranslatedAnswer):
-                    sink.when_whole = None
-                self._live.leave(attempt)
-
-        attempt = Attempt(
-            call, target.client, self._clock, target.watch, sink, target.dialect, context.record.request_id, over
-        )
-        if isinstance(sink, TranslatedAnswer):
-            sink.when_whole = attempt.answered
-        self._live.enter(attempt)
-        when_client_leaves(request, attempt.leave)
-        attempt.run()
-
-
-def _has(target: Target, context: CallContext) -> bool:
-    """Whether the provider itself has what the path asks for, so that not a byte need change."""
-    route = context.route
-    if route.operation in AS_IS:
+    def _estimated(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> bool:
+        """Whether it is a count that the first candidate could not be asked for, and that is answered so."""
+        candidate = next((each for each in plan.resolved.main.candidates), None)
+        if candidate is None:
+            return False
+        way, as_it_is = plan.ways[candidate.credential]
+        target = way.target
+        if as_it_is or not is_estimated(context.route.asked.api, target):
+            return False
+        to = candidate.model, plan.facts_of(candidate.provider, candidate.model)
+        answer_here(request, context, _translating().estimated(request, context, target, *to, body))
         return True
-    if context.dialect is not target.dialect:
-        return False
-    api = route.asked.api
-    if api is Api.RESPONSES_COUNT_TOKENS:
-        api = Api.RESPONSES
-    return api in target.apis or api not in CONVERSATIONS
 
 
-def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody) -> ProviderCall:
+def _call(request: Request, context: CallContext, plan: Plan, body: RequestBody, hedging: bool) -> Call:
+    """
+    What routing has to know.
+
+    :param hedging: whether it counts that a stream is asked for.
+    """
+    if plan.plain is not None and not body.streamed:
+        return plan.plain
+    conversation = None
+    bound = stored_there(context)
+    if plan.stays or context.route.asked.api is Api.RESPONSES:
+        said = body.said()
+        bound = bound or "previous_response_id" in said or "conversation" in said
+        if plan.stays:
+            conversation = conversation_of(_text_fields(request), said)
+    stream = hedging and _wants_stream(context, body)
+    assert context.grant is not None
+    return Call(context.grant.label, effect(context), conversation, stream, bound, once=body.streamed)
+
+
+def _wants_stream(context: CallContext, body: RequestBody) -> bool:
+    asked = context.route.asked.stream
+    return body.wants_stream() if asked is None else asked
+
+
+def _text_fields(request: Request) -> dict[str, str]:
+    fields = fields_of(request.requestHeaders)
+    return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in fields.items()}
+
+
+def _translating() -> ModuleType:
+    """Loaded with the first call that needs it: many a gateway stands between equals, and does without its 4 MB."""
+    from llm_gateway.web import translating
+
+    return translating
+
+
+class _Asked(msgspec.Struct, frozen=True, eq=False):
+    """One attempt, as far as the client and the record are told of it."""
+
+    candidate: Candidate
+    dialect: str
+    """The one that it was asked in."""
+    translation: TranslatedAnswer | None
+    """What its answer goes through."""
+    dropped: str | None
+    """What could not be said to it."""
+
+
+class _ForwardedCall:
+    """The client's side of one call, for the dispatcher: an ``upstream.dispatch.Asker``."""
+
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_context",
+        "_grant",
+        "_live",
+        "_plan",
+        "_request",
+        "_translation",
+        "dispatch",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        context: CallContext,
+        grant: Grant,
+        plan: Plan,
+        body: RequestBody,
+        live: LiveCalls,
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._grant = grant
+        self._plan = plan
+        self._body: RequestBody | None = body
+        self._live = live
+        self._asked: tuple[_Asked, ...] = ()
+        self._translation: TranslatedAnswer | None = None
+        self.dispatch: Dispatch | None = None
+        self.request_id = context.record.request_id
+
+    def prepare(self, candidate: Candidate, number: int) -> Prepared:
+        """
+        :raises GatewayError: this candidate cannot be asked that.
+        """
+        context, request, body = self._context, self._request, self._body
+        assert body is not None  # nothing is sent again after the first byte of an answer
+        way, as_it_is = self._plan.ways[candidate.credential]
+        target = way.target
+        answer = Answer(request, context, target.dialect)
+        sink: Sink = answer
+        translation = dropped = None
+        if as_it_is:
+            call = _relayed(request, context, way, candidate.model, body)
+        else:
+            to = candidate.model, self._plan.facts_of(candidate.provider, candidate.model)
+            policy = self._grant.policy(target)
+            call, translation, dropped = _translating().translated(request, context, way, *to, policy, body, answer)
+            translation.when_whole = self._whole
+            sink = translation
+        context.record.attempts = number
+        context.asked_provider = True
+        asked = _Asked(candidate, target.dialect.name, translation, dropped)
+        self._asked = (*self._asked, asked)
+        self._say(asked)
+        return Prepared(call, target.client, target.watch, target.dialect, sink)
+
+    def content(self, candidate: Candidate) -> None:
+        if len(self._asked) > 1:
+            # Of two that raced it may be the first one.
+            self._say(next(each for each in reversed(self._asked) if each.candidate is candidate))
+        body, self._body = self._body, None
+        if body is not None:
+            body.release()
+
+    def over(self, outcome: Outcome) -> None:
+        request, context, body = self._request, self._context, self._body
+        if body is not None:
+            body.release()
+        try:
+            translation = self._translation
+            _settle(request, context, outcome, failed=translation is not None and translation.failed)
+        except Exception:
+            _log.failure("Call {request_id}", request_id=self.request_id)
+        finally:
+            for asked in self._asked:
+                if asked.translation is not None:
+                    asked.translation.when_whole = None
+            # A client that stopped reading may hold its request, and with it this, for long.
+            self._translation = None
+            self._asked = ()
+            dispatch, self.dispatch = self.dispatch, None
+            if dispatch is not None:
+                self._live.leave(dispatch)
+
+    def _whole(self) -> None:
+        """A translation has all of its answer, although the provider has not ended it."""
+        if self.dispatch is not None:
+            self.dispatch.whole()
+
+    def _say(self, asked: _Asked) -> None:
+        """Record, and let the client know, that the call is this one's."""
+        record = self._context.record
+        record.provider, record.credential = asked.candidate.provider, asked.candidate.credential
+        record.dialect = asked.dialect
+        self._translation = asked.translation
+        if asked.dropped != record.dropped:
+            record.dropped = asked.dropped
+            fields = fields_of(self._request.responseHeaders)
+            fields.pop(b"X-Gw-Dropped", None)
+            if asked.dropped is not None:
+                fields[b"X-Gw-Dropped"] = [asked.dropped.encode("ascii", "replace")]
+
+
+def _relayed(request: Request, context: CallContext, way: Way, model: str, body: RequestBody) -> ProviderCall:
     target, operation = way.target, context.route.operation
-    if grant.limited or grant.renames or context.model is not None or target.names_models:
-        url, producer = _renamed(request.method, context, grant, target, body)
+    asked = _asked_of(request.method, context, target)
+    if asked.verb is not None or target.names_models:
+        url, producer = _naming(context, asked.verb, target, model, body)
     else:
-        producer = body.producer()
+        producer = body.producer(model)
         if operation is Operation.NATIVE:
             url = target.native_url(checked_query(context.query))
         elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
@@ -166,9 +280,38 @@ def _relayed(request: Request, context: CallContext, grant: Grant, way: Way, bod
         url,
         target.headers_for(request.requestHeaders, way.headers),
         producer,
-        grant.secrets,
+        way.secrets,
         provider.timeouts,
     )
+
+
+def _asked_of(method: bytes, context: CallContext, target: Target) -> Asked:
+    """What the path asks for; also below ``/p/{provider}``, where Google's paths name models."""
+    route = context.route
+    if route.operation is not Operation.RAW or target.dialect is not GEMINI:
+        return route.asked
+    below = below_of(context.path, route.operation.ours)
+    return asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
+
+
+def _naming(
+    context: CallContext, verb: str | None, target: Target, model: str, body: RequestBody
+) -> tuple[bytes, IBodyProducer | None]:
+    """
+    Where the provider's path names the model, or may.
+
+    :param verb: Gemini's.
+    :param model: the provider's name for it; empty where it does not matter which it is.
+    :return: the URL, and the body.
+    """
+    operation, query = context.route.operation, checked_query(context.query)
+    if verb is not None and model:
+        return target.url_of_gemini(model, verb, query), body.producer()
+    if operation is Operation.RAW:
+        return target.url_below(context.path, operation.ours, query), body.producer(model)
+    native = operation is Operation.NATIVE
+    path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
+    return target.url_of_azure(path, ours, query, model or None), body.producer(model)
 
 
 _ABOUT_NO_MODEL = re.compile(rb"(?:/v\d\w*)*/(?:files|uploads)(?:/.*)?")
@@ -182,40 +325,30 @@ _TOLD_BY_THE_BODY = re.compile(
 Google and others have paths that name one, in any spelling."""
 
 
-def _renamed(
-    method: bytes, context: CallContext, grant: Grant, target: Target, body: RequestBody
-) -> tuple[bytes, IBodyProducer | None]:
+def _asked_model(method: bytes, context: CallContext, grant: Grant, body: RequestBody) -> str:
     """
-    Where it matters which model is asked for.
-
-    :return: the URL, and the body with the provider's name for the model.
+    :return: the caller's name for the model; empty where it does not matter, or there is none.
     :raises BadRequest: the key may call some models only, and it cannot be told which one this is.
     """
-    route, query = context.route, checked_query(context.query)
-    operation, asked = route.operation, route.asked
-    below = below_of(context.path, operation.ours) if operation is Operation.RAW else context.path
-    if operation is Operation.RAW and grant.limited and target.dialect is GEMINI:
-        asked = asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
+    route = context.route
+    operation = route.operation
+    raw = operation is Operation.RAW
+    below = below_of(context.path, operation.ours) if raw else context.path
+    way = grant.way
+    asked = route.asked if way is None or not (raw and grant.limited) else _asked_of(method, context, way.target)
     if asked.verb is not None:
         # The path names the model, and the body does not.
-        model: str | None = grant.chosen(asked.model or "").name
-        return target.url_of_gemini(model or "", asked.verb, query), body.producer()
-    raw = operation is Operation.RAW
-    if raw and not grant.limited:
-        return target.url_below(context.path, operation.ours, query), body.producer()
-    must_tell = grant.limited and not _ABOUT_NO_MODEL.fullmatch(below)
-    if must_tell and not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
+        context.record.model = printable(asked.model or "") or None
+        return asked.model or ""
+    if not grant.limited:
+        named = body.model(context.model)
+        return "" if raw else named
+    if _ABOUT_NO_MODEL.fullmatch(below):
+        return body.model(context.model)
+    if not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
         raise BadRequest(WHICH_MODEL)
-    producer, model = body.renamed(
-        grant.chosen, context.model, must_tell=must_tell, path_counts=target.names_models and not raw
-    )
-    if target.names_models and not raw:
-        native = operation is Operation.NATIVE
-        path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
-        return target.url_of_azure(path, ours, query, model), producer
-    if operation is Operation.NATIVE:
-        return target.native_url(query), producer
-    return target.url_below(context.path, operation.ours, query), producer
+    path_counts = not raw and way is not None and way.target.names_models
+    return body.model_for_certain(context.model, path_counts=path_counts)
 
 
 def _settle(request: Request, context: CallContext, outcome: Outcome, *, failed: bool) -> None:

@@ -8,9 +8,7 @@ import attrs
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
-from llm_gateway.config.catalogue import shipped_catalogue
-from llm_gateway.config.values import Configuration, Provider, VirtualKey
-from llm_gateway.core.catalogue import Chosen, choose
+from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.losses import OnUnsupported
@@ -25,6 +23,8 @@ class Way:
     target: Target
     headers: Fields
     """What the calls carry besides the client's headers."""
+    secrets: tuple[bytes, ...]
+    """What the calls carry and no client may get to see."""
 
 
 @attrs.frozen
@@ -33,32 +33,49 @@ class Grant:
 
     key: VirtualKey
     way: Way | None
-    """To its provider, in that one's own dialect; ``None`` while ``aiservices.json`` has none of that name."""
-    ways: Mapping[str, Way]
-    """The same in every dialect that the provider speaks, by name."""
+    """With its first credential, in that one's provider's own dialect; ``None`` while ``aiservices.json`` has none of
+    that name."""
+    ways: Mapping[str, Mapping[str, Way]]
+    """With each credential whose provider is configured, in each dialect that the provider speaks; by name and name."""
     label: str
     """How the key is called in logs."""
-    secrets: tuple[bytes, ...]
-    """What the calls carry and no client may get to see."""
-    on_unsupported: OnUnsupported
-    """What is done about what its provider's dialect cannot say."""
     limited: bool
     """Whether the key may call some models only."""
-    renames: bool
-    """Whether the model that a caller names has to be looked at: it may be called otherwise, or not be allowed."""
 
-    def chosen(self, model: str) -> Chosen:
+    def way_with(self, credential: str, dialect: str | None) -> Way:
         """
-        :param model: as the caller names it.
+        :param credential: the name of one of ``ways``.
+        :param dialect: the provider's own counts where it does not speak that, or where it is ``None``.
+        """
+        ways = self.ways[credential]
+        found = ways.get(dialect) if dialect else None
+        return found or next(iter(ways.values()))
+
+    def allows(self, model: str) -> bool:
+        """
+        :param model: a name that means itself. The key may have given it to another model.
+        """
+        models = self.key.models
+        rule = None if models is None else models.find(model)
+        return models is None or (rule is not None and rule.target_of(model) == model)
+
+    def meant(self, model: str) -> str:
+        """
+        :return: what the key's own name for a model stands for.
         :raises ModelNotAllowed: the key may not call it.
         """
-        way = self.way
-        assert way is not None
-        provider = way.target.provider
-        chosen = choose(model, self.key.models, provider.models, shipped_catalogue(), provider.family)
-        if chosen is None:
+        models = self.key.models
+        if models is None:
+            return model
+        rule = models.find(model)
+        if rule is None:
             raise ModelNotAllowed(f"This key may not call a model named {printable(model)!r}.")
-        return chosen
+        return rule.target_of(model)
+
+    def policy(self, target: Target) -> OnUnsupported:
+        """What is done about what the provider's dialect cannot say: the key's word counts before the provider's."""
+        own = self.key.on_unsupported
+        return target.provider.on_unsupported if own is OnUnsupported.DEFAULT else own
 
 
 class GrantBook:
@@ -81,7 +98,12 @@ class GrantBook:
     def use(self, configuration: Configuration) -> None:
         """Replace what the keys open."""
         targets = {name: self._target(provider) for name, provider in configuration.providers.items()}
-        grants = {digest: _grant(key, targets.get(key.provider)) for digest, key in configuration.keys.items()}
+        ways = {
+            name: _ways(targets[credential.provider], credential.api_key)
+            for name, credential in configuration.credentials.items()
+            if credential.provider in targets
+        }
+        grants = {digest: _grant(key, ways) for digest, key in configuration.keys.items()}
         self._configuration, self.targets, self._grants = configuration, targets, grants
 
     def _target(self, provider: Provider) -> Target:
@@ -96,16 +118,22 @@ class GrantBook:
         :param presented: a key as a client sent it.
         """
         key = self._configuration.key_for(presented)
-        return None if key is None else self._grants[key.digest]
+        return None if key is None else self.of(key)
+
+    def of(self, key: VirtualKey) -> Grant:
+        """
+        :param key: one of the current configuration.
+        """
+        return self._grants[key.digest]
 
 
-def _grant(key: VirtualKey, target: Target | None) -> Grant:
-    if target is None:
-        return Grant(key, None, {}, key.label, (), key.on_unsupported, False, False)
-    ways = {each.dialect.name: Way(each, each.own_headers(key.api_key)) for each in (target, *target.others)}
-    own = key.on_unsupported is not OnUnsupported.DEFAULT
-    policy = key.on_unsupported if own else target.provider.on_unsupported
-    secrets = target.secrets_with(key.api_key)
-    limited = key.models is not None
-    renames = limited or any(rule.target is not None for rule in target.provider.models.rules)
-    return Grant(key, ways[target.dialect.name], ways, key.label, secrets, policy, limited, renames)
+def _ways(target: Target, api_key: Secret) -> Mapping[str, Way]:
+    secrets = target.secrets_with(api_key)
+    return {each.dialect.name: Way(each, each.own_headers(api_key), secrets) for each in (target, *target.others)}
+
+
+def _grant(key: VirtualKey, ways: Mapping[str, Mapping[str, Way]]) -> Grant:
+    own = {use.name: ways[use.name] for use in key.credentials if use.name in ways}
+    first = own.get(key.credentials[0].name)
+    way = None if first is None else next(iter(first.values()))
+    return Grant(key, way, own, key.label, key.models is not None)

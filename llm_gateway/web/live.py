@@ -14,6 +14,10 @@ from llm_gateway.errors import Draining, GatewayError
 class Stoppable(Protocol):
     """A running call."""
 
+    @property
+    def asking(self) -> bool:
+        """Whether a provider has it now; else it waits."""
+
     def stop(self, error: GatewayError) -> None:
         """End it with this error, in whatever way is still possible."""
 
@@ -86,5 +90,6 @@ class LiveCalls:
 
     def stop_all(self) -> None:
         """End every call now."""
-        for call in list(self._calls):
+        # Those that wait come first: they must not get a place that comes free by this, only to be cut off.
+        for call in sorted(self._calls, key=lambda each: each.asking):
             call.stop(Draining("The gateway is restarting and could wait no longer. Send the call again."))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, BinaryIO
 
 from twisted.web.iweb import IBodyProducer
 from twisted.web.server import Request
 
-from llm_gateway.core.catalogue import Chosen
-from llm_gateway.core.peek import model_of
+from llm_gateway.core.peek import model_of, said_in, wants_stream
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.errors import BadRequest, RequestTooLarge
@@ -26,14 +24,27 @@ IN_MEMORY_BYTES = 1_048_576
 
 WHICH_MODEL = "This key may call some models only, and it cannot be told which one this request is for."
 
+_TWICE = "The request names its model more than once."
+
 MAX_READ_BYTES = 33_554_432
 """Of a body that is read and written anew, which stops everything else meanwhile. Anthropic takes no longer one."""
 
 
 class RequestBody:
-    """One request's body. It is taken once, in one of two ways."""
+    """One request's body, for as many attempts as its call takes. ``release`` it when no other attempt can follow."""
 
-    __slots__ = ("_content", "_max_bytes", "_record", "_request", "_size", "_whole")
+    __slots__ = (
+        "_content",
+        "_max_bytes",
+        "_model",
+        "_path",
+        "_record",
+        "_request",
+        "_size",
+        "_unread",
+        "_whole",
+        "streamed",
+    )
 
     def __init__(self, request: Request, record: CallRecord, max_bytes: int) -> None:
         """
@@ -43,6 +54,10 @@ class RequestBody:
         self._request: Any = request
         self._record = record
         self._max_bytes = max_bytes
+        self._model: str | None = None
+        """The one that it names, where that is known."""
+        self._path: str | None = None
+        self._unread = False
         content: Any = request.content
         self._content: BinaryIO = content
         self._whole: bytes | None = None
@@ -53,6 +68,8 @@ class RequestBody:
             size = content.seek(0, os.SEEK_END)
             content.seek(0)
         self._size = record.bytes_in = size
+        self.streamed = getattr(request, "body_stream", None) is not None
+        """Whether it is passed on while it still comes, so that it can be sent once only."""
         # A site that bounds bodies itself has left out the one that is too large; in somebody else's site it is here.
         if size > max_bytes or getattr(request, "body_refused", False):
             raise RequestTooLarge.over(max_bytes)
@@ -60,83 +77,77 @@ class RequestBody:
     @property
     def empty(self) -> bool:
         """Whether there is none, and none still comes."""
-        return not self._size and getattr(self._request, "body_stream", None) is None
+        return not self._size and not self.streamed
 
-    def producer(self) -> IBodyProducer | None:
+    def model(self, path: str | None = None) -> str:
         """
-        :return: for passing it on as it is; ``None`` where there is none.
+        :param path: the model that the path names: it counts, not the body's.
+        :return: the caller's name for the model; empty where none is named, or where that cannot be told.
         """
-        request = self._request
-        if getattr(request, "body_stream", None) is not None:
-            return self._streamed()
-        if not self._size:
-            return None
-        content, whole = self._content, self._whole
-        if whole is None and self._size <= IN_MEMORY_BYTES:
-            whole = content.read()
-        if whole is not None:
+        self._path = path
+        if not self.streamed and self._size:
+            whole = self._whole
+            if whole is None and self._size <= IN_MEMORY_BYTES:
+                whole = self._whole = self._content.read()
             # By its look rather than by its content type: curl calls JSON a form unless it is told.
-            if whole.startswith(b"{"):
-                self._record.model = model_of(whole)
-            # An answer may take an hour; the body has to be held once and only until it is sent.
-            content.close()
-            return BytesBody(whole)
-        start = content.read(1)
-        content.seek(0)
-        if start == b"{":
-            # Mapped, not read: one field is wanted, not a copy of the rest.
-            with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-                self._record.model = model_of(view)
-        return spooled_body(content)
+            if whole is None:
+                self._model = self._model_of_file()
+            elif whole.startswith(b"{"):
+                self._model = model_of(whole)
+        return self._named(path or self._model)
 
-    def renamed(
-        self, choose: Callable[[str], Chosen], model: str | None, *, must_tell: bool, path_counts: bool = False
-    ) -> tuple[IBodyProducer | None, str | None]:
+    def model_for_certain(self, path: str | None, *, path_counts: bool) -> str:
         """
-        The same for a model that may be called otherwise by its provider, or may not be called.
+        The same for a key that may call some models only.
 
-        :param choose: from the caller's name for it to the provider's.
-        :param model: where the path names it: it counts, not the body's.
-        :param must_tell: whether a body is refused of which it cannot be told.
         :param path_counts: whether the provider, too, takes the path's model and not the body's.
-        :return: also the provider's name for the model, where one is named.
-        :raises ModelNotAllowed: by ``choose``.
         :raises BadRequest: it cannot be told which model is meant.
         """
-        name = None if model is None else choose(model).name
-        unread = must_tell and not (path_counts and name is not None)
-        streamed = getattr(self._request, "body_stream", None) is not None
-        if streamed and unread:
+        self._path = path
+        unread = self._unread = not (path_counts and path is not None)
+        if self.streamed and unread:
             raise BadRequest(WHICH_MODEL)
-        if streamed or not self._size:
-            return self.producer(), name
-        body: bytes | memoryview
-        if self._whole is None:
-            body = self._content.read() if self._size <= IN_MEMORY_BYTES else mapped(self._content)
-        else:
-            body = self._whole
-        places = find_model(body)
-        if places is None and model is None:
-            # No JSON, as an upload, or none that names a model: the provider judges it.
-            if must_tell:
-                raise BadRequest(WHICH_MODEL)
+        if self.streamed or not self._size:
+            return self._named(path)
+        places = find_model(self._view())
+        if places is None and path is None:
+            raise BadRequest(WHICH_MODEL)
+        if places is not None:
+            if places.ambiguous or (unread and places.alike):
+                raise BadRequest(_TWICE)
+            self._model = places.name
+        return self._named(path or self._model)
+
+    def producer(self, model: str = "") -> IBodyProducer | None:
+        """
+        :param model: what is to stand in place of the model that the caller names; empty for the body as it is.
+        :return: for passing it on; ``None`` where there is none.
+        :raises BadRequest: it cannot be told where the model is named.
+        """
+        if self.streamed:
+            return self._stream()
+        if not self._size:
+            return None
+        if not model or model == self._model:
+            whole = self._whole
+            if whole is not None:
+                return BytesBody(whole)
             self._content.seek(0)
-            return self.producer(), None
-        if places is not None and (places.ambiguous or (unread and places.alike)):
-            raise BadRequest("The request names its model more than once.")
-        self._content.close()
-        if name is None:
-            assert places is not None
-            name = choose(places.name).name
-        asked = model or (places.name if places is not None else name)
-        self._record.model = printable(asked)
-        pieces = [body] if places is not None and places.name == name else with_model(body, name)
+            if self._size > IN_MEMORY_BYTES:
+                return spooled_body(self._content)
+            whole = self._whole = self._content.read()
+            return BytesBody(whole)
+        body = self._view()
+        places = find_model(body)
+        if places is not None and places.ambiguous:
+            raise BadRequest(_TWICE)
+        pieces = None if places is None and self._path is None else with_model(body, model)
         if isinstance(body, memoryview) and places is not None and pieces is not None:
-            return pieces_body(pieces), name
+            return pieces_body(pieces)
         named = b"".join([body] if pieces is None else pieces)
-        if unread and places is None and ((places := find_model(named)) is None or places.alike):
+        if self._unread and places is None and ((found := find_model(named)) is None or found.alike):
             raise BadRequest(WHICH_MODEL)
-        return BytesBody(named), name
+        return BytesBody(named)
 
     def whole(self) -> bytes:
         """
@@ -144,18 +155,64 @@ class RequestBody:
         :raises RequestTooLarge: it is longer than ``MAX_READ_BYTES``.
         :raises BadRequest: it is compressed or was not gathered.
         """
-        request = self._request
-        if getattr(request, "body_stream", None) is not None:
+        if self.streamed:
             raise BadRequest("A large body must be application/json here.")
-        if (request.getHeader(b"content-encoding") or b"identity").lower() != b"identity":
+        if (self._request.getHeader(b"content-encoding") or b"identity").lower() != b"identity":
             raise BadRequest("The body must not be compressed here: this provider speaks another dialect.", status=415)
         if self._size > MAX_READ_BYTES:
             raise RequestTooLarge.over(MAX_READ_BYTES)
-        body = self._content.read() if self._whole is None else self._whole
-        self._content.close()
-        return body
+        return self._read()
 
-    def _streamed(self) -> IBodyProducer:
+    def said(self) -> Mapping[str, str]:
+        """
+        :return: what it says of the conversation that it belongs to, see ``core.peek.said_in``.
+        """
+        if self.streamed or not 0 < self._size <= MAX_READ_BYTES:
+            return {}
+        return said_in(self._read())
+
+    def wants_stream(self) -> bool:
+        """
+        :return: whether it asks for its answer as a stream of events.
+        """
+        return not self.streamed and 0 < self._size <= MAX_READ_BYTES and wants_stream(self._read())
+
+    def release(self) -> None:
+        """It will not be sent again. An answer may take an hour, for which nobody needs it."""
+        self._whole = None
+        if type(self._content) is BytesIO:
+            # A file may still be read by who sends it; the request closes it.
+            self._content.close()
+
+    def _named(self, model: str | None) -> str:
+        if model:
+            self._record.model = printable(model)
+        return model or ""
+
+    def _read(self) -> bytes:
+        whole = self._whole
+        if whole is None:
+            self._content.seek(0)
+            whole = self._content.read()
+            if self._size <= IN_MEMORY_BYTES:
+                self._whole = whole
+        return whole
+
+    def _view(self) -> bytes | memoryview:
+        """All of it, to look at; of a long one no copy."""
+        whole = self._whole
+        if whole is not None:
+            return whole
+        return self._read() if self._size <= IN_MEMORY_BYTES else mapped(self._content)
+
+    def _model_of_file(self) -> str | None:
+        content = self._content
+        content.seek(0)
+        if content.read(1) != b"{":
+            return None
+        return model_of(mapped(content))
+
+    def _stream(self) -> IBodyProducer:
         length = self._request.getHeader(b"content-length")
 
         def count(size: int) -> None:

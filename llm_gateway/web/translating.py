@@ -11,6 +11,7 @@ from twisted.web.server import Request
 
 from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
 from llm_gateway.core.estimate import estimate_body, estimate_input
+from llm_gateway.core.model_rules import ModelFacts
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.codecs import ARRAYS, CODECS
@@ -24,9 +25,12 @@ from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.core.translation.translation import DocumentTranslation, Interpreter, Translation
 from llm_gateway.errors import UpstreamMalformed
 from llm_gateway.upstream.attempt import ProviderCall
+from llm_gateway.upstream.targets import Target
+from llm_gateway.web.answer import Answer
 from llm_gateway.web.context import CallContext
-from llm_gateway.web.grants import Grant, Way
+from llm_gateway.web.grants import Way
 from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.wire.fields import fields_of
 from llm_gateway.wire.upload import BytesBody
 
@@ -50,48 +54,81 @@ _SPOKEN = {Api.EMBEDDINGS: Api.CHAT, Api.GEMINI_EMBEDDINGS: Api.GEMINI}
 """Whose errors they have."""
 
 
+def estimated(
+    request: Request, context: CallContext, target: Target, model: str, facts: ModelFacts, body: RequestBody
+) -> bytes:
+    """
+    Count the tokens of a prompt where no provider can be asked.
+
+    :param model: as the provider calls it.
+    :return: the answer, marked as an estimate in a header.
+    :raises GatewayError: the request cannot be read.
+    """
+    prompt = _prompt(context, body.whole())
+    fields_of(request.responseHeaders)[b"X-Gw-Estimated"] = [b"input_tokens"]
+    tokens = estimate_input(prompt, dialect=target.dialect.name, model=model)
+    return estimate_body(_COUNTED[context.asked.api][1], tokens)
+
+
 def translated(
-    request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
-) -> tuple[ProviderCall, Interpreter] | bytes | None:
+    request: Request,
+    context: CallContext,
+    way: Way,
+    model: str,
+    facts: ModelFacts,
+    policy: OnUnsupported,
+    body: RequestBody,
+    answer: Answer,
+) -> tuple[ProviderCall, TranslatedAnswer, str | None]:
     """
-    :return: what the provider is sent, and what turns its answer into the caller's; or the answer itself, where no
-        provider has to be asked; ``None`` where what is asked for cannot be translated.
-    :raises GatewayError: the request cannot be read, the key may not call its model, or the provider's dialect cannot
-        say it.
+    :param way: of a provider for which ``routes.can_translate`` says yes, and ``is_estimated`` no.
+    :param model: as the provider calls it.
+    :param policy: what is done about what the provider's dialect cannot say.
+    :param answer: where the answer goes in the caller's dialect.
+    :return: what the provider is sent, what turns its answer into the caller's, and how the caller and the log are told
+        of what could not be said; ``None`` if there is nothing to tell.
+    :raises GatewayError: the request cannot be read, or the provider's dialect cannot say it.
     """
-    api, target = context.asked.api, way.target
+    provider = way.target.provider
+    to = Destination(
+        model,
+        provider.name,
+        max_output_tokens=facts.max_output_tokens,
+        reasoning=facts.reasoning,
+        preset=provider.preset,
+    )
+    api = context.asked.api
     if api in CONVERSATIONS:
-        return _conversation(request, context, grant, way, body)
-    if api in _EMBEDDINGS and _EMBEDDINGS[api][1] in target.apis:
-        return _embeddings(request, context, grant, way, body)
-    return _count(request, context, grant, way, body) if api in COUNTS else None
+        call, translation = _conversation(request, context, way, to, Losses(policy), body)
+    elif api in COUNTS:
+        call, translation = _count(request, context, way, to, body)
+    else:
+        call, translation = _embeddings(request, context, way, to, Losses(policy), body)
+    lost = printable(",".join(translation.lost), MAX_NAMED_BYTES) if translation.lost else None
+    return call, TranslatedAnswer(answer, translation, context.request_id, way.secrets), lost
 
 
 def _conversation(
-    request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
+    request: Request, context: CallContext, way: Way, to: Destination, losses: Losses, body: RequestBody
 ) -> tuple[ProviderCall, Interpreter]:
     asked, target = context.asked, way.target
     caller = _caller(context)
     conversation = caller.decode_request(body.whole(), model=asked.model or context.model, stream=asked.stream)
-    to = _destination(context, grant, way, conversation.model)
-    losses = Losses(grant.on_unsupported)
     api = target.conversation
     if api is Api.CHAT and Api.RESPONSES in target.apis and not target.names_models:
         api = preferred_api(conversation, to)
     translation = Translation(caller, CODECS[api], conversation, to, losses)
     url = target.url_of(api, to.model, stream=conversation.stream)
-    return _call(request, context, grant, way, url, translation), translation
+    return _call(request, way, url, translation), translation
 
 
 def _embeddings(
-    request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
+    request: Request, context: CallContext, way: Way, to: Destination, losses: Losses, body: RequestBody
 ) -> tuple[ProviderCall, Interpreter]:
     asked = context.asked
     reader, api = _EMBEDDINGS[asked.api]
     writer, _ = _EMBEDDINGS[api]
     embeddings = reader.decode_request(body.whole(), model=asked.model or context.model)
-    to = _destination(context, grant, way, embeddings.model)
-    losses = Losses(grant.on_unsupported)
     written = writer.encode_request(embeddings, to, losses)
 
     def answer(document: bytes) -> bytes:
@@ -100,16 +137,15 @@ def _embeddings(
 
     codecs = CODECS[_SPOKEN[asked.api]], CODECS[_SPOKEN[api]]
     translation = DocumentTranslation(*codecs, written, losses, answer)
-    return _call(request, context, grant, way, way.target.url_of(api, to.model, stream=False), translation), translation
+    return _call(request, way, way.target.url_of(api, to.model, stream=False), translation), translation
 
 
 def _count(
-    request: Request, context: CallContext, grant: Grant, way: Way, body: RequestBody
-) -> tuple[ProviderCall, Interpreter] | bytes:
-    """Anthropic and Google can be asked; of other providers nobody can tell, and it is estimated."""
+    request: Request, context: CallContext, way: Way, to: Destination, body: RequestBody
+) -> tuple[ProviderCall, Interpreter]:
+    """Anthropic and Google can be asked; of other providers nobody can tell, and it is ``estimated``."""
     caller, target = context.asked.api, way.target
     prompt = _prompt(context, body.whole())
-    to = _destination(context, grant, way, prompt.model)
     # What cannot be said is not counted; hardly any of it has tokens.
     losses = Losses(OnUnsupported.DROP)
     read: Callable[[bytes], int]
@@ -118,19 +154,15 @@ def _count(
         codec = CODECS[Api.MESSAGES]
         named = ToolNames(prompt, codec.tool_name, losses).written(prompt)
         written = _countable(codec.encode_request(named, to, losses))
-    elif Api.GEMINI_COUNT_TOKENS in target.apis:
+    else:
         api, read = Api.GEMINI_COUNT_TOKENS, read_count
         named = ToolNames(prompt, CODECS[Api.GEMINI].tool_name, losses).written(prompt)
         written = write_count_request(named, to, losses)
-    else:
-        fields_of(request.responseHeaders)[b"X-Gw-Estimated"] = [b"input_tokens"]
-        tokens = estimate_input(prompt, dialect=target.dialect.name, model=to.model)
-        return estimate_body(_COUNTED[caller][1], tokens)
     codecs = CODECS[_COUNTED[caller][0]], CODECS[target.conversation]
     translation = DocumentTranslation(
         *codecs, written, losses, lambda document: estimate_body(_COUNTED[caller][1], read(document))
     )
-    return _call(request, context, grant, way, target.url_of(api, to.model, stream=False), translation), translation
+    return _call(request, way, target.url_of(api, to.model, stream=False), translation), translation
 
 
 def _prompt(context: CallContext, body: bytes) -> Conversation:
@@ -162,25 +194,7 @@ def _anthropics_count(body: bytes) -> int:
         raise UpstreamMalformed("The provider's answer is not one of count_tokens.") from None
 
 
-def _destination(context: CallContext, grant: Grant, way: Way, model: str) -> Destination:
-    context.record.model = printable(model)
-    chosen, provider = grant.chosen(model), way.target.provider
-    facts = chosen.facts
-    return Destination(
-        chosen.name,
-        provider.name,
-        max_output_tokens=facts.max_output_tokens,
-        reasoning=facts.reasoning,
-        preset=provider.preset,
-    )
-
-
-def _call(
-    request: Request, context: CallContext, grant: Grant, way: Way, url: bytes, translation: Interpreter
-) -> ProviderCall:
-    if translation.lost:
-        dropped = context.record.dropped = printable(",".join(translation.lost), MAX_NAMED_BYTES)
-        fields_of(request.responseHeaders)[b"X-Gw-Dropped"] = [dropped.encode("ascii", "replace")]
+def _call(request: Request, way: Way, url: bytes, translation: Interpreter) -> ProviderCall:
     target = way.target
     return ProviderCall(
         provider=target.provider.name,
@@ -188,7 +202,7 @@ def _call(
         url=url,
         headers=target.headers_for_translated(request.requestHeaders, way.headers),
         body=BytesBody(translation.take_body()),
-        secrets=grant.secrets,
+        secrets=way.secrets,
         timeouts=target.provider.timeouts,
     )
 

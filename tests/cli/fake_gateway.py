@@ -23,8 +23,13 @@ class FakeGateway:
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(None)
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+            def _answer(self, body: Any) -> None:
                 gateway.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 status, headers, pieces = gateway.answers.pop(0)
                 self.send_response(status)

@@ -173,3 +173,54 @@ def test_subcommand_of_the_program_returns_the_status(
     assert "team a" in capsys.readouterr().out
     options = parser.parse_args(["check", "--keys", "nowhere.json"])
     assert options.func(options) == 1
+
+
+def test_credentials_and_models_are_listed(folder: Path) -> None:
+    """Each virtual key with all that its calls can be sent with, and each name with what it stands for."""
+    Path("keys.json").write_text("""{
+      "credentials": {
+        "openai-main": {"provider": "openai", "api_key": "sk-canary-1"},
+        "claude": {"provider": "anthropic", "api_key": "sk-canary-2"}
+      },
+      "virtual_keys": {
+        "vk_user1": {"credentials": ["openai-main", {"name": "claude", "order": 1, "weight": 0.5}], "name": "team a"},
+        "vk_user2": {"provider": "openai", "api_key": "sk-canary-3"}
+      }
+    }""")
+    Path("aiservices.json").write_text("""{
+      "openai": "https://api.openai.com/v1/chat/completions",
+      "anthropic": {"base_url": "https://api.anthropic.com/v1"},
+      "$routing": {
+        "models": {
+          "fast": {"targets": ["openai/gpt-5.4-mini", "anthropic/claude-haiku-5-5"]},
+          "gpt-5.5": {"fallbacks": ["fast", {"to": "claude-opus-5-5", "on": ["silent"]}]}
+        }
+      }
+    }""")
+    status, printed = check()
+    assert status == 0
+    assert printed == (
+        "keys:       keys.json\n"
+        "aiservices: aiservices.json\n"
+        "\n"
+        "KEY           CREDENTIAL     ORDER  WEIGHT  PROVIDER   DIALECT    URL\n"
+        "team a        openai-main    0      1       openai     openai     https://api.openai.com/v1/chat/completions\n"
+        "              claude         1      0.5     anthropic  anthropic  https://api.anthropic.com/v1/messages\n"
+        "key:ff655f58  real:5183e803  0      1       openai     openai     https://api.openai.com/v1/chat/completions\n"
+        "\n"
+        "MODEL    STANDS FOR                                       FALLS BACK TO\n"
+        "fast     openai/gpt-5.4-mini, anthropic/claude-haiku-5-5  -\n"
+        "gpt-5.5  itself                                           fast, claude-opus-5-5\n"
+        "\n"
+        "All is well: 2 virtual keys, 2 providers\n"
+    )
+
+
+def test_credential_that_no_key_has_fails_the_check(folder: Path) -> None:
+    """What only warns at start is worth mending."""
+    Path("keys.json").write_text(
+        KEYS.replace("{", '{"credentials": {"spare": {"provider": "openai", "api_key": "x"}},', 1)
+    )
+    status, printed = check()
+    assert status == 1
+    assert "error: keys.json:1: credentials.spare: no virtual key has it\n" in printed

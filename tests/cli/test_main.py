@@ -27,7 +27,7 @@ def test_help_names_every_command_and_how_to_start_the_gateway(capsys: pytest.Ca
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for word in ("chat", "check", "twistd -n llmgateway --demo"):
+    for word in ("chat", "check", "explain", "twistd -n llmgateway --demo"):
         assert word in text
 
 
@@ -37,6 +37,37 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
         main(arguments)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: llmgateway")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["check", "--kesy", "x"], "llmgateway check: error: there is no option --kesy; did you mean --keys?"),
+        (["check", "--kesy=x"], "llmgateway check: error: there is no option --kesy; did you mean --keys?"),
+        (["chat", "--quiet", "Hi"], "llmgateway chat: error: there is no option --quiet"),
+        (["check", "x", "y"], "llmgateway check: error: there are more arguments than it takes"),
+    ],
+)
+def test_misspelt_option_is_told_the_nearest_right_one(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == complaint
+
+
+@pytest.mark.parametrize("command", ["chat", "check", "explain"])
+@pytest.mark.parametrize("misspelt", [["--kye", "vk_canary"], ["--kye=vk_canary"], ["vk_canary", "vk_canary"]])
+def test_key_behind_a_misspelt_option_is_not_printed(
+    command: str, misspelt: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed may be shown to others, or stay in a log."""
+    monkeypatch.delenv("LLMGATEWAY_KEY", raising=False)
+    with pytest.raises(SystemExit):
+        main([command, *misspelt])
+    printed = capsys.readouterr()
+    assert "canary" not in printed.out + printed.err
 
 
 def test_check_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

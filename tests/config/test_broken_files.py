@@ -18,10 +18,11 @@ GOOD_KEYS = '{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-o
 GOOD_SERVICES = '{"openai": "https://api.openai.com/v1/chat/completions"}'
 HASH_OF_VK_ONE = hashlib.sha256(b"vk_one").hexdigest()
 
-FIELDS_OF_A_KEY = "known fields: api_key, models, name, on_unsupported, provider"
+FIELDS_OF_A_KEY = "known fields: api_key, credentials, models, name, on_unsupported, provider"
 FIELDS_OF_A_PROVIDER = (
-    "known fields: api_version, apis, auth, base_url, dialect, dialects, forward_beta, forward_headers, headers, "
-    "health, location, models, on_unsupported, preset, project, region, resource, timeouts, url"
+    "known fields: api_version, apis, auth, base_url, breaking, dialect, dialects, forward_beta, forward_headers, "
+    "headers, health, limits, location, models, on_unsupported, preset, project, region, resource, retry_reserve, "
+    "retry_share, timeouts, url"
 )
 TOKENS = "must be a whole number of tokens from 1 to 1000000000"
 SECONDS = "must be a number of seconds above 0 and not above 86400"
@@ -182,7 +183,7 @@ KEYS = [
     Broken(
         "virtual-keys-misspelt",
         'keys.json:1: top level: needs a field "virtual_keys"\n'
-        'keys.json:2: top level: unknown field; did you mean "virtual_keys"? Known fields: virtual_keys',
+        'keys.json:2: top level: unknown field; did you mean "virtual_keys"? Known fields: credentials, virtual_keys',
         keys='{\n"virtual_kesy": {}}',
     ),
     Broken(
@@ -195,13 +196,14 @@ KEYS = [
     ),
     Broken(
         "virtual-key-outside-of-virtual-keys",
-        "keys.json:2: top level: unknown field; known fields: virtual_keys",
+        "keys.json:2: top level: unknown field; known fields: credentials, virtual_keys",
         keys='{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-one"}},\n'
         '"team-b": {"provider": "openai", "api_key": "sk-two"}}',
     ),
     Broken(
         "virtual-key-only-a-string",
-        'keys.json:2: virtual_keys[1]: must be an object with "provider" and "api_key", not a string',
+        'keys.json:2: virtual_keys[1]: must be an object with "provider" and "api_key", or with "credentials", not a '
+        "string",
         keys='{"virtual_keys": {\n"vk_one": "sk-one"}}',
     ),
     Broken(
@@ -211,7 +213,7 @@ KEYS = [
     ),
     Broken(
         "virtual-key-with-nothing",
-        'keys.json:3: virtual_keys[2]: needs a field "provider"\nkeys.json:3: virtual_keys[2]: needs a field "api_key"',
+        'keys.json:3: virtual_keys[2]: needs the fields "provider" and "api_key", or "credentials"',
         keys='{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-one"},\n\n"vk_two": {}}}',
     ),
     Broken(
@@ -971,17 +973,22 @@ def write(path: str, content: str | bytes | None) -> None:
         Path(path).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-@pytest.mark.parametrize("broken", [pytest.param(broken, id=broken.name) for broken in ALL])
-def test_broken_file_is_explained(broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each mistake is told with its file, its line, its place and what would be right, all mistakes at once."""
-    monkeypatch.chdir(tmp_path)
+def said_of(broken: Broken) -> str:
+    """:return: what is said about the files, written into the current folder, when they are loaded."""
     write("keys.json", broken.keys)
     write("aiservices.json", broken.services)
     for name, content in broken.files.items():
         write(name, content)
     with pytest.raises(ConfigurationError) as caught:
         load_configuration("keys.json", "aiservices.json", broken.environ)
-    assert str(caught.value) == broken.says
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("broken", [pytest.param(broken, id=broken.name) for broken in ALL])
+def test_broken_file_is_explained(broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mistake is told with its file, its line, its place and what would be right, all mistakes at once."""
+    monkeypatch.chdir(tmp_path)
+    assert said_of(broken) == broken.says
 
 
 def test_good_files_of_the_table_are_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,19 +26,31 @@ from tests.config.test_broken_files import (
     URLS,
     Broken,
 )
+from tests.config.test_broken_routing import ROUTING
 
 SHIPPED = resources.files("llm_gateway") / "data"
-CHECKED = KEYS + SECRETS + PROVIDERS + URLS + KEY_MODELS + DIALECTS_AND_MODELS
+CHECKED = ROUTING + KEYS + SECRETS + PROVIDERS + URLS + KEY_MODELS + DIALECTS_AND_MODELS
 
 BEYOND_A_SCHEMA = {
     "alias-of-a-key-twice",
     "alias-with-a-star-of-its-own",
     "base-url-with-chat-path",
     "base-url-with-query",
+    "breaking-longer-than-the-longest",
+    "breaking-longest-below-the-first",
+    "credential-name-holds-its-key",
+    "credential-name-is-a-virtual-key",
+    "credential-provider-and-key-swapped",
+    "credential-twice",
+    "credential-variable-not-set",
     "dialect-among-several-with-a-chat-path",
     "dialect-that-a-preset-does-not-speak",
     "dialect-that-is-not-among-them",
+    "fallback-on-the-same-twice",
+    "fallback-to-itself",
+    "fallback-twice",
     "field-of-a-key-twice",
+    "first-wait-longer-than-the-longest",
     "forwarded-header-cookie",
     "forwarded-header-of-an-account",
     "forwarded-header-twice",
@@ -60,6 +72,7 @@ BEYOND_A_SCHEMA = {
     "model-of-a-key-twice",
     "model-with-space-at-its-end",
     "name-is-the-key",
+    "name-is-the-key-of-a-credential",
     "own-dialect-twice",
     "place-beside-a-url",
     "preset-with-the-place-of-another",
@@ -67,6 +80,9 @@ BEYOND_A_SCHEMA = {
     "provider-and-key-swapped",
     "provider-is-a-key",
     "provider-twice",
+    "routed-model-twice",
+    "routed-model-with-space-at-its-end",
+    "routing-twice",
     "same-virtual-key-twice",
     "secret-file-a-directory",
     "secret-file-empty",
@@ -74,6 +90,10 @@ BEYOND_A_SCHEMA = {
     "secret-file-of-two-lines",
     "secret-file-too-large",
     "secret-file-without-path",
+    "target-of-a-misspelt-preset",
+    "target-of-a-preset-that-lacks-something",
+    "target-of-an-unknown-provider",
+    "target-twice",
     "upstream-name-with-a-star-of-its-own",
     "url-beyond-ascii",
     "url-with-bad-address",
@@ -87,6 +107,10 @@ BEYOND_A_SCHEMA = {
     "url-with-port-too-high",
     "url-with-space",
     "url-without-host",
+    "use-misspelt",
+    "use-misspelt-in-an-object",
+    "use-twice",
+    "use-without-any-credential",
     "variable-empty",
     "variable-not-closed",
     "variable-not-set",
@@ -145,7 +169,12 @@ def test_schema_marks_what_it_can(broken: Broken) -> None:
 
 FULL_KEYS = {
     "$schema": "keys.schema.json",
+    "credentials": {
+        "openai-main": {"provider": "openai", "api_key": "${KEY}", "in_flight": 50},
+        "it": {"provider": "it", "api_key": "sk-two"},
+    },
     "virtual_keys": {
+        "vk_several": {"credentials": ["openai-main", {"name": "it", "order": 1, "weight": 0.5}]},
         "vk_one": {
             "provider": "openai",
             "api_key": "${KEY}",
@@ -195,12 +224,66 @@ FULL_SERVICES = {
         },
         "on_unsupported": "reject",
         "forward_beta": ["computer-use-*"],
+        "limits": {"in_flight": 100, "queue": 0, "wait_s": 0.5},
+        "breaking": {
+            "enabled": True,
+            "failures": 3,
+            "failure_share": 1,
+            "volume": 5,
+            "window_s": 20,
+            "dead_share": 0.95,
+            "refusals": 1,
+            "probes": 4,
+            "open_s": 1,
+            "longest_open_s": 2.5,
+            "refused_open_s": 60,
+            "longest_refused_open_s": 60,
+            "trials": 1,
+            "trial_s": 5,
+            "ramp_s": 0,
+            "ramp_from": 0.5,
+            "cooling_s": 3,
+            "longest_cooling_s": 4,
+        },
+        "retry_share": 0,
+        "retry_reserve": 0,
     },
     "azure": {"resource": "contoso", "api_version": "2024-10-21", "models": ["gpt", "other-*"]},
     "bedrock-eu": {"preset": "bedrock", "region": "eu-west-1", "forward_beta": False},
     "vertex": {"project": "p-1", "location": "eu", "dialect": "openai"},
     "mistral": {"timeouts": {"idle_s": 60}},
     "both": {"dialects": {"anthropic": "https://a.example/v1", "openai": "https://a.example/v1"}},
+    "$routing": {
+        "strategy": "weighted",
+        "sticky": True,
+        "explore": 0,
+        "usual_s": 60,
+        "retries": {
+            "attempts": 20,
+            "again": 0,
+            "deadline_s": 30,
+            "first_wait_s": 1,
+            "longest_wait_s": 1,
+            "patience_s": 0,
+            "retry_after_cap_s": 0,
+            "repeat": "generations",
+            "spread": False,
+        },
+        "hedging": {"after_s": 2, "times_usual": 1.5, "share": 0.1, "reserve": 0},
+        "models": {
+            "fast": {
+                "targets": [
+                    "openai/gpt-5.4-mini",
+                    {"provider": "it", "model": "m/n", "order": 1, "weight": 0.5},
+                ],
+                "fallbacks": ["smart", {"to": "it/m", "on": ["context_overflow", "filtered"]}],
+                "strategy": "least_busy",
+                "sticky": False,
+            },
+            "smart": {"targets": ["openai/gpt-5.5"]},
+            "gpt-5.4": {"fallbacks": ["a-model-that-is-new"]},
+        },
+    },
 }
 
 
@@ -211,8 +294,8 @@ def test_schema_and_reader_accept_every_field(tmp_path: Path) -> None:
     (tmp_path / "aiservices.json").write_text(json.dumps(FULL_SERVICES))
     files = str(tmp_path / "keys.json"), str(tmp_path / "aiservices.json")
     configuration = load_configuration(*files, {"KEY": "sk-one"})
-    assert len(configuration.keys) == 3
-    assert list(configuration.providers) == [name for name in FULL_SERVICES if name != "$schema"]
+    assert len(configuration.keys) == 4
+    assert list(configuration.providers) == [name for name in FULL_SERVICES if not name.startswith("$")]
     assert configuration.warnings == ()
     assert accepted(json.loads(GOOD_KEYS), json.loads(GOOD_SERVICES))
 
@@ -220,16 +303,28 @@ def test_schema_and_reader_accept_every_field(tmp_path: Path) -> None:
 def test_full_example_has_every_field() -> None:
     """The test above leaves out no field."""
     defined = {**keys_schema()["$defs"], **aiservices_schema()["$defs"]}
-    providers = [entry for entry in FULL_SERVICES.values() if isinstance(entry, dict)]
+    providers = [entry for name, entry in FULL_SERVICES.items() if isinstance(entry, dict) and name != "$routing"]
     it: Any = FULL_SERVICES["it"]
+    routing: Any = FULL_SERVICES["$routing"]
     keys: Any = FULL_KEYS["virtual_keys"]
+    credentials: Any = FULL_KEYS["credentials"]
     full = {
         "ProviderEntry": {name for entry in providers for name in entry},
         "TimeoutsEntry": it["timeouts"],
         "HealthEntry": it["health"],
         "DialectEntry": it["dialects"]["anthropic"],
         "ModelEntry": it["models"]["m"],
-        "VirtualKeyEntry": keys["vk_one"],
+        "VirtualKeyEntry": {**keys["vk_one"], **keys["vk_several"]},
+        "CredentialEntry": credentials["openai-main"],
+        "CredentialUseEntry": keys["vk_several"]["credentials"][1],
+        "LimitsEntry": it["limits"],
+        "BreakingEntry": it["breaking"],
+        "RoutingEntry": routing,
+        "RetriesEntry": routing["retries"],
+        "HedgingEntry": routing["hedging"],
+        "ModelRoutingEntry": routing["models"]["fast"],
+        "TargetEntry": routing["models"]["fast"]["targets"][1],
+        "FallbackEntry": routing["models"]["fast"]["fallbacks"][1],
     }
     assert full.keys() == defined.keys()
     for shape, entry in full.items():

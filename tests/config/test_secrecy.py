@@ -15,8 +15,14 @@ from llm_gateway.config.load import read_configuration
 from llm_gateway.errors import ConfigurationError, Problem
 
 REAL, VIRTUAL, HEADER, INSIDE = "sk-canary-real", "vk-canary-virtual", "canary-header", "canary"
+PLAIN = "hunter-two-canary"
+"""A key that does not look like one."""
 KEYS = f"""{{
+  "credentials": {{
+    "main": {{"provider": "openai", "api_key": "{REAL}-3", "in_flight": 5}}
+  }},
   "virtual_keys": {{
+    "{VIRTUAL}-3": {{"credentials": [{{"name": "main", "order": 1}}]}},
     "{VIRTUAL}-1": {{"provider": "openai", "api_key": "{REAL}-1", "name": "first"}},
     "{VIRTUAL}-2": {{"provider": "anthropic", "api_key": "${{CANARY}}"}}
   }}
@@ -27,8 +33,10 @@ SERVICES = f"""{{
   "anthropic": {{
     "url": "https://api.anthropic.com/v1/messages",
     "headers": {{"x-token": "{HEADER}"}},
-    "timeouts": {{"idle_s": 60}}
-  }}
+    "timeouts": {{"idle_s": 60}},
+    "limits": {{"in_flight": 5}}
+  }},
+  "$routing": {{"models": {{"fast": {{"targets": ["openai/gpt"], "fallbacks": ["smart"]}}}}}}
 }}
 """
 ENVIRON = {"CANARY": f"{REAL}-2"}
@@ -57,7 +65,8 @@ def test_good_files_say_nothing_of_their_keys(folder: Path) -> None:
     """A configuration can be printed."""
     said = everything_said(folder, KEYS, SERVICES)
     assert INSIDE not in said
-    assert "2 keys" in said
+    assert "3 keys" in said
+    assert "3 credentials" in said
 
 
 @pytest.mark.parametrize(
@@ -108,13 +117,21 @@ def test_good_files_say_nothing_of_their_keys(folder: Path) -> None:
             id="key-as-good-variable",
         ),
         pytest.param(KEYS.replace("}", f'}} "{REAL}"', 1), SERVICES, id="key-where-a-comma-belongs"),
+        pytest.param(KEYS.replace('"main"', f'"{REAL}"'), SERVICES, id="key-as-credential"),
+        pytest.param(KEYS.replace('"main"', f'"a-{REAL}-3"'), SERVICES, id="key-in-the-name-of-a-credential"),
+        pytest.param(KEYS.replace('"main"', f'"{VIRTUAL}"'), SERVICES, id="virtual-key-as-credential"),
+        pytest.param(KEYS.replace('"name": "main"', f'"name": "{REAL}"'), SERVICES, id="key-as-use"),
+        pytest.param(KEYS.replace('{"name": "main", "order": 1}', f'"{PLAIN}"'), SERVICES, id="plain-key-as-use"),
+        pytest.param(KEYS.replace("in_flight", REAL), SERVICES, id="key-as-field-of-a-credential"),
+        pytest.param(KEYS, SERVICES.replace("openai/gpt", f"{REAL}/gpt"), id="key-as-target"),
+        pytest.param(KEYS, SERVICES.replace("$routing", f"${REAL}"), id="key-beside-the-providers"),
     ],
 )
 def test_key_in_the_wrong_place_is_not_quoted(keys: str, services: str, folder: Path) -> None:
     """The likeliest mistakes with real keys in them are told without the keys."""
     said = everything_said(folder, keys, services)
     assert "ConfigurationError" in said
-    for secret in (REAL, VIRTUAL, "skcanaryreal"):
+    for secret in (REAL, VIRTUAL, PLAIN, "skcanaryreal"):
         assert secret not in said
 
 

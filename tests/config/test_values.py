@@ -10,8 +10,17 @@ import pickle
 import attrs
 import pytest
 
-from llm_gateway.config.values import Configuration, HealthCheck, Provider, Secret, VirtualKey
+from llm_gateway.config.values import (
+    Configuration,
+    Credential,
+    HealthCheck,
+    Provider,
+    Secret,
+    VirtualKey,
+    made_up_credential,
+)
 from llm_gateway.core.clocks import Timeouts
+from llm_gateway.core.routing.settings import CredentialUse
 
 DIGEST = hashlib.sha256(b"vk_one").digest()
 KEY = VirtualKey(digest=DIGEST, fingerprint=DIGEST.hex()[:8], name=None, provider="openai", api_key=Secret("sk-canary"))
@@ -90,6 +99,22 @@ def test_configuration_cannot_be_changed() -> None:
         configuration.keys[DIGEST] = KEY  # type: ignore[index]  # that it cannot is the point
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         configuration.keys = {}  # type: ignore[misc]  # that it cannot is the point
+
+
+def test_key_without_credentials_has_the_one_that_it_stands_for() -> None:
+    """Whoever builds a key from a provider and a real key gets what the loader would make of them."""
+    [use] = KEY.credentials
+    digits = hashlib.sha256(b"openai\0sk-canary").hexdigest()[:8]
+    assert use == CredentialUse(f"real:{digits}", "openai")
+    configuration = Configuration(providers={}, keys={DIGEST: KEY})
+    assert dict(configuration.credentials) == {use.name: Credential(use.name, "openai", Secret("sk-canary"))}
+    assert configuration.credentials[use.name] == made_up_credential("openai", "sk-canary")
+
+
+def test_key_keeps_the_credentials_that_it_is_given() -> None:
+    """Named ones are used as they are named."""
+    uses = CredentialUse("main", "openai"), CredentialUse("spare", "openai", order=1)
+    assert attrs.evolve(KEY, credentials=uses).credentials == uses
 
 
 def test_label_is_the_name_or_the_fingerprint() -> None:

@@ -7,9 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.config.values import Endpoint, HealthCheck, Secret
+from llm_gateway.config.values import Credential, Endpoint, HealthCheck, Secret
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.model_rules import ModelFacts, ModelRule, ModelRules
+from llm_gateway.core.routing.outcomes import OutcomeKind
+from llm_gateway.core.routing.settings import (
+    Breaking,
+    CredentialUse,
+    Fallback,
+    Hedging,
+    Limits,
+    ModelSettings,
+    ProviderSettings,
+    Repeat,
+    Retries,
+    RoutingSettings,
+    Strategy,
+    Target,
+)
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.fleet.messages import (
     Begin,
@@ -35,7 +50,20 @@ from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.web.live import WorkerState
 from tests.memory import configuration, provider, virtual_key
 
-FULL = configuration(
+ROUTING = RoutingSettings(
+    strategy=Strategy.WEIGHTED,
+    models={
+        "fast": ModelSettings(
+            targets=(Target("openai", "gpt", weight=2.5),),
+            fallbacks=(Fallback("smart", frozenset({OutcomeKind.CONTEXT_OVERFLOW})), Fallback("other")),
+        )
+    },
+    providers={"openai": ProviderSettings(Limits(in_flight=3), Breaking(failures=2), retry_share=0.5)},
+    credentials={"openai-main": Limits(in_flight=2)},
+    retries=Retries(repeat=Repeat.GENERATIONS),
+    hedging=Hedging(after_s=1.5),
+)
+PLAIN = configuration(
     [
         virtual_key("vk_a", "openai", 'sk-real-\u00e9\n"', name="Ann"),
         attrs.evolve(virtual_key("vk_b", "anthropic"), models=ModelRules([ModelRule("claude-*")])),
@@ -60,12 +88,21 @@ FULL = configuration(
         ),
     ],
 )
+FULL = attrs.evolve(
+    PLAIN,
+    keys={
+        digest: attrs.evolve(key, credentials=(CredentialUse("openai-main", "openai", order=1, weight=0.5),))
+        for digest, key in PLAIN.keys.items()
+    },
+    credentials={"openai-main": Credential("openai-main", "openai", Secret("sk-real-main"))},
+    routing=ROUTING,
+)
 STATE = ProviderHealth("openai", "https://openai.test", True, 1.25, 0.5, None)
 EVERYTHING = Settings(listen=("tcp:1", "unix:/a b"), access_log=None, workers=3, drain_timeout_s=1.5)
 
 
 def test_configuration_arrives_as_it_was() -> None:
-    """Providers, keys, real keys and all: a worker decides about a call as its supervisor would."""
+    """Providers, keys, real keys, routing and all: a worker decides about a call as its supervisor would."""
     message = to_worker(encode(Use(7, Content.of(FULL))).rstrip(b"\n"))
     assert isinstance(message, Use)
     assert message.content.configuration() == attrs.evolve(FULL, warnings=(), files=())

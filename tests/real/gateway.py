@@ -103,23 +103,40 @@ def running_gateway(
     folder: Path,
     *options: str,
     keys: Mapping[str, Any] | None = None,
+    credentials: Mapping[str, Any] | None = None,
     providers: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    routed: bool = False,
 ) -> Iterator[RunningGateway]:
     """
     Start the program in ``folder`` on a free port of 127.0.0.1; it is killed at the end if it still runs.
 
     :param keys: what stands under ``virtual_keys``; written to ``keys.json`` unless ``None``.
+    :param credentials: the real keys that these name.
     :param providers: what is written to ``aiservices.json`` unless ``None``.
+    :param routed: whether calls are sent again and providers left alone, as by default. What is about something else
+        has one attempt and every provider asked; ``$routing`` among the providers is routed in any case.
     """
     if keys is not None:
-        (folder / "keys.json").write_text(json.dumps({"virtual_keys": keys}, indent=2))
+        named = {} if credentials is None else {"credentials": credentials}
+        (folder / "keys.json").write_text(json.dumps({**named, "virtual_keys": keys}, indent=2))
     if providers is not None:
+        if not routed and "$routing" not in providers:
+            providers = _plainly(providers)
         (folder / "aiservices.json").write_text(json.dumps(providers, indent=2))
     command = [str(bin_dir / "twistd"), "-n", "--pidfile=", "llmgateway", "--listen", "tcp:0:interface=127.0.0.1"]
     command += ["--wire", WIRE]
     with running_command([*command, *options], folder, environ) as gateway:
         yield gateway
+
+
+def _plainly(providers: Mapping[str, Any]) -> dict[str, Any]:
+    """The same where every call is sent once, to a provider that is always asked."""
+    plain: dict[str, Any] = {"$routing": {"retries": {"attempts": 1}}}
+    for name, said in providers.items():
+        provider = {"url": said} if isinstance(said, str) else said
+        plain[name] = {**provider, "breaking": {"enabled": False}} if isinstance(provider, Mapping) else provider
+    return plain
 
 
 @contextmanager

@@ -102,7 +102,11 @@ def test_stream_that_drips_arrives_as_it_was_sent(stage: Scene, dialect: str) ->
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_events_arrive_before_the_stream_goes_on(stage: Scene, dialect: str) -> None:
-    """Whatever its line ends, an event is handed on when it is whole; the provider waits for the reader here."""
+    """
+    Whatever its line ends, an event is handed on when it is whole; the provider waits for the reader here.
+
+    Comments before the first event come with it: until then it is not known whether this is the answer.
+    """
     stream = recorded(dialect)
     read: list[int] = []
 
@@ -110,8 +114,9 @@ def test_events_arrive_before_the_stream_goes_on(stage: Scene, dialect: str) -> 
         exchange.send(STREAM_HEAD)
         for begin, end in pairwise([0, *(blank.end() for blank in BLANK_LINE.finditer(stream))]):
             exchange.send(chunk(stream[begin:end]))
-            # An LF behind a CR may be late: the CR has ended the line.
-            stage.provider.wait_for(partial(reached, end - 1), f"the event up to {end}")
+            if b"data" in stream[:end]:
+                # An LF behind a CR may be late: the CR has ended the line.
+                stage.provider.wait_for(partial(reached, end - 1), f"the event up to {end}")
         exchange.send(LAST_CHUNK)
 
     def reached(place: int) -> bool:

@@ -324,7 +324,7 @@ def test_headers_of_the_provider_pass_but_for_its_own_business(stage: Scene) -> 
     stage.provider.script = lambda exchange: exchange.send(answer_bytes(fields=fields))
     answer = stage.call(PATHS["openai"])
     assert {name: answer.value(name.lower()) for name in PASSES_BACK} == PASSES_BACK
-    ours = {"x-gw-request-id", "date", "content-length"}
+    ours = {"x-gw-request-id", "x-gw-provider", "x-gw-attempts", "date", "content-length"}
     assert answer.head.names() == {name.lower() for name in PASSES_BACK} | ours
     assert answer.value("x-gw-request-id") != "forged"
 

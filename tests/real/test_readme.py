@@ -61,12 +61,22 @@ def test_sdk_examples_print_an_answer(gateway: RunningGateway, program: str) -> 
     assert "played by the gateway's built-in demo provider" in said
 
 
+def own_commands(name: str) -> list[list[str]]:
+    """The README's commands ``llmgateway {name}``, in words."""
+    return [words for each in commands("llmgateway") if (words := shlex.split(each, comments=True))[1] == name]
+
+
 def test_chat_commands_answer(bin_dir: Path, gateway: RunningGateway) -> None:
-    asked = [words for each in commands("llmgateway") if (words := shlex.split(each, comments=True))[1] == "chat"]
+    asked = own_commands("chat")
     for words in asked:
         said = run([str(bin_dir / words[0]), *words[1:]], gateway)
         assert "played by the gateway's built-in demo provider" in said
     assert len(asked) == 2
+
+
+def test_explain_command_explains(bin_dir: Path, gateway: RunningGateway) -> None:
+    [words] = own_commands("explain")
+    assert "1 of 1 candidates is in." in run([str(bin_dir / words[0]), *words[1:]], gateway)
 
 
 def test_readme_shows_five_calls_and_two_sdks() -> None:

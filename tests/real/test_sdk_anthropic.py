@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from llm_gateway.config.load import built_in_aiservices
 from tests.real.gateway import RunningGateway, running_gateway
 
 KEY = "vk_user2_anthropic"
@@ -27,8 +29,11 @@ TOOL: Any = {"name": "get_weather", "input_schema": PLACE}
 @pytest.fixture(scope="module")
 def gateway(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    options = ("--demo", "--keys", "keys.json", "--max-body-size", str(MAX_BODY_BYTES))
-    with running_gateway(bin_dir, folder, *options, keys=KEYS) as running:
+    options = ("--demo", "--keys", "keys.json", "--aiservices", "aiservices.json")
+    more = ("--max-body-size", str(MAX_BODY_BYTES))
+    # Each error is one that the provider gave to the call it is about.
+    providers = json.loads(Path(built_in_aiservices()).read_text())
+    with running_gateway(bin_dir, folder, *options, *more, keys=KEYS, providers=providers) as running:
         yield running
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import openai
 import pytest
 
+from llm_gateway.config.load import built_in_aiservices
 from tests.real.gateway import RunningGateway, running_gateway
 
 KEY = "vk_user1_openai"
@@ -32,8 +33,11 @@ RESPONSES_TOOL: Any = {"type": "function", "name": "get_weather", "parameters": 
 @pytest.fixture(scope="module")
 def gateway(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    options = ("--demo", "--keys", "keys.json", "--max-body-size", str(MAX_BODY_BYTES))
-    with running_gateway(bin_dir, folder, *options, keys=KEYS) as running:
+    options = ("--demo", "--keys", "keys.json", "--aiservices", "aiservices.json")
+    more = ("--max-body-size", str(MAX_BODY_BYTES))
+    # Each error is one that the provider gave to the call it is about.
+    providers = json.loads(Path(built_in_aiservices()).read_text())
+    with running_gateway(bin_dir, folder, *options, *more, keys=KEYS, providers=providers) as running:
         yield running
 
 

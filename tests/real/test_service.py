@@ -256,6 +256,8 @@ def test_access_log_has_exactly_the_documented_fields(bin_dir: Path, tmp_path: P
         "client_request_id": str,
         "key": str,
         "provider": str,
+        "credential": str,
+        "attempts": int,
         "model": str,
         "dialect": str,
         "method": str,

@@ -79,7 +79,7 @@ def test_treqs_own_doubles_fit(gateway: MemoryGateway) -> None:
 
 def test_shells_provide_what_they_claim() -> None:
     """Twisted asks these objects for these interfaces."""
-    relay = Relay(None, 200, {}, Unframed(), None, None, None, None, lambda reason: None)  # type: ignore[arg-type]
+    relay = Relay(None, 200, {}, Unframed(), *[None] * 8)  # type: ignore[arg-type]
     assert verifyObject(IPushProducer, relay)
     assert verifyObject(IBodyProducer, BytesBody(b""))
     with open(__file__, "rb") as file:

@@ -21,6 +21,8 @@ def record(**changes: object) -> CallRecord:
         "time": timestamp(1_795_000_000.5),
         "key": "Ann",
         "provider": "openai",
+        "credential": None,
+        "attempts": 0,
         "model": "gpt",
         "dialect": "openai",
         "status": 200,
@@ -41,6 +43,8 @@ def test_json_line_has_every_field() -> None:
         "client_request_id": None,
         "key": "Ann",
         "provider": "openai",
+        "credential": None,
+        "attempts": 0,
         "model": "gpt",
         "dialect": "openai",
         "method": "POST",
@@ -54,6 +58,12 @@ def test_json_line_has_every_field() -> None:
         "ended": "ok",
         "error": None,
     }
+
+
+def test_text_line_tells_of_more_than_one_attempt() -> None:
+    """Of one there is nothing to tell."""
+    assert b" provider=openai credential=main attempts=3 model=gpt " in as_text(record(credential="main", attempts=3))
+    assert b"attempts" not in as_text(record(credential="main", attempts=1))
 
 
 def test_text_line_leaves_out_what_is_not_there() -> None:

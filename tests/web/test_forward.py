@@ -434,6 +434,8 @@ def test_access_log_has_the_facts(gateway: MemoryGateway) -> None:
         "client_request_id": "mine",
         "key": "Ann",
         "provider": "openai",
+        "credential": "real:9de2da9e",
+        "attempts": 1,
         "model": "gpt",
         "dialect": "openai",
         "status": 200,

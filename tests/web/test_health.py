@@ -43,6 +43,11 @@ def test_health_before_the_first_probe_knows_nothing(gateway: MemoryGateway) -> 
         "checked_at": None,
         "latency_ms": None,
         "error": "not checked yet",
+        "state": "closed",
+        "since": None,
+        "reason": None,
+        "calls": {"passed": 0, "failed": 0, "rate_limited": 0, "in_flight": 0, "waiting": 0},
+        "out": [],
     }
 
 

@@ -11,6 +11,8 @@ from llm_gateway.web.live import LiveCalls
 class Call:
     """A running call that ends when it is told to."""
 
+    asking = True
+
     def __init__(self, live: LiveCalls) -> None:
         self.live, self.stopped = live, 0
 

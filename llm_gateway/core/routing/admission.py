@@ -146,6 +146,12 @@ class Admission:
             self._credentials[provider, credential] = own
         return gate, own
 
+    def provider(self, name: str) -> ProviderGate | None:
+        """
+        :return: that provider's, if a call could have come to it so far.
+        """
+        return self._providers.get(name)
+
     def take(self, provider: ProviderGate, credential: CredentialGate, now: float) -> Slot | None:
         """
         :return: a slot if there is one, without waiting.

@@ -27,6 +27,8 @@ class Why(Enum):
     CLIENT_GONE = "client_gone"
     MAY_HAVE_ACTED = "may_have_acted"
     """The provider may have done what was asked, and the operator has not said that twice is fine."""
+    SPENT = "spent"
+    """Its body was passed on while it came, and there is nothing left of it."""
     ATTEMPTS = "attempts"
     """It has been sent as often as one call may be."""
     DEADLINE = "deadline"
@@ -89,6 +91,8 @@ class Attempts(msgspec.Struct, eq=False):
     """What an outcome of this call was held against."""
     ready: dict[int, tuple[float, Lane]] = {}
     """Which candidates may be asked again, and when."""
+    fallen_back: frozenset[OutcomeKind] = frozenset()
+    """The outcomes after which it went to another model."""
     _plan: Plan | None = None
 
     @property
@@ -108,6 +112,12 @@ class Attempts(msgspec.Struct, eq=False):
         if provider not in self.providers:
             self.providers.append(provider)
             lane.repeats.call()
+
+    def sent_alone(self, lane: Lane) -> None:
+        """The call was sent to this candidate, the first of all; its provider has counted it."""
+        self.sent = 1
+        self.tried = {lane.place: 1}
+        self.providers = [lane.candidate.provider]
 
     def refuses(self, lane: Lane) -> bool:
         """Whether the candidate will not do for this call: it was asked, or shares with one that was what failed."""
@@ -165,6 +175,9 @@ def _when(ready: tuple[float, Lane]) -> float:
 _PLACES = {Scope.PROVIDER: 0, Scope.MODEL: 1, Scope.CREDENTIAL: 2, Scope.ACCESS: 3}
 
 
+_NOBODY = frozenset((OutcomeKind.UNREACHABLE,))
+
+
 def first_step(attempts: Attempts, now: float) -> Retry | GiveUp:
     """Decide whom to ask before anybody was."""
     plan = attempts.plan
@@ -172,9 +185,12 @@ def first_step(attempts: Attempts, now: float) -> Retry | GiveUp:
     if lane is not None:
         return Retry(lane)
     troubles = list(plan.troubles(now))
-    after = frozenset(breaker.kind for breaker in troubles if breaker.kind is not None)
+    # Where nobody has what was asked for, there is nobody to reach.
+    after = frozenset(breaker.kind for breaker in troubles if breaker.kind is not None) or _NOBODY
     lane = (
-        plan.pick(now, after=after) or plan.pick(now, last_resort=True) or plan.pick(now, after=after, last_resort=True)
+        _other_model(attempts, after, now)
+        or plan.pick(now, last_resort=True)
+        or _other_model(attempts, after, now, True)
     )
     if lane is not None:
         return Retry(lane)
@@ -220,6 +236,8 @@ def _forbidden(attempts: Attempts, rule: Rule, now: float) -> Why | None:
         return Why.NO_USE
     if attempts.may_have_acted:
         return Why.MAY_HAVE_ACTED
+    if attempts.call.once:
+        return Why.SPENT
     if attempts.sent >= retries.attempts:
         return Why.ATTEMPTS
     return Why.DEADLINE if now >= attempts.began_at + retries.deadline_s else None
@@ -235,19 +253,35 @@ def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Ret
     if rule.again is Again.FIRST and lane.place in attempts.ready and lane.repeats.is_there:
         return _taken(attempts, Retry(lane))
     found = plan.pick(now, attempts.refuses) if rule.elsewhere else None
+    if found is None and rule.elsewhere and attempts.fallen_back:
+        # What else the other model could be had from comes before anybody is asked again.
+        found = _other_model(attempts, attempts.fallen_back, now)
     if found is not None:
         return _taken(attempts, Retry(found))
-    step = attempts.again(now, retries.patience_s)
+    # What would fail the same way anywhere would do so where it could be asked again, too.
+    step = attempts.again(now, retries.patience_s) if rule.elsewhere else None
     if step is not None:
         return _taken(attempts, step)
     after = frozenset((kind,))
-    found = plan.pick(now, attempts.refuses, after)
+    found = _other_model(attempts, after, now)
     if found is None and rule.elsewhere:
         found = plan.pick(now, attempts.refuses, last_resort=True)
     if found is None:
-        found = plan.pick(now, attempts.refuses, after, last_resort=True)
-    step = attempts.again(now, retries.deadline_s) if found is None else Retry(found)
+        found = _other_model(attempts, after, now, True)
+    if found is not None:
+        return _taken(attempts, Retry(found))
+    step = attempts.again(now, retries.deadline_s) if rule.elsewhere else None
     return None if step is None else _taken(attempts, step)
+
+
+def _other_model(
+    attempts: Attempts, after: frozenset[OutcomeKind], now: float, last_resort: bool = False
+) -> Lane | None:
+    """:return: whom to fall back on after these outcomes."""
+    found = attempts.plan.pick(now, attempts.refuses, after, last_resort)
+    if found is not None:
+        attempts.fallen_back |= after
+    return found
 
 
 def _taken(attempts: Attempts, step: Retry) -> Retry:

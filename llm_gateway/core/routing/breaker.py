@@ -252,6 +252,13 @@ class Breaker:
         if self.troubled or self._probes_failed or self._next_cooling_s:
             self._good_in_trouble(now, trial)
 
+    def well(self, now: float) -> None:
+        """The same for a part that only refusals in a row and rate limits are held against, and no trial."""
+        self.passed += 1
+        if self._in_a_row or self.troubled or self._probes_failed or self._next_cooling_s:
+            self.good(now)
+            self.passed -= 1
+
     def bad(self, rule: Rule, outcome: Outcome, now: float, trial: bool = False) -> None:
         """
         An outcome shows that it is not.

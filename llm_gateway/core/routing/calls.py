@@ -134,8 +134,13 @@ class Router:
         :param hang_up: closes the connection of an attempt that is not wanted any more, whose end need not be told.
         :return: a call that begins now.
         """
-        attempts = Attempts(route, self.health, call, self.settings.retries, self._chance, now)
-        return RoutedCall(self, attempts, hang_up)
+        return RoutedCall(self, route, call, now, hang_up)
+
+    def attempts(self, route: Route, call: Call, began_at: float) -> Attempts:
+        """
+        :return: for a call that nobody has been asked for.
+        """
+        return Attempts(route, self.health, call, self.settings.retries, self._chance, began_at)
 
     def expire(self, now: float) -> None:
         """Wake the tickets that have waited for too long. Due at ``admission.next_deadline()``."""
@@ -193,7 +198,9 @@ class RoutedCall(msgspec.Struct, eq=False):
     """
 
     router: Router
-    attempts: Attempts
+    route: Route
+    call: Call
+    began_at: float
     hang_up: Callable[[Attempt], None]
     live: list[Attempt] = []
     """The attempts that run: one, or two while they race."""
@@ -201,14 +208,29 @@ class RoutedCall(msgspec.Struct, eq=False):
     """The last attempt that failed."""
     _pending: Lane | None = None
     _ticket: Ticket | None = None
+    _attempts: Attempts | None = None
+
+    @property
+    def attempts(self) -> Attempts:
+        """Made when they are needed: nearly every call is answered by the first that is asked."""
+        attempts = self._attempts
+        if attempts is None:
+            attempts = self._attempts = self.router.attempts(self.route, self.call, self.began_at)
+            for attempt in self.live:
+                attempts.sent_alone(attempt.lane)
+                attempts.begun = attempt.content_at is not None
+        return attempts
 
     def start(self, now: float) -> Attempt | Ticket | GiveUp:
         """Begin."""
-        only = self.attempts.route.only
-        if only is not None and not self.router.health.troubled:
-            slot = self.router.admission.take(only.provider_gate, only.credential_gate, now)
+        only, router = self.route.only, self.router
+        if only is not None and not router.health.troubled:
+            slot = router.admission.take(only.provider_gate, only.credential_gate, now)
             if slot is not None:
-                return self._send(only, slot, now)
+                only.repeats.call()
+                attempt = Attempt(only, slot, now, 1)
+                self.live = [attempt]
+                return attempt
         step = first_step(self.attempts, now)
         return step if isinstance(step, GiveUp) else self._enter(step.lane, now)
 
@@ -240,7 +262,8 @@ class RoutedCall(msgspec.Struct, eq=False):
             return False
         if attempt.content_at is not None:
             return True
-        self.attempts.begun = True
+        if self._attempts is not None:
+            self._attempts.begun = True
         attempt.content_at = now
         attempt.lane.speed.took(now - attempt.sent_at, now)
         if attempt.trials:
@@ -267,18 +290,19 @@ class RoutedCall(msgspec.Struct, eq=False):
             self.live.remove(attempt)
             self.router.give_back(attempt.slot, now)
             return None
+        attempts = self.attempts
         if outcome.kind is OutcomeKind.SILENT:
             attempt.lane.speed.at_least(now - attempt.sent_at, now)
         self.live.remove(attempt)
         self._settle(attempt, outcome, now)
         if outcome.kind is OutcomeKind.OK:
-            self.attempts.begun = True
+            attempts.begun = True
             return None
         if self.live:
-            self.attempts.learn(attempt.lane, outcome, now)
+            attempts.learn(attempt.lane, outcome, now)
             return None
         self.last = attempt.lane, outcome
-        step = next_step(self.attempts, attempt.lane, outcome, now)
+        step = next_step(attempts, attempt.lane, outcome, now)
         if isinstance(step, Retry):
             self._pending = step.lane
         return step
@@ -301,7 +325,7 @@ class RoutedCall(msgspec.Struct, eq=False):
         """
         if len(self.live) != 1:
             return None
-        return self.router.hedges.after_s(self.attempts.call, self.live[0].lane.speed.estimate(now))
+        return self.router.hedges.after_s(self.call, self.live[0].lane.speed.estimate(now))
 
     def hedge(self, now: float) -> Attempt | None:
         """

@@ -100,6 +100,8 @@ class Call(msgspec.Struct, frozen=True):
     stream: bool = False
     bound: bool = False
     """Whether it is about something that is stored at one account, such as a file: only the first candidate has it."""
+    once: bool = False
+    """Whether it can be sent only once, since its body is passed on while it comes."""
 
 
 _PLAIN_CALL = Call()

@@ -61,6 +61,8 @@ class Health:
         self._told = on_change
         self._breakers: WeakValueDictionary[Part, Breaker] = WeakValueDictionary()
         self._breaking: Mapping[str, Breaking] = {}
+        self._probed: dict[str, Breaker] = {}
+        """Of providers that are probed: what probes show counts before the first call."""
         self.troubled: dict[Part, Breaker] = {}
         """Those that are not closed for all calls. While it is empty every candidate is in."""
 
@@ -101,8 +103,12 @@ class Health:
 
     def well(self, four: Four, now: float) -> None:
         """What ``note`` does for ``OK`` and no trial, which is nearly every call."""
-        for breaker in four:
-            breaker.good(now)
+        provider, model, credential, access = four
+        provider.good(now)
+        model.good(now)
+        # What is held against these two needs no window, see the table of outcomes.
+        credential.well(now)
+        access.well(now)
 
     def note(self, four: Four, outcome: Outcome, now: float, trials: tuple[Breaker, ...] = ()) -> None:
         """
@@ -125,7 +131,10 @@ class Health:
         """
         :param fault: what was wrong with the probe's answer; ``None`` if it was one.
         """
-        self._breaker(Part(Scope.PROVIDER, provider)).probed(fault, now)
+        breaker = self._probed.get(provider)
+        if breaker is None:
+            breaker = self._probed[provider] = self._breaker(Part(Scope.PROVIDER, provider))
+        breaker.probed(fault, now)
 
     def forget(self, provider: str, credential: str | None, now: float) -> None:
         """
@@ -133,6 +142,8 @@ class Health:
 
         :param credential: ``None`` for everything of the provider.
         """
+        if credential is None:
+            self._probed.pop(provider, None)
         for part, breaker in list(self._breakers.items()):
             if part.provider == provider and credential in (None, part.credential):
                 breaker.forget(now)

@@ -36,7 +36,7 @@ class Hedges:
         :return: how long to wait for the first token before a second candidate is asked; ``None`` for ever.
         """
         after_s = self.settings.after_s
-        if after_s is None or not call.stream or call.bound or call.effect is Effect.CREATES:
+        if after_s is None or not call.stream or call.bound or call.once or call.effect is Effect.CREATES:
             return None
         self._share.call()
         return after_s if usual_s is None else max(after_s, usual_s * self.settings.times_usual)

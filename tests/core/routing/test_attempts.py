@@ -8,7 +8,8 @@ from llm_gateway.core.routing.attempts import Why
 from llm_gateway.core.routing.calls import Attempt
 from llm_gateway.core.routing.candidates import Call, Candidate, Effect
 from llm_gateway.core.routing.outcomes import FALLS_BACK, RULES, TABLE, Acted, Again, Outcome, OutcomeKind, Scope
-from llm_gateway.core.routing.settings import ProviderSettings, Repeat, Retries, RoutingSettings
+from llm_gateway.core.routing.plans import Route, Tier
+from llm_gateway.core.routing.settings import ProviderSettings, Repeat, Retries, RoutingSettings, Strategy
 from tests.core.routing.desk import (
     A2,
     A_SMALL,
@@ -260,6 +261,22 @@ def test_what_went_out_while_a_call_waited_for_it_is_not_asked() -> None:
 # Other models
 
 
+def test_whole_fallback_comes_before_anybody_is_asked_again() -> None:
+    """The other model may be had in several places, too."""
+    desk = Desk(RoutingSettings(retries=Retries(attempts=6)))
+    lanes = [desk.router.lane(each) for each in (A, B, C)]
+    fallback = Tier.of(lanes[1:], Strategy.IN_ORDER, on=FALLS_BACK)
+    routed = desk.call(Route.of(Tier.of(lanes[:1], Strategy.IN_ORDER), [fallback]))
+    desk.sent(routed)
+    seen = []
+    for _ in range(4):
+        retry = as_retry(desk.failed(routed, K.OVERLOADED))
+        seen.append((retry.candidate, retry.after_s > 0))
+        desk.now += retry.after_s
+        as_attempt(routed.turn(desk.now))
+    assert seen == [(A, True), (B, False), (C, False), (B, True)]
+
+
 def test_fallback_is_for_what_it_says() -> None:
     for kind, goes in ((K.CONTEXT_OVERFLOW, True), (K.OVERLOADED, False)):
         desk = Desk(RoutingSettings(retries=Retries(again=0)))
@@ -327,9 +344,26 @@ def test_no_candidate_at_all_is_told() -> None:
     assert (given_up.kind, given_up.why, given_up.retry_after_s) == (K.UNAVAILABLE, Why.NOWHERE, None)
 
 
+def test_callers_own_mistake_ends_the_call_also_where_somebody_could_be_asked_again() -> None:
+    desk = Desk(FREELY)
+    routed = desk.call(desk.route(A, B))
+    desk.sent(routed)
+    as_retry(desk.failed(routed, K.UNREACHABLE))
+    as_attempt(routed.turn(desk.now))
+    assert as_given_up(desk.failed(routed, K.INVALID)).why is Why.NO_USE
+
+
+@pytest.mark.parametrize("kind", [K.RATE_LIMITED, K.UNREACHABLE, K.STALE_CONNECTION])
+def test_call_whose_body_is_gone_is_sent_once(kind: K) -> None:
+    desk = Desk(FREELY)
+    routed = desk.call(desk.route(A, B, fallbacks=[C]), Call("tenant", once=True))
+    desk.sent(routed)
+    assert as_given_up(desk.failed(routed, kind)).why is Why.SPENT
+
+
 def test_every_reason_to_give_up_has_its_test() -> None:
     assert set(Why) == {
-        Why.NO_USE, Why.BEGUN, Why.CLIENT_GONE, Why.MAY_HAVE_ACTED, Why.ATTEMPTS, Why.DEADLINE, Why.BUDGET,
+        Why.NO_USE, Why.BEGUN, Why.CLIENT_GONE, Why.MAY_HAVE_ACTED, Why.SPENT, Why.ATTEMPTS, Why.DEADLINE, Why.BUDGET,
         Why.NOWHERE, Why.BUSY,
     }  # fmt: skip
     assert RULES[K.BUSY].elsewhere

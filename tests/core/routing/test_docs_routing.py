@@ -116,5 +116,5 @@ def test_default_fallbacks_are_documented() -> None:
 
 
 def test_fields_of_an_explanation_are_documented() -> None:
-    [table] = tables(section(PAGE, "Explaining"))
+    *_parameters, table = tables(section(PAGE, "Explaining"))
     assert [code(each[0])[0] for each in table] == [each.encode_name for each in msgspec.structs.fields(Explained)]

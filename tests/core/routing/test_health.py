@@ -198,3 +198,12 @@ def test_part_is_found_by_name() -> None:
     four = health.of(HERE)
     assert health.find(Part(Scope.MODEL, "openai", None, "gpt")) is four[1]
     assert health.find(Part(Scope.PROVIDER, "groq")) is None
+
+
+def test_failed_probes_count_before_the_first_call() -> None:
+    """Nobody has asked for a candidate of the provider yet, and nothing but the probes refers to it."""
+    health = Health(lambda: 0.5, lambda change: None)
+    health.probed("far", "no answer within 5 s", 1.0)
+    health.probed("far", "no answer within 5 s", 2.0)
+    [shown] = health.report(2.0)
+    assert (shown.part.provider, shown.state) == ("far", State.OPEN)

@@ -1,0 +1,284 @@
+"""Where a call can go: from a key, a path and a model to the candidates that the router chooses from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+import attrs
+import msgspec
+
+from llm_gateway.config.catalogue import shipped_catalogue
+from llm_gateway.config.models import MAX_NAME
+from llm_gateway.config.values import Configuration
+from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
+from llm_gateway.core.catalogue import described
+from llm_gateway.core.model_rules import NOTHING, ModelFacts
+from llm_gateway.core.record import printable
+from llm_gateway.core.routing.candidates import Call, Effect, effect_of
+from llm_gateway.core.routing.plans import Route
+from llm_gateway.core.routing.resolving import Resolved, Served, resolve
+from llm_gateway.core.routing.settings import Limits, RoutingSettings
+from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured, WrongDialect, WrongProvider
+from llm_gateway.upstream.dispatch import Dispatcher
+from llm_gateway.upstream.targets import Target, below_of
+from llm_gateway.web.context import AS_IS, CallContext, Operation
+from llm_gateway.web.grants import Grant, GrantBook, Way
+
+__all__ = ["Plan", "RouteBook", "effect", "has", "stored_there"]
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """What a key's calls for one model can come to."""
+
+    resolved: Resolved
+    route: Route
+    facts: Mapping[tuple[str, str], ModelFacts]
+    """What is known of the candidates' models, by provider and by its name for the model."""
+    stays: bool
+    """Whether some of it stays with one candidate for all of a conversation."""
+    ways: Mapping[str, tuple[Way, bool]]
+    """By the name of a credential: the way that calls take with it, and whether they are relayed there as they are."""
+    plain: Call | None
+    """What routing has to know of a call that can be sent again, where it is the same for each."""
+
+    def facts_of(self, provider: str, model: str) -> ModelFacts:
+        return self.facts.get((provider, model), NOTHING)
+
+
+class _Part(Enum):
+    """Why a provider is none for a call: what the caller is told if there is no other."""
+
+    NOT_CONFIGURED = "the provider is not configured"
+    OTHER_PROVIDER = "the path names another provider"
+    OTHER_DIALECT = "the path is not translated, and this provider speaks another dialect"
+    NO_TRANSLATION = "the provider has nothing that this could be translated to"
+
+
+class RouteBook:
+    """
+    Plans by key, path and model. Making one costs as much as many calls, so each is remembered until the configuration
+    changes; what it says of health, load and speed is always the present.
+    """
+
+    MAX_REMEMBERED = 4096
+    """Callers choose the names of models, and must not fill the memory with them."""
+
+    def __init__(self, grants: GrantBook, dispatcher: Dispatcher, workers: int = 1) -> None:
+        """
+        :param workers: processes that share the limits of calls in flight: each lets in its part of them.
+        """
+        self._grants = grants
+        self._dispatcher = dispatcher
+        self._router = dispatcher.router
+        self._workers = workers
+        self._plans: dict[tuple[bytes, str, str, str, str], Plan] = {}
+        self._before: Configuration | None = None
+
+    def use(self, configuration: Configuration) -> None:
+        """Go by this from now on, after the grants do. What is known of what stays as it is stays known."""
+        before, self._before = self._before, configuration
+        self._plans.clear()
+        self._dispatcher.use(_shared(configuration.routing, self._workers))
+        if before is not None:
+            self._forget(before, configuration)
+
+    def _forget(self, before: Configuration, after: Configuration) -> None:
+        """What was learnt of an address or a real key that is not used any more does not count for the new one."""
+        health, now = self._router.health, self._dispatcher.clock.seconds()
+        for name, provider in before.providers.items():
+            new = after.providers.get(name)
+            if new is None or (new.url, new.base_url, new.others) != (provider.url, provider.base_url, provider.others):
+                health.forget(name, None, now)
+        for name, credential in before.credentials.items():
+            if after.credentials.get(name) != credential:
+                health.forget(credential.provider, name, now)
+
+    def plan(self, grant: Grant, context: CallContext, model: str) -> Plan:
+        """
+        :param model: as the caller names it; empty where there is none.
+        :raises GatewayError: there is no candidate; it says why.
+        """
+        route = context.route
+        raw = _named_provider(context) if route.operation is Operation.RAW else ""
+        known = grant.key.digest, route.kind, raw or context.dialect.name, context.record.method, model
+        plan = self._plans.get(known)
+        if plan is None:
+            plan = self._made(grant, context, model, raw)
+            if len(self._plans) >= self.MAX_REMEMBERED:
+                self._plans.clear()
+            self._plans[known] = plan
+        return plan
+
+    def _made(self, grant: Grant, context: CallContext, model: str, raw: str) -> Plan:
+        """
+        :raises GatewayError: as for ``plan``.
+        """
+        if raw and raw not in self._grants.targets and raw != grant.key.provider:
+            raise NotFound(f"This gateway has no provider {raw[:64]!r}.")
+        if len(model) > MAX_NAME:
+            # What is known of a name is kept for a while.
+            raise ModelNotAllowed(f"No provider has a model with a name of more than {MAX_NAME} characters.")
+        meant = grant.meant(model) if model else ""
+        facts: dict[tuple[str, str], ModelFacts] = {}
+        reasons: dict[str, _Part] = {}
+
+        def serves(provider: str, name: str) -> Served | str:
+            target = self._target(provider, context)
+            unfit = self._unfit(grant, provider, target, context, raw)
+            if unfit is not None or target is None:
+                reasons[provider] = unfit or _Part.NOT_CONFIGURED
+                return reasons[provider].value
+            if not name:
+                return Served("")
+            spoken = target.provider
+            theirs, of_it = described(name, spoken.models, shipped_catalogue(), spoken.family)
+            facts[provider, theirs] = of_it
+            # A server at an address of its own is most likely to have the models of those whose dialect it speaks.
+            family = spoken.family or spoken.dialect
+            known = spoken.models.find(name) is not None or shipped_catalogue().has(theirs, family)
+            return Served(theirs, known or not shipped_catalogue().knows(theirs))
+
+        def allowed(name: str) -> bool:
+            # What the key's own name stands for is allowed with it; a fallback is another name.
+            return name == meant or grant.allows(name)
+
+        resolved = resolve(meant, grant.key.credentials, self._router.settings, serves, allowed)
+        if not resolved.main.candidates and not any(each.candidates for each in resolved.fallbacks):
+            self._refuse(grant, context, model, raw, reasons)
+        stays = any(each.sticky for each in (resolved.main, *resolved.fallbacks))
+        route = self._router.route(resolved)
+        groups = (resolved.main, *resolved.fallbacks)
+        ways = {}
+        for credential in {each.credential for group in groups for each in group.candidates}:
+            way = grant.way_with(credential, None if context.route.operation in AS_IS else context.dialect.name)
+            ways[credential] = way, has(way.target, context)
+        plain = None
+        # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
+        if route.only is not None and not route.fallbacks and not raw:
+            plain = Call(grant.label, effect(context))
+        return Plan(resolved, route, facts, stays, ways, plain)
+
+    def _target(self, provider: str, context: CallContext) -> Target | None:
+        own = self._grants.targets.get(provider)
+        if own is None or context.route.operation in AS_IS:
+            return own
+        return next((each for each in (own, *own.others) if each.dialect is context.dialect), own)
+
+    def _unfit(
+        self, grant: Grant, provider: str, target: Target | None, context: CallContext, raw: str
+    ) -> _Part | None:
+        if target is None:
+            return _Part.NOT_CONFIGURED
+        operation = context.route.operation
+        if operation is Operation.RAW:
+            return None if provider == raw else _Part.OTHER_PROVIDER
+        if operation is Operation.NATIVE:
+            first = self._grants.targets.get(grant.key.provider)
+            return None if first is None or first.dialect is target.dialect else _Part.OTHER_DIALECT
+        if has(target, context) or can_translate(context.route.asked.api, target):
+            return None
+        return _Part.NO_TRANSLATION
+
+    def _refuse(self, grant: Grant, context: CallContext, model: str, raw: str, reasons: Mapping[str, _Part]) -> None:
+        """
+        :raises GatewayError: always.
+        """
+        own = grant.key.provider
+        if raw and all(use.provider != raw for use in grant.key.credentials):
+            allowed = " or ".join(dict.fromkeys(repr(use.provider) for use in grant.key.credentials))
+            raise WrongProvider(f"This key may use provider {allowed} only, not {raw!r}.")
+        unfit = reasons.get(raw or own)
+        if unfit is _Part.NOT_CONFIGURED:
+            raise ProviderNotConfigured(
+                f"The key's provider {raw or own!r} is not configured in this gateway. Tell its operator."
+            )
+        target = self._target(own, context)
+        if unfit is not None and target is not None:
+            raise WrongDialect(
+                f"This path speaks {context.dialect.title} and the key's provider {own!r} speaks "
+                f"{target.dialect.title}. Use its own path, or /p/{own}/."
+            )
+        raise ModelNotAllowed(f"No provider of this key has a model named {printable(model)!r}.")
+
+
+def _shared(routing: RoutingSettings, workers: int) -> RoutingSettings:
+    if workers == 1:
+        return routing
+    providers = {
+        name: attrs.evolve(each, limits=_part_of(each.limits, workers)) for name, each in routing.providers.items()
+    }
+    credentials = {name: _part_of(limits, workers) for name, limits in routing.credentials.items()}
+    return attrs.evolve(routing, providers=providers, credentials=credentials)
+
+
+def _part_of(limits: Limits, workers: int) -> Limits:
+    if limits.in_flight is None:
+        return limits
+    # Each of the processes has room for one at least, or it could answer nobody.
+    return attrs.evolve(limits, in_flight=max(1, limits.in_flight // workers))
+
+
+def _named_provider(context: CallContext) -> str:
+    return context.path.split(b"/")[2].decode("utf-8", "replace")
+
+
+def has(target: Target, context: CallContext) -> bool:
+    """
+    :return: whether the provider itself has what the path asks for, so that not a byte need change.
+    """
+    route = context.route
+    if route.operation in AS_IS:
+        return True
+    if context.dialect is not target.dialect:
+        return False
+    api = route.asked.api
+    if api is Api.RESPONSES_COUNT_TOKENS:
+        api = Api.RESPONSES
+    return api in target.apis or api not in CONVERSATIONS
+
+
+_ANYWHERE = CONVERSATIONS | COUNTS | {Api.EMBEDDINGS, Api.GEMINI_EMBEDDINGS, Api.MODELS}
+_TOLD = {Api.EMBEDDINGS: Api.GEMINI_EMBEDDINGS, Api.GEMINI_EMBEDDINGS: Api.EMBEDDINGS}
+
+
+def can_translate(api: Api, target: Target) -> bool:
+    """
+    :return: whether ``translating.translated`` makes something of it for this provider.
+    """
+    return api in CONVERSATIONS or api in COUNTS or (api in _TOLD and _TOLD[api] in target.apis)
+
+
+def is_estimated(api: Api, target: Target) -> bool:
+    """
+    :return: whether this provider cannot be asked how many tokens a prompt has.
+    """
+    return api in COUNTS and target.apis.isdisjoint((Api.COUNT_TOKENS, Api.GEMINI_COUNT_TOKENS))
+
+
+_STATELESS = re.compile(
+    rb"(?:/p/[^/]+)?(?:/v\d\w*)*/(?:chat/completions|completions|responses|messages|embeddings|moderations|rerank"
+    rb"|images/[a-z]+|audio/[a-z]+)/?"
+)
+
+
+def effect(context: CallContext) -> Effect:
+    """
+    :return: what it means that a call is acted on twice.
+    """
+    operation, api = context.route.operation, context.route.asked.api
+    if operation is Operation.NATIVE:
+        api = Api.CHAT
+    elif operation is Operation.RAW:
+        api = asked_of(context.record.method.encode("ascii"), below_of(context.path, operation.ours)).api
+    return effect_of(context.record.method, api)
+
+
+def stored_there(context: CallContext) -> bool:
+    """
+    :return: whether the path may be about something that is stored at one account: a file, a batch, a stored answer.
+    """
+    if context.route.operation is Operation.NATIVE or context.route.asked.api in _ANYWHERE:
+        return False
+    return _STATELESS.fullmatch(context.path) is None

@@ -1,0 +1,78 @@
+"""What a routed call held is free when the call is over, not when the garbage collector comes round."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+from twisted.internet.error import ConnectionRefusedError
+
+from llm_gateway.errors import Draining
+from tests.memory import Client
+from tests.web.routed import Routed, chat, fails, key, nothing_stays, works
+
+
+@pytest.fixture(autouse=True)
+def all_is_given_back_without_a_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        with nothing_stays():
+            yield
+    finally:
+        gc.enable()
+
+
+def answered(gateway: Routed, _client: Client) -> None:
+    works(gateway.last)
+
+
+def answered_elsewhere(gateway: Routed, _client: Client) -> None:
+    fails(gateway.last, 503)
+    gateway.soon()
+    works(gateway.last)
+
+
+def failed_everywhere(gateway: Routed, _client: Client) -> None:
+    gateway.last.fail(ConnectionRefusedError())
+    gateway.soon()
+    fails(gateway.last, 400)
+
+
+def left(gateway: Routed, client: Client) -> None:
+    client.leave()
+
+
+def left_while_waiting(gateway: Routed, client: Client) -> None:
+    fails(gateway.last, 503)
+    client.leave()
+
+
+def stopped(gateway: Routed, _client: Client) -> None:
+    gateway.live.stop_all()
+
+
+def stopped_while_waiting(gateway: Routed, _client: Client) -> None:
+    fails(gateway.last, 503)
+    for call in list(gateway.live._calls):
+        call.stop(Draining("Over."))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [answered, answered_elsewhere, failed_everywhere, left, left_while_waiting, stopped, stopped_while_waiting],
+)
+def test_call_leaves_nothing_behind(end: Callable[[Routed, Client], None]) -> None:
+    """However it ends: a busy gateway holds what its running calls need, and no more."""
+    gateway = Routed()
+    client = gateway.call()
+    end(gateway, client)
+    assert len(gateway.records.written) == 1
+
+
+def test_refused_call_leaves_nothing_behind() -> None:
+    """Neither does one that its only provider could not be asked."""
+    gateway = Routed(key("vk", "e"))
+    client = gateway.call(chat(seed=3))
+    assert client.answer()[0] == 400
