@@ -70,12 +70,22 @@ MAX_BYTES = 200_000
 Json = Any
 Place = tuple[str | int, ...]
 
+_AGAIN = [
+    b'"a%d":{"properties":{"x":{"$ref":"#/$defs/a%d"},"y":{"$ref":"#/$defs/a%d"}}}' % (n, n + 1, n + 1)
+    for n in range(40)
+]
+SCHEMAS = (
+    b'{"$ref":"#/$defs/a0","$defs":{%b,"a40":{"type":"string"}}}' % b",".join(_AGAIN),
+    b'{"type":["object","null"],"anyOf":[{"$ref":"#"},{"$ref":"#/a"},{"const":1}],"allOf":[true],"prefixItems":[{}]}',
+)
+"""What is large once it is written out, and what never ends."""
+
 VALUES = (
     *(b"null", b"true", b"0", b"-1", b"-0.0", b"1e308", b"1e-999", b"1000000000", b"1%b" % (b"0" * 30), b'"1"'),
     *(b"[]", b"{}", b"[[]]", b'""', b'"x"', b'"%b"' % (b"x" * 5_000), b'{"":""}', b'{"a":1,"a":[]}'),
     *(b'"\\u0000"', b'"\\r\\ndata: x\\n\\n"', b'"\xf0\x9f\x99\x82\xe2\x80\xa8"', b'"\\ud83d\\ude42"'),
     *(b'"data:,"', b'"data:image/png;base64,QQ"', b"[%b]" % b",".join([b"{}"] * 300)),
-    *(b"[" * 600 + b"]" * 600, b'{"a":' * 600 + b"1" + b"}" * 600),
+    *(b"[" * 600 + b"]" * 600, b'{"a":' * 600 + b"1" + b"}" * 600, *SCHEMAS),
 )
 BROKEN = (
     *(b"", b"1e999", b"-", b"NaN", b"[", b"[" * 100_000, b'{"a":' * 30_000, b"1" * 5_000, b'"', b'"\xff"', b'"\n"'),

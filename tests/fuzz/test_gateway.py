@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -58,6 +60,7 @@ class Path:
     apis: Mapping[str, tuple[str, ...]]
     """What a provider is asked for it, by the provider's dialect."""
     requests: list[Json]
+    """A plain one, and fields that may stand beside or instead of its own."""
 
 
 CONVERSATION = {"openai": ("chat", "responses"), "anthropic": ("messages",), "gemini": ("gemini",)}
@@ -68,13 +71,13 @@ COUNT: Mapping[str, tuple[str, ...]] = {
     "gemini": ("gemini_count_tokens",),
 }
 CHAT, RESPONSES, MESSAGES, GEMINI = (
-    [{**PLAIN[api], **one} for row in SAMPLES[api].values() for one in row]
+    [PLAIN[api], *(one for row in SAMPLES[api].values() for one in row)]
     for api in ("chat", "responses", "messages", "gemini")
 )
 TEXT = {"content": {"parts": [{"text": "Hi"}]}, "outputDimensionality": 2, "taskType": "CLUSTERING", "title": "t"}
 TEXTS: list[Json] = [
-    {"model": "m", "input": ["Hi", "Ho"], "encoding_format": "base64", "dimensions": 2, "user": "u"},
-    {"model": "m", "input": [[1, 2], [3]]},
+    {"model": "m", "input": ["Hi", "Ho"], "encoding_format": "base64"},
+    {"input": [[1, 2], [3]], "dimensions": 2, "user": "u"},
 ]
 MODEL = b"/v1beta/models/m:"
 PATHS = {
@@ -135,12 +138,10 @@ def asks(draw: st.DrawFn, paths: Iterable[str] = tuple(PATHS), *, broken: bool =
     others = [each for each, (dialect, _, _) in PROVIDERS.items() if dialect in path.apis.keys() - {path.dialect}]
     provider = draw(st.sampled_from(others + LACKED_BY.get(name, [])))
     policy = draw(st.sampled_from([OnUnsupported.DROP, *OnUnsupported]))
-    if broken:
-        body = draw(hostile(st.sampled_from(path.requests)))
-    else:
-        streamed = {"stream": True} if name in ("chat", "responses", "messages") and draw(st.booleans()) else {}
-        body = msgspec.json.encode(draw(st.just(path.requests[0]) | st.sampled_from(path.requests)) | streamed)
-    return Ask(name, provider, policy, body)
+    more = draw(st.lists(st.sampled_from(path.requests), max_size=3))
+    streamed = {"stream": True} if name in ("chat", "responses", "messages") and draw(st.booleans()) else {}
+    request = st.just(functools.reduce(operator.or_, [path.requests[0], *more, streamed]))
+    return Ask(name, provider, policy, draw(hostile(request) if broken else request.map(msgspec.json.encode)))
 
 
 # Answers
