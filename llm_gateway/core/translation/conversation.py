@@ -63,7 +63,7 @@ class Role(Enum):
 # Where the bytes of an image, a document or a recording are
 
 
-class Inline(msgspec.Struct, frozen=True, tag=True):
+class Inline(msgspec.Struct, frozen=True, gc=False, tag=True):
     """In the request itself."""
 
     media_type: str
@@ -71,14 +71,14 @@ class Inline(msgspec.Struct, frozen=True, tag=True):
     """In base64, as it came."""
 
 
-class Linked(msgspec.Struct, frozen=True, tag=True):
+class Linked(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Where the provider fetches it."""
 
     url: str
     media_type: str | None = None
 
 
-class Stored(msgspec.Struct, frozen=True, tag=True):
+class Stored(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Uploaded to the provider before: only that provider can read it."""
 
     file_id: str
@@ -89,14 +89,14 @@ class Stored(msgspec.Struct, frozen=True, tag=True):
 Source = Inline | Linked | Stored
 
 
-class CacheMark(msgspec.Struct, frozen=True):
+class CacheMark(msgspec.Struct, frozen=True, gc=False):
     """All of the prompt up to here is worth caching. A hint."""
 
     ttl: str | None = None
     """``5m`` or ``1h``; ``None`` for the provider's default."""
 
 
-class Opaque(msgspec.Struct, frozen=True):
+class Opaque(msgspec.Struct, frozen=True, gc=False):
     """
     What only its maker can read and has to get back unchanged: a signature or an encrypted chain of thought.
 
@@ -112,7 +112,7 @@ class Opaque(msgspec.Struct, frozen=True):
 # Parts of a message
 
 
-class Citation(msgspec.Struct, frozen=True):
+class Citation(msgspec.Struct, frozen=True, gc=False):
     """Where a piece of text comes from."""
 
     url: str | None = None
@@ -125,7 +125,7 @@ class Citation(msgspec.Struct, frozen=True):
     """As it came, for its own dialect."""
 
 
-class Text(msgspec.Struct, frozen=True, tag=True):
+class Text(msgspec.Struct, frozen=True, gc=False, tag=True):
     text: str
     citations: tuple[Citation, ...] = ()
     cache: CacheMark | None = None
@@ -133,14 +133,14 @@ class Text(msgspec.Struct, frozen=True, tag=True):
     """Gemini signs text parts too."""
 
 
-class Image(msgspec.Struct, frozen=True, tag=True):
+class Image(msgspec.Struct, frozen=True, gc=False, tag=True):
     source: Source
     detail: str | None = None
     """``auto``, ``low``, ``high`` or ``original``; a hint."""
     cache: CacheMark | None = None
 
 
-class Document(msgspec.Struct, frozen=True, tag=True):
+class Document(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A PDF, a text file or any other file to read."""
 
     source: Source
@@ -151,7 +151,7 @@ class Document(msgspec.Struct, frozen=True, tag=True):
     cache: CacheMark | None = None
 
 
-class Audio(msgspec.Struct, frozen=True, tag=True):
+class Audio(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Sound, said by either side."""
 
     source: Inline | Linked | Stored | None
@@ -161,7 +161,7 @@ class Audio(msgspec.Struct, frozen=True, tag=True):
     expires_at: int | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, tag=True):
+class ToolCall(msgspec.Struct, frozen=True, gc=False, tag=True):
     id: str
     name: str
     arguments: str
@@ -173,7 +173,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag=True):
     cache: CacheMark | None = None
 
 
-class ToolResult(msgspec.Struct, frozen=True, tag=True):
+class ToolResult(msgspec.Struct, frozen=True, gc=False, tag=True):
     """What a tool answered. Always in a message of the user's role."""
 
     call_id: str
@@ -185,7 +185,7 @@ class ToolResult(msgspec.Struct, frozen=True, tag=True):
     custom: bool = False
 
 
-class Thinking(msgspec.Struct, frozen=True, tag=True):
+class Thinking(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The model's reasoning: readable, opaque or both."""
 
     text: str = ""
@@ -198,13 +198,13 @@ class Thinking(msgspec.Struct, frozen=True, tag=True):
     """Whether ``text`` is a summary of the reasoning rather than the reasoning itself."""
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class Refusal(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The model says that it will not."""
 
     text: str
 
 
-class Foreign(msgspec.Struct, frozen=True, tag=True):
+class Foreign(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Something that only one dialect has, such as the call of a tool that its provider runs itself."""
 
     dialect: str
@@ -218,7 +218,7 @@ class Foreign(msgspec.Struct, frozen=True, tag=True):
 Part = Text | Image | Document | Audio | ToolCall | ToolResult | Thinking | Refusal | Foreign
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """
     One message. Tool results are parts of a user's message, whatever the dialect calls the role.
 
@@ -235,7 +235,7 @@ class Message(msgspec.Struct, frozen=True):
 # A request
 
 
-class Tool(msgspec.Struct, frozen=True):
+class Tool(msgspec.Struct, frozen=True, gc=False):
     """A function that the caller runs."""
 
     name: str
@@ -260,13 +260,13 @@ class ChoiceMode(Enum):
     """One or more, of its own choice."""
 
 
-class ToolChoice(msgspec.Struct, frozen=True):
+class ToolChoice(msgspec.Struct, frozen=True, gc=False):
     mode: ChoiceMode
     names: tuple[str, ...] = ()
     """Only these tools. With ``REQUIRED`` and one name: that one must be called."""
 
 
-class OutputFormat(msgspec.Struct, frozen=True):
+class OutputFormat(msgspec.Struct, frozen=True, gc=False):
     """What the text of the answer must be."""
 
     schema: msgspec.Raw | None = None
@@ -276,7 +276,7 @@ class OutputFormat(msgspec.Struct, frozen=True):
     strict: bool | None = None
 
 
-class Reasoning(msgspec.Struct, frozen=True):
+class Reasoning(msgspec.Struct, frozen=True, gc=False):
     """How much the model thinks first. Fields that are ``None`` were not said."""
 
     enabled: bool | None = None
@@ -291,7 +291,7 @@ class Reasoning(msgspec.Struct, frozen=True):
     """Whether the caller wants it back encrypted, to send it with its next request (Responses' ``include``)."""
 
 
-class Sampling(msgspec.Struct, frozen=True):
+class Sampling(msgspec.Struct, frozen=True, gc=False):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -301,7 +301,7 @@ class Sampling(msgspec.Struct, frozen=True):
     seed: int | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What a caller asks."""
 
     model: str
@@ -369,7 +369,7 @@ class Stop(Enum):
     OTHER = "other"
 
 
-class Finish(msgspec.Struct, frozen=True):
+class Finish(msgspec.Struct, frozen=True, gc=False):
     stop: Stop
     sequence: str | None = None
     """The stop sequence that came."""
@@ -377,14 +377,14 @@ class Finish(msgspec.Struct, frozen=True):
     """The provider's own word for it, for the log and for dialects that can show it."""
 
 
-class TokenLogprob(msgspec.Struct, frozen=True):
+class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
     token: str
     logprob: float
     bytes: tuple[int, ...] | None = None
     top: tuple[TokenLogprob, ...] = ()
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """
     Tokens. ``None`` is not known, which is not 0.
 
@@ -406,14 +406,14 @@ class Usage(msgspec.Struct, frozen=True):
     """Of ``input``, what tools of the provider's own brought in (Gemini's ``toolUsePromptTokenCount``)."""
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     parts: tuple[Part, ...]
     finish: Finish | None
     index: int = 0
     logprobs: tuple[TokenLogprob, ...] | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a provider answered."""
 
     id: str

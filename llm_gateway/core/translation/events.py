@@ -28,21 +28,21 @@ __all__ = [
 ]
 
 
-class Begun(msgspec.Struct, frozen=True, tag=True):
+class Begun(msgspec.Struct, frozen=True, gc=False, tag=True):
     id: str
     model: str
     created: int | None = None
     service_tier: str | None = None
 
 
-class PartBegun(msgspec.Struct, frozen=True, tag=True):
+class PartBegun(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A part begins: its kind and what is known of it at once. Its text or arguments are empty, all comes in deltas."""
 
     part: Part
     choice: int = 0
 
 
-class Delta(msgspec.Struct, frozen=True, tag=True):
+class Delta(msgspec.Struct, frozen=True, gc=False, tag=True):
     """More of the part that is open in this choice. Usually one field is set."""
 
     text: str = ""
@@ -56,24 +56,24 @@ class Delta(msgspec.Struct, frozen=True, tag=True):
     """More of the base64 data of an audio part."""
 
 
-class PartEnded(msgspec.Struct, frozen=True, tag=True):
+class PartEnded(msgspec.Struct, frozen=True, gc=False, tag=True):
     choice: int = 0
 
 
-class Finished(msgspec.Struct, frozen=True, tag=True):
+class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
     finish: Finish
     choice: int = 0
 
 
-class UsageSeen(msgspec.Struct, frozen=True, tag=True):
+class UsageSeen(msgspec.Struct, frozen=True, gc=False, tag=True):
     usage: Usage
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class Failed(msgspec.Struct, frozen=True, gc=False, tag=True):
     failure: ProviderFailure
 
 
-class Ended(msgspec.Struct, frozen=True, tag=True):
+class Ended(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The provider said that this is all."""
 
 

@@ -10,6 +10,8 @@ schema missing properties".
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from llm_gateway.errors import BadRequest
@@ -58,20 +60,25 @@ def tool_schema(
 def _merged(schema: dict[str, object], forbidden: tuple[str, ...]) -> dict[str, object]:
     others = {keyword: schema.pop(keyword) for keyword in forbidden if keyword in schema}
     alternatives = {keyword: schema.pop(keyword) for keyword in _ALTERNATIVES if keyword in schema}
-    properties: dict[str, list[object]] = {name: [one] for name, one in _named(schema.get("properties")).items()}
+    # By their JSON: looked for among all others, each would take as long as all of them.
+    properties: dict[str, dict[bytes, object]] = {}
+    for name, one in _named(schema.get("properties")).items():
+        properties[name] = {_encode(one): one}
     required = dict.fromkeys(_names(schema.get("required")))
     for keyword, value in alternatives.items():
         variants = [_named(_resolved(one, schema)) for one in value] if isinstance(value, list) else []
-        demands = [_names(variant.get("required")) for variant in variants]
-        for name in [name for demand in demands for name in demand]:
-            if keyword == "allOf" or all(name in demand for demand in demands):
-                required[name] = None
-        for name, one in [pair for variant in variants for pair in _named(variant.get("properties")).items()]:
-            known = properties.setdefault(name, [])
-            if one not in known:
-                known.append(one)
+        demanded = Counter(name for variant in variants for name in set(_names(variant.get("required"))))
+        for variant in variants:
+            for name in _names(variant.get("required")):
+                if keyword == "allOf" or demanded[name] == len(variants):
+                    required[name] = None
+            for name, one in _named(variant.get("properties")).items():
+                properties.setdefault(name, {}).setdefault(_encode(one), one)
     schema["type"] = "object"
-    schema["properties"] = {name: ones[0] if len(ones) == 1 else {"anyOf": ones} for name, ones in properties.items()}
+    schema["properties"] = {
+        name: next(iter(ones.values())) if len(ones) == 1 else {"anyOf": list(ones.values())}
+        for name, ones in properties.items()
+    }
     if required:
         schema["required"] = list(required)
     schema["description"] = described(schema.get("description"), {**alternatives, **others})

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from llm_gateway.core.translation.fields import Fields, boolean, integer, number, text
+from llm_gateway.core.apis import Api
+from llm_gateway.core.translation.codecs import CODECS
+from llm_gateway.core.translation.fields import (
+    MAX_ELEMENTS,
+    Fields,
+    boolean,
+    integer,
+    number,
+    plain_message,
+    plain_text,
+    text,
+)
 from llm_gateway.errors import BadRequest
 
 
@@ -55,3 +68,79 @@ def test_a_fault_deep_inside_is_named_with_the_whole_place() -> None:
 
     with pytest.raises(BadRequest, match=r"^outer\.t: Expected `float`, got `str`\.$"):
         inner.take("t", number)
+
+
+MANY: dict[Api, list[dict[str, Any]]] = {
+    Api.CHAT: [
+        {"messages": [{"role": "user", "content": "a"}] * (MAX_ELEMENTS + 1)},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * MAX_ELEMENTS}]},
+        {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "x"}] * MAX_ELEMENTS},
+    ],
+    Api.RESPONSES: [
+        {"input": [{"role": "user", "content": "a"}] * (MAX_ELEMENTS + 1)},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}] * MAX_ELEMENTS}]},
+        {"input": "a", "tools": [{"type": "x"}] * (MAX_ELEMENTS + 1)},
+    ],
+    Api.MESSAGES: [
+        {"max_tokens": 1, "messages": [{"role": "user", "content": "a"}] * (MAX_ELEMENTS + 1)},
+        {"max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * MAX_ELEMENTS}]},
+        {"max_tokens": 1, "messages": [], "system": [{"type": "text", "text": "a"}] * (MAX_ELEMENTS + 1)},
+    ],
+    Api.GEMINI: [
+        {"contents": [{"parts": [{"text": "a"}] * MAX_ELEMENTS}]},
+        {"contents": [{"parts": [{"text": "a"}]}] * MAX_ELEMENTS},
+    ],
+}
+
+
+@pytest.mark.parametrize(("api", "document"), [(api, one) for api, several in MANY.items() for one in several])
+def test_more_elements_than_any_conversation_has_are_refused(api: Api, document: dict[str, Any]) -> None:
+    """Each takes a few microseconds, for which everybody else waits."""
+    codec = CODECS[api]
+    body = msgspec.json.encode({"model": "m", **document})
+    with pytest.raises(BadRequest, match=f"more than {MAX_ELEMENTS} messages, parts and tools"):
+        codec.decode_request(body, model="m", stream=False)
+
+
+@pytest.mark.parametrize("api", CODECS)
+def test_elements_are_counted_for_each_request_anew(api: Api) -> None:
+    half = MAX_ELEMENTS // 2
+    documents: dict[Api, dict[str, Any]] = {
+        Api.CHAT: {"messages": [{"role": "user", "content": "a"}] * half},
+        Api.RESPONSES: {"input": [{"role": "user", "content": "a"}] * half},
+        Api.MESSAGES: {"max_tokens": 1, "messages": [{"role": "user", "content": "a"}] * half},
+        Api.GEMINI: {"contents": [{"parts": [{"text": "a"}] * half}]},
+    }
+    body = msgspec.json.encode({"model": "m", **documents[api]})
+    for _ in range(3):
+        assert CODECS[api].decode_request(body, model="m", stream=False).messages
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'{"type":"text","text":"a"}', "a"),
+        (b' { "text" : "\\u00e9" , "type" : "input_text" } ', "\u00e9"),
+        (b'{"type":"text"}', None),
+        (b'{"type":"text","text":"a","cache_control":null}', None),
+        (b'{"type":"output_text","text":"a"}', None),
+        (b'{"type":"text","text":1}', None),
+        (b'{"type":"text","text":"\xff"}', None),
+        (b"[]", None),
+    ],
+)
+def test_plain_text_is_told_from_all_else(raw: bytes, said: str | None) -> None:
+    found = plain_text(msgspec.Raw(raw))
+    assert (found and found.text) == said
+
+
+def test_plain_message_is_told_from_all_else() -> None:
+    found = plain_message(msgspec.Raw(b'{"role":"user","content":"a"}'))
+    assert found is not None
+    assert (found.role, found.content) == ("user", "a")
+    for raw in (
+        b'{"role":"tool","content":"a"}',
+        b'{"role":"user","content":[]}',
+        b'{"role":"user","content":"a","name":"b"}',
+    ):
+        assert plain_message(msgspec.Raw(raw)) is None

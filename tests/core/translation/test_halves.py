@@ -12,6 +12,7 @@ from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.codecs import CODECS
 from llm_gateway.core.translation.collect import collect
 from llm_gateway.core.translation.conversation import Message, Request, Role, Text, ToolCall
+from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.translation import Translation
 
@@ -131,7 +132,7 @@ def test_whole_answer_is_read(caller: Api, provider: Api) -> None:
 @pytest.mark.parametrize(("caller", "provider"), ACROSS)
 def test_stream_is_read(caller: Api, provider: Api) -> None:
     stream = CODECS[provider].stream_decoder(provider="p")
-    events = []
+    events: list[Event] = []
     for document in STREAMS[provider]:
         events += stream.feed(f"data: {json.dumps(document)}\n\n".encode())
     if provider is Api.CHAT:

@@ -29,7 +29,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
-from llm_gateway.core.translation.fields import Fields, raws, reading, text
+from llm_gateway.core.translation.fields import Fields, plain_message, plain_text, raws, reading, text
 from llm_gateway.core.translation.opaque import unsealed
 from llm_gateway.errors import BadRequest
 
@@ -85,6 +85,10 @@ class MessageReader:
         """
         :raises BadRequest: naming the place.
         """
+        plain = plain_message(raw)
+        if plain is not None:
+            said = plain.content
+            return Message(_ROLES[plain.role], (Text(said),) if said else ())
         fields = Fields(raw, f"messages[{index}]")
         role = fields.need("role", text)
         if role not in _ROLES:
@@ -125,6 +129,9 @@ class MessageReader:
         return tuple(self._part(each, f"{place}[{at}]") for at, each in enumerate(reading(raws, raw, place)))
 
     def _part(self, raw: msgspec.Raw, place: str) -> Part:
+        plain = plain_text(raw)
+        if plain is not None and plain.type == "text":
+            return Text(plain.text)
         fields = Fields(raw, place)
         kind = fields.need("type", text)
         read = self._READ.get(kind)

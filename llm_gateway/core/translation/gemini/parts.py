@@ -20,6 +20,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
+from llm_gateway.core.translation.fields import BROKEN
 from llm_gateway.core.translation.gemini.fields import Fields, boolean, text, wrong
 from llm_gateway.core.translation.gemini.media import (
     DIALECT,
@@ -53,6 +54,15 @@ _DETAILS = {
 _HINTS = ("partMetadata", "displayName", "mediaResolution", "mediaProcessing", "willContinue", "scheduling")
 
 
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A part that is text and nothing else."""
+
+    text: str
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
+
+
 class ContentReader:
     """Reads the contents of one request, from the first to the last."""
 
@@ -65,10 +75,11 @@ class ContentReader:
         self._last_role = Role.USER
         self._place = ""
 
-    def read(self, content: Fields) -> Message:
+    def read(self, raw: msgspec.Raw, place: str) -> Message:
         """
         :raises BadRequest: it is not a content that Google would take.
         """
+        content = Fields(raw, place)
         named = content.take("role", text)
         role = Role.USER if not named else _ROLES.get(named)
         if role is None:
@@ -76,7 +87,7 @@ class ContentReader:
         if role is Role.ASSISTANT and self._last_role is not role:
             self._waiting.clear()
         self._last_role = role
-        parts = tuple(self._part(Fields(raw, place), raw, role) for raw, place in content.each("parts"))
+        parts = tuple(self._part(raw, place, role) for raw, place in content.each("parts"))
         self._keep(content)
         return Message(role, parts)
 
@@ -85,11 +96,16 @@ class ContentReader:
         :param content: a ``systemInstruction``, whose role does not matter.
         """
         content.raw("role")
-        parts = tuple(self._part(Fields(raw, place), raw, Role.SYSTEM) for raw, place in content.each("parts"))
+        parts = tuple(self._part(raw, place, Role.SYSTEM) for raw, place in content.each("parts"))
         self._keep(content)
         return Message(Role.SYSTEM, parts)
 
-    def _part(self, part: Fields, whole: msgspec.Raw, role: Role) -> Part:
+    def _part(self, whole: msgspec.Raw, place: str, role: Role) -> Part:
+        try:
+            # The commonest, which is read much more quickly so.
+            return Text(_plain(whole).text)
+        except BROKEN:
+            part = Fields(whole, place)
         self._place = part.place
         found = self._data(part, whole, role)
         if not isinstance(found, Foreign):

@@ -75,7 +75,7 @@ def read_fields(body: Fields, model: str | None, stream: bool | None) -> Request
     instruction = body.inner("systemInstruction")
     if instruction is not None:
         messages.append(reader.system(instruction))
-    contents = body.objects("contents")
+    contents = body.each("contents")
     if not contents:
         raise wrong(body.at("contents"), "there has to be at least one.")
     messages += _messages(reader, contents)
@@ -113,10 +113,10 @@ def read_fields(body: Fields, model: str | None, stream: bool | None) -> Request
     return msgspec.structs.replace(request, extras=extras, hints=frozenset(reader.hints | (HINTS & extras.keys())))
 
 
-def _messages(reader: ContentReader, contents: Sequence[Fields]) -> Iterator[Message]:
+def _messages(reader: ContentReader, contents: Sequence[tuple[msgspec.Raw, str]]) -> Iterator[Message]:
     run: list[tuple[Part, ...]] = []
-    for content in contents:
-        message = reader.read(content)
+    for raw, place in contents:
+        message = reader.read(raw, place)
         if message.role is Role.ASSISTANT:
             run.append(message.parts)
             continue

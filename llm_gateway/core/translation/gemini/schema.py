@@ -22,6 +22,12 @@ __all__ = ["json_schema", "open_api", "tidied"]
 MAX_DEPTH = 64
 """Schemas of tools are a few levels deep; what nests further is not one."""
 
+MAX_SCHEMAS = 10_000
+"""Of one tool, each as often as it is referred to. Large tools have hundreds."""
+
+MAX_REFERRED_BYTES = 4_194_304
+"""Of what is referred to, as often as it is written out."""
+
 Object = dict[str, Any]
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -219,6 +225,9 @@ class _Maker:
     def __init__(self, root: Object) -> None:
         self._root = root
         self._made = 0
+        self._referred: dict[str, tuple[Object | None, int]] = {}
+        """What is found under each reference, and the bytes of it."""
+        self._referred_bytes = 0
         self.loose = False
 
     def schema(self, value: Any, within: tuple[str, ...], depth: int) -> Object:
@@ -226,7 +235,7 @@ class _Maker:
         :param within: the references that led here.
         """
         self._made += 1
-        if not isinstance(value, dict) or depth > MAX_DEPTH or self._made > 10_000:
+        if not isinstance(value, dict) or depth > MAX_DEPTH or self._made > MAX_SCHEMAS:
             # "true", "false", something that refers to itself twice per level: anything goes.
             self.loose = True
             return {}
@@ -247,6 +256,15 @@ class _Maker:
         return made
 
     def _target(self, reference: str) -> Object | None:
+        """What is referred to; nothing once too much was."""
+        if reference not in self._referred:
+            found = self._looked_up(reference)
+            self._referred[reference] = found, len(msgspec.json.encode(found))
+        target, size = self._referred[reference]
+        self._referred_bytes += size
+        return target if self._referred_bytes <= MAX_REFERRED_BYTES else None
+
+    def _looked_up(self, reference: str) -> Object | None:
         if not reference.startswith("#"):
             return None
         found: Any = self._root
@@ -259,7 +277,8 @@ class _Maker:
         parts = value.get("allOf")
         if not isinstance(parts, list):
             return value
-        joined = {name: field for name, field in value.items() if name != "allOf"}
+        joined = {name: _copied(field) for name, field in value.items() if name != "allOf"}
+        own = joined.pop("properties", None)
         for part in parts:
             target = part
             if isinstance(part, dict) and isinstance(part.get("$ref"), str):
@@ -270,14 +289,24 @@ class _Maker:
             for name, field in target.items():
                 mine = joined.get(name)
                 if mine is None:
-                    joined[name] = field
+                    joined[name] = _copied(field)
                 elif name == "properties" and isinstance(mine, dict) and isinstance(field, dict):
-                    self.loose = self.loose or any(mine[key] != field[key] for key in mine.keys() & field.keys())
-                    joined[name] = {**field, **mine}
+                    for key, one in field.items():
+                        if mine.setdefault(key, one) != one:
+                            self.loose = True
                 elif name == "required" and isinstance(mine, list) and isinstance(field, list):
-                    joined[name] = [*mine, *(one for one in field if one not in mine)]
+                    mine.extend(field)
                 elif mine != field:
                     self.loose = True
+        if own is not None:
+            # A class's own are written behind those that it has from others, and count before them.
+            others = joined.get("properties")
+            if isinstance(others, dict) and isinstance(own, dict):
+                self.loose = self.loose or any(others[key] != own[key] for key in others.keys() & own.keys())
+                own = {**others, **own}
+            joined["properties"] = own
+        if isinstance(joined.get("required"), list):
+            joined["required"] = list(dict.fromkeys(one for one in joined["required"] if isinstance(one, str)))
         return joined
 
     def _add_kind(self, made: Object, value: Object, within: tuple[str, ...], depth: int) -> None:
@@ -301,10 +330,10 @@ class _Maker:
             else:
                 self.loose = True
         if isinstance(choices, list):
-            nothing = [one for one in choices if isinstance(one, dict) and one.get("type") == "null"]
-            if nothing:
+            something = [one for one in choices if not (isinstance(one, dict) and one.get("type") == "null")]
+            if len(something) < len(choices):
                 made["nullable"] = True
-            made["anyOf"] = [self.schema(one, within, depth + 1) for one in choices if one not in nothing]
+            made["anyOf"] = [self.schema(one, within, depth + 1) for one in something]
             if len(made["anyOf"]) == 1:
                 only = made.pop("anyOf")[0]
                 made.update({name: field for name, field in only.items() if name not in made})
@@ -360,6 +389,11 @@ _SAID = {
     *("properties", "required", "additionalProperties", "nullable"),
 }
 """What a ``Schema`` can say, or what says nothing of values."""
+
+
+def _copied(field: Any) -> Any:
+    """The same, to put more into it."""
+    return field.copy() if isinstance(field, dict | list) else field
 
 
 def _kinds_of(values: Sequence[Any]) -> list[str]:

@@ -29,7 +29,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
-from llm_gateway.core.translation.fields import Fields, boolean, raws, reading, text
+from llm_gateway.core.translation.fields import Fields, boolean, plain_text, raws, reading, text
 from llm_gateway.core.translation.messages.names import DIALECT, NAME
 from llm_gateway.core.translation.opaque import unsealed_thinking
 from llm_gateway.errors import BadRequest
@@ -84,6 +84,9 @@ def part_of(raw: msgspec.Raw, place: str, extras: Extras, provider: str | None =
     :param provider: who wrote it, where that is known: in an answer.
     :raises BadRequest: a field is missing or of another type.
     """
+    plain = plain_text(raw)
+    if plain is not None and plain.type == "text":
+        return Text(plain.text)
     fields = Fields(raw, place)
     kind = fields.need("type", text)
     part = _known(fields, kind, extras, provider)

@@ -24,7 +24,7 @@ from llm_gateway.core.translation.conversation import (
     Tool,
     ToolChoice,
 )
-from llm_gateway.core.translation.fields import Fields, boolean, integer, number, reading, text
+from llm_gateway.core.translation.fields import Fields, boolean, integer, number, plain_message, reading, text
 from llm_gateway.core.translation.messages.attached import attach
 from llm_gateway.core.translation.messages.blocks import Extras, cache_of, leave, text_or_blocks
 from llm_gateway.core.translation.messages.names import NAME, is_hint
@@ -113,10 +113,14 @@ def _system(fields: Fields, extras: Extras) -> tuple[Message, ...]:
 def _messages(fields: Fields, extras: Extras) -> list[Message]:
     if "messages" not in fields.rest:
         raise BadRequest("messages: is required.")
-    return [_message(Fields(raw, place), extras) for raw, place in fields.each("messages")]
+    return [_message(raw, place, extras) for raw, place in fields.each("messages")]
 
 
-def _message(fields: Fields, extras: Extras) -> Message:
+def _message(raw: msgspec.Raw, place: str, extras: Extras) -> Message:
+    plain = plain_message(raw)
+    if plain is not None and plain.role in _ROLES:
+        return Message(_ROLES[plain.role], (Text(plain.content),))
+    fields = Fields(raw, place)
     role = fields.need("role", text)
     if role not in _ROLES:
         raise BadRequest(f"{fields.at('role')}: must be user, assistant or system.")

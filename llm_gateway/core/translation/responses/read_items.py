@@ -24,7 +24,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
-from llm_gateway.core.translation.fields import Fields, integer, raws, reading, text
+from llm_gateway.core.translation.fields import Fields, integer, plain_message, plain_text, raws, reading, text
 from llm_gateway.core.translation.responses import builtins
 from llm_gateway.core.translation.responses.carried import Signature, sealed_elsewhere, signature
 from llm_gateway.core.translation.responses.names import flat_name
@@ -83,6 +83,8 @@ class Items:
         """Fields of items that are not understood, by name; the first of each name."""
         self._parts: list[Part] = []
         """Of the assistant's open message, or of the tools' outputs."""
+        self._last_text = -1
+        """Where the last text is among them."""
         self._role = Role.ASSISTANT
         self._signatures: dict[str, Opaque] = {}
         """Signatures of calls, by their ids."""
@@ -96,7 +98,11 @@ class Items:
             self.messages.append(Message(Role.USER, (Text(reading(text, raw, place)),)))
             return
         for index, item in enumerate(reading(raws, raw, place)):
-            self._item(Fields(item, f"{place}[{index}]"), item)
+            plain = plain_message(item)
+            if plain is not None:
+                self._said(_ROLES[plain.role], (Text(plain.content),))
+            else:
+                self._item(Fields(item, f"{place}[{index}]"), item)
         self._flush()
         if self._signatures:
             self.messages = [
@@ -144,12 +150,15 @@ class Items:
         if role is not self._role:
             self._flush()
             self._role = role
+        if isinstance(part, Text):
+            self._last_text = len(self._parts)
         self._parts.append(part)
 
     def _flush(self) -> None:
         if self._parts:
             self.messages.append(Message(self._role, tuple(self._parts)))
         self._parts.clear()
+        self._last_text = -1
 
     def _signed(self, part: Part) -> Part:
         if isinstance(part, ToolCall) and (opaque := self._signatures.get(part.id)) is not None:
@@ -163,7 +172,9 @@ class Items:
         role = _ROLES.get(said)
         if role is None:
             raise BadRequest(f"{item.at('role')}: must be one of {', '.join(_ROLES)}.")
-        parts = self._content(item.need("content", msgspec.Raw), item.at("content"))
+        self._said(role, self._content(item.need("content", msgspec.Raw), item.at("content")))
+
+    def _said(self, role: Role, parts: tuple[Part, ...]) -> None:
         if role is Role.ASSISTANT:
             for part in parts:
                 self._add(role, part)
@@ -193,11 +204,9 @@ class Items:
         if signed.call_id is not None:
             self._signatures[signed.call_id] = signed.opaque
             return
-        for index in range(len(self._parts) - 1, -1, -1):
-            part = self._parts[index]
-            if isinstance(part, Text):
-                self._parts[index] = msgspec.structs.replace(part, opaque=signed.opaque)
-                return
+        if self._last_text >= 0:
+            said = self._parts[self._last_text]
+            self._parts[self._last_text] = msgspec.structs.replace(said, opaque=signed.opaque)
 
     @staticmethod
     def _texts(item: Fields, name: str) -> list[str]:
@@ -231,11 +240,13 @@ class Items:
     def _content(self, raw: msgspec.Raw, place: str) -> tuple[Part, ...]:
         if is_text(raw):
             return (Text(reading(text, raw, place)),)
-        return tuple(
-            self._part(Fields(part, f"{place}[{index}]"), part) for index, part in enumerate(reading(raws, raw, place))
-        )
+        return tuple(self._part(part, f"{place}[{index}]") for index, part in enumerate(reading(raws, raw, place)))
 
-    def _part(self, part: Fields, raw: msgspec.Raw) -> Part:
+    def _part(self, raw: msgspec.Raw, place: str) -> Part:
+        plain = plain_text(raw)
+        if plain is not None:
+            return Text(plain.text)
+        part = Fields(raw, place)
         kind = part.need("type", text)
         read: Part
         if kind in ("input_text", "text"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import jsonschema
@@ -137,8 +138,8 @@ def test_objects_joined_are_one() -> None:
     assert to_google(plain) == (
         {
             "type": "OBJECT",
-            "properties": {"b": {"type": "STRING"}, "a": {"type": "STRING"}},
-            "propertyOrdering": ["b", "a"],
+            "properties": {"a": {"type": "STRING"}, "b": {"type": "STRING"}},
+            "propertyOrdering": ["a", "b"],
             "required": ["a", "b"],
         },
         False,
@@ -274,3 +275,33 @@ def test_parameters_are_of_an_object() -> None:
 @pytest.mark.parametrize("broken", [b'{"const":', b"[]", b'"const"', b'{"items":' * 5000 + b'"const"' + b"}" * 5000])
 def test_what_is_no_schema_goes_as_it_came(broken: bytes) -> None:
     assert bytes(tidied(msgspec.Raw(broken), of_function=True)) == broken
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {f"x{number}": 1 for number in range(5_000)},
+        {"properties": {f"x{number}": {} for number in range(5_000)}},
+        {"enum": [f"x{number}" for number in range(5_000)]},
+        {"description": "x" * 5_000},
+    ],
+    ids=["keywords", "properties", "enum", "description"],
+)
+@pytest.mark.parametrize("way", [{"$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#/$defs/a"}] * 20}], ids=["one", "all"])
+def test_what_is_referred_to_again_and_again_is_not_written_out_for_ever(target: Any, way: Any) -> None:
+    """Each of 5,000 references brings 5,000 members: written out they would take a minute, and gigabytes."""
+    root = {"$defs": {"a": target}, "properties": {f"p{number}": way for number in range(5_000)}}
+    began = time.process_time()
+    _, loose = open_api(msgspec.Raw(msgspec.json.encode(root)))
+    assert loose
+    assert time.process_time() - began < 5
+
+
+def test_many_parts_of_one_object_are_joined_one_by_one() -> None:
+    """And not all before each again."""
+    count = 20_000
+    parts = [{"properties": {f"p{number}": {}}, "required": [f"p{number}"]} for number in range(count)]
+    began = time.process_time()
+    made, _ = open_api(msgspec.Raw(msgspec.json.encode({"type": "object", "allOf": parts})))
+    assert made["required"] == [f"p{number}" for number in range(count)]
+    assert time.process_time() - began < 5

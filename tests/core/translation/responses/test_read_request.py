@@ -644,7 +644,6 @@ def test_what_is_wrong_is_named_by_its_place(fields: dict[str, Any], message: st
         b'{"model":"m","input":"\xff"}',
         b'{"model":"m","input":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
         b'{"model":"m","input":"Hi","tools":[{"type":"function","name":"x","parameters":{"a":' + b"[" * 3_000,
-        b'{"model":"m","input":"\\ud800"}',
         b'{"model":"m","input":"Hi","temperature":1e999}',
     ],
 )
