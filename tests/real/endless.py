@@ -21,9 +21,9 @@ EVENTS_AT_ONCE = 64
 SEND_BUFFER = 32_768
 """Of each connection. Kernels give a faster sender, or one that sends less at once, more room on the other side."""
 
-SENT_AT_MOST = 2_097_152
+SENT_AT_MOST = 8_388_608
 """Of each stream, before it stands still by itself. It comes so far only if the gateway takes what its client does not
-read, which must not fill the memory of the machine."""
+read, which must not fill the memory of the machine. A busy kernel now and then gives one of them 2 MB of room."""
 
 
 def event(stream: int, number: int) -> bytes:
