@@ -140,8 +140,7 @@ class Attempts(msgspec.Struct, eq=False):
         if rule.again is Again.NEVER or self.tried[lane.place] > self.retries.again:
             return
         before = self.tried[lane.place] - 1
-        first = rule.again is Again.FIRST
-        wait = 0.0 if first else wait_before(before, _back_in_s(lane, outcome, now), self.retries, self.chance)
+        wait = wait_before(before, _back_in_s(lane, outcome, now), self.retries, self.chance)
         if wait is not None:
             self.ready[lane.place] = now + wait, lane
 
@@ -214,7 +213,7 @@ def next_step(attempts: Attempts, lane: Lane, outcome: Outcome, now: float) -> R
     rule = RULES[outcome.kind]
     attempts.learn(lane, outcome, now)
     why = _forbidden(attempts, rule, now)
-    step = None if why is not None else choose(attempts, outcome.kind, lane, now)
+    step = None if why is not None else choose(attempts, outcome.kind, now)
     if step is not None:
         return step
     if why is None:
@@ -243,15 +242,12 @@ def _forbidden(attempts: Attempts, rule: Rule, now: float) -> Why | None:
     return Why.DEADLINE if now >= attempts.began_at + retries.deadline_s else None
 
 
-def choose(attempts: Attempts, kind: OutcomeKind, lane: Lane, now: float) -> Retry | None:
+def choose(attempts: Attempts, kind: OutcomeKind, now: float) -> Retry | None:
     """
     :param kind: of the last outcome.
-    :param lane: that had it.
     :return: whom to ask; ``None`` for nobody. A retry that counts as one has been taken from the provider's share.
     """
     rule, plan, retries = RULES[kind], attempts.plan, attempts.retries
-    if rule.again is Again.FIRST and lane.place in attempts.ready and lane.repeats.is_there:
-        return _taken(attempts, Retry(lane))
     found = plan.pick(now, attempts.refuses) if rule.elsewhere else None
     if found is None and rule.elsewhere and attempts.fallen_back:
         # What else the other model could be had from comes before anybody is asked again.

@@ -389,8 +389,8 @@ class RoutedCall(msgspec.Struct, eq=False):
         if self.last is None:
             step = first_step(attempts, now)
         else:
-            lane, outcome = self.last
-            step = choose(attempts, outcome.kind, lane, now) or GiveUp(
+            outcome = self.last[1]
+            step = choose(attempts, outcome.kind, now) or GiveUp(
                 outcome.kind, Why.NOWHERE, outcome.retry_after_s, outcome
             )
         if isinstance(step, Retry):

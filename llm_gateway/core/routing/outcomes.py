@@ -56,8 +56,6 @@ class Again(Enum):
     NEVER = "never"
     LAST = "last"
     """After a wait, and when no other candidate is left."""
-    FIRST = "first"
-    """At once, before any other."""
 
 
 class Acted(Enum):
@@ -77,7 +75,6 @@ class OutcomeKind(Enum):
     OK = "ok"
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect_timeout"
-    STALE_CONNECTION = "stale_connection"
     DISCONNECTED = "disconnected"
     MALFORMED = "malformed"
     SILENT = "silent"
@@ -134,8 +131,6 @@ TABLE: tuple[Rule, ...] = (
          elsewhere=True, again=Again.LAST, scope=_P, verdict=Verdict.FAILED, falls_back=True),
     Rule(OutcomeKind.CONNECT_TIMEOUT, "no connection within `connect_s`",
          elsewhere=True, again=Again.LAST, scope=_P, verdict=Verdict.FAILED, falls_back=True),
-    Rule(OutcomeKind.STALE_CONNECTION, "a kept connection turned out closed before the request could be read",
-         elsewhere=True, again=Again.FIRST, falls_back=True),
     Rule(OutcomeKind.DISCONNECTED, "the connection closed after the request was sent",
          elsewhere=True, again=Again.LAST, acted=Acted.MAYBE, scope=_P, verdict=Verdict.FAILED, falls_back=True),
     Rule(OutcomeKind.MALFORMED, "what came is not HTTP",

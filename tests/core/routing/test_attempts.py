@@ -60,15 +60,11 @@ def test_table_says_who_is_asked_next(rule: object) -> None:
 def test_table_says_whether_the_same_one_is_asked_again(rule: object) -> None:
     assert isinstance(rule, type(TABLE[0]))
     again = after(rule.kind, A)
-    assert again == {Again.NEVER: [], Again.LAST: [(A, True)], Again.FIRST: [(A, False)]}[rule.again]
+    assert again == {Again.NEVER: [], Again.LAST: [(A, True)]}[rule.again]
 
 
 def test_elsewhere_at_once_and_the_same_place_again_after_a_wait() -> None:
     assert after(K.OVERLOADED, A, B, C) == [(B, False), (C, False), (A, True)]
-
-
-def test_stale_connection_is_replaced_at_once_and_before_anything_else() -> None:
-    assert after(K.STALE_CONNECTION, A, B) == [(A, False), (B, False), (B, False)]
 
 
 def test_what_failed_with_one_is_not_asked_through_another() -> None:
@@ -353,7 +349,7 @@ def test_callers_own_mistake_ends_the_call_also_where_somebody_could_be_asked_ag
     assert as_given_up(desk.failed(routed, K.INVALID)).why is Why.NO_USE
 
 
-@pytest.mark.parametrize("kind", [K.RATE_LIMITED, K.UNREACHABLE, K.STALE_CONNECTION])
+@pytest.mark.parametrize("kind", [K.RATE_LIMITED, K.UNREACHABLE])
 def test_call_whose_body_is_gone_is_sent_once(kind: K) -> None:
     desk = Desk(FREELY)
     routed = desk.call(desk.route(A, B, fallbacks=[C]), Call("tenant", once=True))

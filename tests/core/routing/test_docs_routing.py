@@ -24,7 +24,7 @@ from tests.markdown import code, reference, section, tables
 
 PAGE = reference("routing")
 
-AGAIN = {Again.NEVER: "no", Again.LAST: "last, after a wait", Again.FIRST: "first, at once"}
+AGAIN = {Again.NEVER: "no", Again.LAST: "last, after a wait"}
 ACTED = {Acted.NO: "no", Acted.FAILED: "it says not", Acted.MAYBE: "maybe"}
 SCOPES = {Scope.PROVIDER: "provider", Scope.MODEL: "model", Scope.CREDENTIAL: "credential", Scope.ACCESS: "access"}
 VERDICTS = {Verdict.NONE: "", Verdict.FAILED: "failure", Verdict.REFUSED: "refusal", Verdict.COOLS: "cools"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.routing.outcomes import (
     FALLS_BACK,
     RULES,
@@ -94,6 +96,18 @@ def test_every_error_of_a_provider_has_an_outcome_of_its_own() -> None:
     assert len(set(kinds)) == len(kinds)
     others = [error for error in GatewayError.__subclasses__() if error is not UpstreamError]
     assert {kind_of_error(error.kind) for error in others} == {K.FAULT}
+
+
+def test_every_outcome_can_come_about() -> None:
+    """One that nothing leads to would promise in the documentation what never happens."""
+    told = (*FailureKind, None)
+    kinds = {kind_of_status(status, each) for status in range(200, 600) for each in told}
+    kinds |= {kind_of_frame(each) for each in told}
+    kinds |= {kind_of_error(error.kind) for error in UpstreamError.__subclasses__()}
+    kinds |= {kind_of_error("upstream_timeout", clock.removesuffix("_s")) for clock in attrs.fields_dict(Timeouts)}
+    of_the_gateway = {K.BUSY, K.UNAVAILABLE, K.CLIENT_GONE, K.LOST_RACE, K.FAULT}
+    assert kinds.isdisjoint(of_the_gateway)
+    assert kinds | of_the_gateway == set(K)
 
 
 def test_what_is_held_against_somebody_does_not_speak_for_it_too() -> None:
