@@ -144,7 +144,7 @@ class RouteBook:
             # What the key's own name stands for is allowed with it; a fallback is another name.
             return name == meant or grant.allows(name)
 
-        resolved = resolve(meant, grant.key.credentials, self._router.settings, serves, allowed)
+        resolved = resolve(meant, grant.key.credentials, self._router.settings, serves, allowed, self._grants.targets)
         if not resolved.main.candidates and not any(each.candidates for each in resolved.fallbacks):
             self._refuse(grant, context, model, raw, reasons)
         stays = any(each.sticky for each in (resolved.main, *resolved.fallbacks))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -66,6 +66,7 @@ def resolve(
     settings: RoutingSettings,
     serves: Serves,
     allowed: Callable[[str], bool] = _everything,
+    providers: Collection[str] = (),
 ) -> Resolved:
     """
     Find out what a name stands for. The operator's own names come first; then ``provider/model``, if the key has a
@@ -75,13 +76,17 @@ def resolve(
     :param asked: as the caller wrote it; empty for a call without a model.
     :param credentials: the virtual key's, in its order.
     :param allowed: whether the key may call a model of this name.
+    :param providers: all that are configured. A fallback is the operator's word for every key: one that begins with any
+        of these means that provider, for a key without a credential of it too.
     """
     found = settings.model(asked)
     main = _group(asked, credentials, settings, serves, allowed)
+    # What a fallback asks for in vain would come in place of what the model itself has failed with: nothing is guessed.
     fallbacks = [
-        msgspec.structs.replace(_group(each.to, credentials, settings, serves, allowed), on=each.on)
+        msgspec.structs.replace(group, on=each.on)
         for each in found.fallbacks
         if each.to != asked
+        for group in (_group(each.to, credentials, settings, serves, allowed, providers, guess=False),)
     ]
     return Resolved(main, tuple(fallbacks))
 
@@ -92,19 +97,26 @@ def _group(
     settings: RoutingSettings,
     serves: Serves,
     allowed: Callable[[str], bool],
+    providers: Collection[str] = (),
+    *,
+    guess: bool = True,
 ) -> ResolvedGroup:
+    """
+    :param guess: whether providers that are not known to have a model are asked for it where nobody is known to.
+    """
     found = settings.model(name)
     strategy = settings.strategy if found.strategy is None else found.strategy
     sticky = settings.sticky if found.sticky is None else found.sticky
     left_out: list[LeftOut] = []
     pairs: list[tuple[Target, CredentialUse, Served]] = []
-    for target, use in _pairs(name, found.targets, credentials):
+    targets = found.targets or _named(name, credentials, providers)
+    for target, use in _pairs(name, targets, credentials):
         served = serves(use.provider, target.model) if allowed(name) else "this key may not call it"
         if isinstance(served, str):
             left_out.append(LeftOut(use.provider, use.name, target.model, served))
         else:
             pairs.append((target, use, served))
-    if any(served.known for _, _, served in pairs):
+    if any(served.known for _, _, served in pairs) or not (guess or targets):
         for target, use, served in pairs:
             if not served.known:
                 left_out.append(LeftOut(use.provider, use.name, target.model, "another provider is known to have it"))
@@ -112,17 +124,19 @@ def _group(
     return ResolvedGroup(name, tuple(_candidates(pairs)), tuple(left_out), strategy, sticky)
 
 
+def _named(name: str, credentials: Sequence[CredentialUse], providers: Collection[str]) -> Sequence[Target]:
+    """The provider and the model of a name that begins with one of these, or with one of the key's."""
+    provider, slash, model = name.partition("/")
+    known = slash and (provider in providers or any(use.provider == provider for use in credentials))
+    return (Target(provider, model),) if known else ()
+
+
 def _pairs(
     name: str, targets: Sequence[Target], credentials: Sequence[CredentialUse]
 ) -> Iterator[tuple[Target, CredentialUse]]:
     """Everything that a name may mean, in order: by target, then by credential."""
     if not targets:
-        provider, slash, model = name.partition("/")
-        if slash and any(use.provider == provider for use in credentials):
-            targets = [Target(provider, model)]
-        else:
-            yield from ((Target(use.provider, name), use) for use in credentials)
-            return
+        yield from ((Target(use.provider, name), use) for use in credentials)
     for target in targets:
         yield from ((target, use) for use in credentials if use.provider == target.provider)
 

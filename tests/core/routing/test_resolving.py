@@ -142,6 +142,25 @@ def test_fallbacks_are_resolved_as_names_are() -> None:
     assert resolved.main.on == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("to", "there"),
+    [
+        ("anthropic/new", []),
+        ("new", []),
+        ("groq/new", ["groq/new with g"]),
+        ("meta/new", []),
+        ("openai/gpt-oss", []),
+        ("groq/openai/gpt-oss", ["groq/openai/gpt-oss with g"]),
+    ],
+)
+def test_fallback_of_a_provider_that_the_key_has_not_is_asked_of_nobody_else(to: str, there: list[str]) -> None:
+    """It would fail there, and that would be what the caller is told. What the operator says by name is done."""
+    settings = RoutingSettings(models={"llama": ModelSettings(fallbacks=(Fallback(to),))})
+    resolved = resolve("llama", [GROQ], settings, serves, providers=["openai", "anthropic", "groq"])
+    assert names(resolved) == ["groq/llama with g"]
+    assert [str(each) for each in resolved.fallbacks[0].candidates] == there
+
+
 def test_fallbacks_of_fallbacks_do_not_count() -> None:
     """Two models may name each other."""
     one, other = ModelSettings(fallbacks=(Fallback("sonnet"),)), ModelSettings(fallbacks=(Fallback("gpt"),))
