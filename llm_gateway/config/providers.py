@@ -119,7 +119,7 @@ def _read_provider(name: str, spot: Spot, entry: ProviderEntry | None, source: S
         provider,
         headers=tuple(_extra_headers(spot.field("headers"), entry.headers or {}, auths, source)),
         forward_headers=tuple(_forwarded_headers(spot.field("forward_headers"), entry.forward_headers or [])),
-        timeouts=_timeouts(entry.timeouts),
+        timeouts=_timeouts(spot.field("timeouts"), entry.timeouts),
         apis=_apis(spot.field("apis"), entry.apis) or provider.apis,
         api_version=entry.api_version or None,
         models=ModelRules() if models is spot else read_provider_models(models),
@@ -158,8 +158,18 @@ def _read_entry(spot: Spot) -> ProviderEntry | None:
     return ProviderEntry(**read_fields(spot, ProviderEntry, quote=True, aside=_READ_APART))
 
 
-def _timeouts(entry: TimeoutsEntry | UnsetType) -> Timeouts:
-    return Timeouts() if isinstance(entry, UnsetType) else Timeouts(**msgspec.structs.asdict(entry))
+def _timeouts(spot: Spot, entry: TimeoutsEntry | UnsetType) -> Timeouts:
+    timeouts = Timeouts() if isinstance(entry, UnsetType) else Timeouts(**msgspec.structs.asdict(entry))
+    connect_s, first_byte_s = timeouts.connect_s, timeouts.first_byte_s
+    if first_byte_s <= connect_s:
+        # Whichever is written there: the other one may be the default.
+        there, said = spot.field("first_byte_s"), f'is not above "connect_s", which is {connect_s:g}'
+        if there is spot:
+            there, said = spot.field("connect_s"), f'is not below "first_byte_s", which is {first_byte_s:g}'
+        there.doubtful(
+            f"{said}: a provider that takes no connection passes for a silent one, and calls may not go on with another"
+        )
+    return timeouts
 
 
 def _health(spot: Spot, entry: HealthEntry | UnsetType, endpoints: Endpoints | None) -> HealthCheck:

@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 
 from llm_gateway.config.load import load_configuration
-from llm_gateway.config.values import HealthCheck, Provider
+from llm_gateway.config.values import Configuration, HealthCheck, Provider
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS
 
 
-def provider(folder: Path, entry: Any, name: str = "it") -> Provider:
+def write(folder: Path, services: dict[str, Any]) -> None:
     (folder / "keys.json").write_text('{"virtual_keys": {}}')
-    (folder / "aiservices.json").write_text(json.dumps({name: entry}))
-    files = str(folder / "keys.json"), str(folder / "aiservices.json")
-    return load_configuration(*files, {}).providers[name]
+    (folder / "aiservices.json").write_text(json.dumps(services))
+
+
+def load(folder: Path) -> Configuration:
+    return load_configuration(str(folder / "keys.json"), str(folder / "aiservices.json"), {})
+
+
+def provider(folder: Path, entry: Any, name: str = "it") -> Provider:
+    write(folder, {name: entry})
+    return load(folder).providers[name]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +119,26 @@ def test_defaults_suit_language_models(tmp_path: Path) -> None:
     assert found.timeouts == Timeouts(connect_s=10.0, first_byte_s=600.0, idle_s=60.0, total_s=3600.0)
     assert found.health == HealthCheck(url="https://a.example/v1/models", enabled=True, method="GET")
     assert (found.headers, found.forward_headers) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "place", "said"),
+    [
+        ({"first_byte_s": 5}, "first_byte_s", 'is not above "connect_s", which is 10'),
+        ({"connect_s": 2.5, "first_byte_s": 2.5}, "first_byte_s", 'is not above "connect_s", which is 2.5'),
+        ({"connect_s": 900}, "connect_s", 'is not below "first_byte_s", which is 600'),
+        ({"connect_s": 2.5, "first_byte_s": 2.6}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_first_byte_that_is_not_waited_for_longer_than_a_connection_is_a_warning(
+    timeouts: dict[str, float], place: str | None, said: str | None, tmp_path: Path
+) -> None:
+    """Connecting counts towards it: a provider that takes no connection would never be found out of reach."""
+    write(tmp_path, {"openai": "https://api.openai.com/v1", "it": {"url": "https://a.example", "timeouts": timeouts}})
+    warnings = [f"{each.place}: {each.message}" for each in load(tmp_path).warnings if each.place != "virtual_keys"]
+    told = f"it.timeouts.{place}: {said}: a provider that takes no connection passes for a silent one"
+    assert warnings == ([f"{told}, and calls may not go on with another"] if place else [])
 
 
 def test_key_may_travel_in_a_header_of_ones_own(tmp_path: Path) -> None:
