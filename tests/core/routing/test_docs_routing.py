@@ -6,10 +6,12 @@ import attrs
 import msgspec
 import pytest
 
+from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.routing.attempts import Why
 from llm_gateway.core.routing.breaker import State
+from llm_gateway.core.routing.candidates import Effect, may_repeat
 from llm_gateway.core.routing.explain import Explained
-from llm_gateway.core.routing.outcomes import FALLS_BACK, TABLE, Acted, Again, OutcomeKind, Rule, Scope, Verdict
+from llm_gateway.core.routing.outcomes import FALLS_BACK, RULES, TABLE, Acted, Again, OutcomeKind, Rule, Scope, Verdict
 from llm_gateway.core.routing.settings import (
     Breaking,
     Hedging,
@@ -20,7 +22,7 @@ from llm_gateway.core.routing.settings import (
     RoutingSettings,
     Strategy,
 )
-from tests.markdown import code, reference, section, tables
+from tests.markdown import ROOT, code, reference, section, tables
 
 PAGE = reference("routing")
 
@@ -118,3 +120,16 @@ def test_default_fallbacks_are_documented() -> None:
 def test_fields_of_an_explanation_are_documented() -> None:
     *_parameters, table = tables(section(PAGE, "Explaining"))
     assert [code(each[0])[0] for each in table] == [each.encode_name for each in msgspec.structs.fields(Explained)]
+
+
+def test_howto_says_why_silence_leads_nowhere_by_default() -> None:
+    """And what does lead somewhere: a first byte that is not awaited longer than anything is sent again."""
+    text = section((ROOT / "docs" / "howto" / "survive-outages.md").read_text(), "A provider that says nothing")
+    retries, silent = Retries(), RULES[OutcomeKind.SILENT]
+    assert f"{Timeouts().first_byte_s:g} seconds (`first_byte_s`)" in text
+    assert f"{retries.deadline_s:g} (`deadline_s`)" in text
+    assert not may_repeat(silent.acted, Effect.GENERATES, retries.repeat)
+    timeouts, routing = (msgspec.json.decode("{" + each + "}") for each in code(text) if each.startswith('"'))
+    advised = Retries(repeat=Repeat(routing["$routing"]["retries"]["repeat"]))
+    assert timeouts["timeouts"]["first_byte_s"] < advised.deadline_s
+    assert may_repeat(silent.acted, Effect.GENERATES, advised.repeat)
