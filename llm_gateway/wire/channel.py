@@ -25,6 +25,7 @@ from llm_gateway.wire.fields import Fields
 from llm_gateway.wire.leaving import has_left
 from llm_gateway.wire.outlet import TICK_S, Outlet
 from llm_gateway.wire.request import Request
+from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.stock import (
     LAST_READ_S,
     LINGER_BYTES,
@@ -136,6 +137,7 @@ class Channel(Outlet):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        wait_together(transport)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         _notice_vanished_peer(transport)

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from llm_gateway.wire.fields import Lines, read
 from llm_gateway.wire.response import Response
+from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.upload import BytesBody, Upload
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        wait_together(transport)
         if isinstance(transport, TLSMemoryBIOProtocol):
             self._tls, transport = transport, transport.transport
         if ITCPTransport.providedBy(transport):

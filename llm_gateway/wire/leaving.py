@@ -6,7 +6,7 @@ import select
 import socket
 from typing import Any
 
-from twisted.protocols.policies import ProtocolWrapper
+from llm_gateway.wire.sockets import beneath
 
 _EVENTS = getattr(select, "POLLRDHUP", 0)
 """The other side has said that it sends no more. Where poll cannot tell, only resets and errors are seen."""
@@ -18,9 +18,7 @@ def has_left(transport: Any) -> bool:
 
     :return: false also where there is no socket to ask.
     """
-    while isinstance(transport, ProtocolWrapper):
-        # TLS stands between the channel and the connection that is meant.
-        transport = transport.transport
+    transport = beneath(transport)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if not isinstance(handle, socket.socket) or not hasattr(select, "poll"):
         return False

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport, ITransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+    ITransport,
+)
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
 # Twisted exports the first from nowhere public, although it is what its pool holds.
@@ -22,6 +29,7 @@ from twisted.web.iweb import IResponse
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from llm_gateway.wire.sockets import beneath
 from llm_gateway.wire.visitors import Visited
 
 MAX_HEADERS = 200
@@ -272,6 +280,24 @@ class AbortableConnection(HTTP11ClientProtocol):
             self._leave_out_headers_of_this_hop(self._parser)
         return answered
 
+    def is_fit(self) -> bool:
+        """
+        Whether the other side has left this connection alone while nothing was under way on it.
+
+        The reactor may not have come round yet to reading that it was closed. A request sent now would be lost, and
+        could not always be sent again.
+        """
+        transport: Any = self.transport
+        if self.state != "QUIESCENT" or getattr(transport, "disconnecting", False):
+            return False
+        handle = _socket_beneath(transport)
+        if handle is None or not hasattr(select, "poll"):
+            return True
+        # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
+        asked = select.poll()
+        asked.register(handle, select.POLLIN)
+        return not asked.poll(0)
+
     @staticmethod
     def _leave_out_headers_of_this_hop(parser: Any) -> None:
         go_on = parser.allHeadersReceived
@@ -328,14 +354,26 @@ class QuietPool(HTTPConnectionPool):
         self.maxPersistentPerHost = max_idle_per_host
         self.cachedConnectionTimeout = idle_s  # type: ignore[assignment]  # a fraction works as well
 
+    def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[HTTP11ClientProtocol]:
+        """Twisted's, but for idle connections that are closed already or have said what nobody asked for."""
+        idle = self._connections.get(key, [])
+        while idle and not idle[0].is_fit():
+            connection = idle.pop(0)
+            self._timeouts.pop(connection).cancel()
+            connection.transport.abortConnection()
+        return super().getConnection(key, endpoint)
+
+
+def _socket_beneath(transport: Any) -> socket.socket | None:
+    transport = beneath(transport)
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    return handle if isinstance(handle, socket.socket) else None
+
 
 def _notice_vanished_peer(transport: Any) -> None:
     """Have the kernel ask a silent peer whether it still lives; not every transport and system can."""
-    while isinstance(transport, ProtocolWrapper):
-        # TLS stands between the channel and the connection that is meant.
-        transport = transport.transport
-    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if not isinstance(handle, socket.socket) or handle.family not in (socket.AF_INET, socket.AF_INET6):
+    handle = _socket_beneath(transport)
+    if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
         return
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
