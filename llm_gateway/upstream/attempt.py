@@ -22,7 +22,7 @@ from llm_gateway.core.faults import without_words
 from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
 from llm_gateway.core.masking import masking
-from llm_gateway.errors import GatewayError, InternalError, UpstreamMalformed, UpstreamTimeout
+from llm_gateway.errors import GatewayError, InternalError, UpstreamError, UpstreamMalformed, UpstreamTimeout
 from llm_gateway.upstream.client import Sending, send
 from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Held, Relay, Wait
@@ -32,6 +32,9 @@ from llm_gateway.upstream.watch import Watch
 
 CODINGS = frozenset({b"gzip", b"x-gzip", b"br", b"deflate", b"zstd", b"compress", b"x-compress"})
 """Content codings that hide what is in an answer. Source: the registry of RFC 9110, section 8.4.1."""
+
+ERRORS_S = 10.0
+"""How long the body of an error may take after its status: the call waits for it, and could go on elsewhere."""
 
 _log = Logger()
 
@@ -58,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True):
     unanswered: bool = False
     """Whether the client has got nothing and still waits: somebody has to tell it of the error, or give it ``held``."""
     held: Held | None = None
-    """The provider's answer, where it is an error."""
+    """The provider's answer, where it is an error; as far as it came where it broke off, which is ``error``."""
     event: bool = False
     """Whether that error is the first event of a stream rather than the whole answer."""
 
@@ -114,6 +117,7 @@ class Attempt:
         "_ended_well",
         "_over",
         "_owner",
+        "_patience",
         "_reactor",
         "_relay",
         "_request_id",
@@ -153,6 +157,7 @@ class Attempt:
         self._request_id = request_id
         self._owner: Owner = owner
         self._timer: IDelayedCall | None = None
+        self._patience: IDelayedCall | None = None
         self._sending: Sending | None = None
         self._relay: Relay | None = None
         self._streaming = False
@@ -172,6 +177,11 @@ class Attempt:
             )
         except Exception:
             self._not_answered(Failure())
+
+    @property
+    def failed(self) -> int | None:
+        """The status of an answer that is an error; ``None`` of any other, and where there is none."""
+        return self._relay.status if self._relay is not None and self._relay.failed else None
 
     def drop(self) -> None:
         """Its answer is not wanted any more: the provider's connection is closed at once, and nobody is told."""
@@ -220,10 +230,19 @@ class Attempt:
             # Unread and open, its connection would stay for good.
             response.deliverBody(HangUp())
             return
+        if relay.failed:
+            self._patience = self._reactor.callLater(ERRORS_S, self._too_slow)
         try:
             response.deliverBody(relay)
         except Exception:
             self._fault(Failure())
+
+    def _too_slow(self) -> None:
+        """Its status tells enough."""
+        self._patience = None
+        if self._relay is not None and self._relay.failed:
+            message = f"Provider {self._call.provider!r} took longer than {ERRORS_S:g} s to say what its error is."
+            self._fail(UpstreamTimeout(message, clock="idle"))
 
     def _relay_of(self, response: IResponse) -> Relay:
         call = self._call
@@ -365,9 +384,12 @@ class Attempt:
         relay = self._relay
         self._hang_up()
         if not self.sink.begun:
+            held = None
             if relay is not None:
                 relay.let_go()
-            self._settle(Outcome(error.ended, error, unanswered=True))
+                # The provider has refused the call; that it did not come to the end of saying why changes nothing.
+                held = relay.held() if relay.failed and isinstance(error, UpstreamError) else None
+            self._settle(Outcome(error.ended, error, unanswered=True, held=held))
             return
         try:
             if relay is not None:
@@ -397,6 +419,9 @@ class Attempt:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.cancel()
         # It and what it calls hold each other; without this they would wait for the garbage collector.
         owner, self._owner = self._owner, _nobody
         owner.over(self, outcome)

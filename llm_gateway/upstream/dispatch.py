@@ -257,7 +257,10 @@ class Dispatch:
     def content(self, attempt: Attempt) -> bool:
         """The first byte of an answer is there for the client."""
         turn: Turn = attempt.turn
-        if not self._routed.content(turn, self._clock.seconds()):
+        status = attempt.failed
+        # An error that is too long to be held is passed on, and is still one.
+        result = _OK if status is None else Result(kind_of_status(status), status)
+        if not self._routed.content(turn, self._clock.seconds(), result):
             return False
         if self._hedge_timer is not None:
             self._stop_hedging()
@@ -340,7 +343,7 @@ class Dispatch:
             if candidate is not None:
                 # Another one may have been prepared since, or race with it.
                 self._asker.content(candidate)
-            if outcome.held is not None and sink is not None:
+            if outcome.held is not None and outcome.error is None and sink is not None:
                 _hand_over(outcome.held, sink)
                 outcome = Outcome(outcome.ended)
         except Exception as failed:

@@ -85,7 +85,7 @@ class Relay(Protocol):
         :param on_failed: called once instead, when a stream has begun with an error: ``held`` has it.
         """
         self._sink = sink
-        self._status = status
+        self.status = status
         self._headers = headers
         self._framing = framing
         self._mask = mask
@@ -152,7 +152,7 @@ class Relay(Protocol):
     def held(self) -> Held:
         """The answer as far as it came. Nothing more is passed on."""
         self._on_end = None
-        return Held(self._status, self._headers, self._beginning + self._rest())
+        return Held(self.status, self._headers, self._beginning + self._rest())
 
     def finish(self) -> None:
         """The answer is whole: pass on what was held and end it."""
@@ -252,7 +252,7 @@ class Relay(Protocol):
         if not self._on_content():
             return False
         self.begun = True
-        self._sink.begin(self._status, self._headers)
+        self._sink.begin(self.status, self._headers)
         if not last:
             self._registered = True
             self._sink.registerProducer(self, True)

@@ -27,10 +27,11 @@ from llm_gateway.core.routing.outcomes import Scope
 from llm_gateway.core.routing.resolving import Resolved, ResolvedGroup
 from llm_gateway.core.routing.settings import Hedging, Limits, ProviderSettings, Retries, RoutingSettings, Strategy
 from llm_gateway.errors import BadRequest, Draining, GatewayError
-from llm_gateway.upstream.attempt import Outcome, ProviderCall
+from llm_gateway.upstream.attempt import ERRORS_S, Outcome, ProviderCall
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared, log_change
 from llm_gateway.upstream.prober import ProviderHealth
+from llm_gateway.upstream.relay import MAX_FAILED_BYTES
 from llm_gateway.upstream.watch import Watch
 from tests.memory import FakeAgent, FakeResponse, Sent
 
@@ -318,6 +319,51 @@ def test_answer_of_the_last_failure_goes_to_its_own_sink() -> None:
     assert [(sink.status, sink.body, sink.ended) for sink in asker.sinks] == [(0, b"", None), (500, b"two", "finished")]
     assert asker.chosen == ["b"]
     assert (asker.outcome.ended, asker.outcome.error) == ("upstream_error", None)
+
+
+@pytest.mark.parametrize("end", ["cut", "slow", "silent"])
+def test_status_of_an_error_that_is_never_whole_is_enough(end: str) -> None:
+    """A provider that says no has not acted on the call, whether or not it comes to the end of saying why."""
+    scene = Scene()
+    asker, _ = scene.run()
+    response = scene.last.answer(503)
+    if end == "cut":
+        response.write(b"{")
+        response.end(ResponseFailed([Failure(ConnectionLost())]))
+    for _ in range(int(ERRORS_S)):
+        if end == "slow":
+            response.write(b" ")
+        scene.clock.advance(1)
+    assert (scene.asked, response.transport.closed) == (["a", "b"], True)
+    works(scene.last)
+    assert (asker.outcome.ended, asker.sink.body) == ("ok", b"ok")
+    breakers = {str(each.part): (each.passed, each.failed) for each in scene.dispatcher.router.health.report(0)}
+    assert (breakers["provider a"], breakers["provider a, model m"]) == ((1, 0), (0, 1))
+
+
+@pytest.mark.parametrize(("end", "kind"), [("cut", "upstream_disconnected"), ("slow", "upstream_timeout")])
+def test_half_an_error_is_no_answer_where_nobody_has_a_better_one(end: str, kind: str) -> None:
+    scene = Scene(RoutingSettings(retries=Retries(attempts=1)))
+    asker, _ = scene.run(A)
+    response = scene.last.answer(400, length=100)
+    response.write(b"{")
+    if end == "cut":
+        response.end(ResponseFailed([Failure(ConnectionLost())]))
+    scene.clock.advance(ERRORS_S)
+    assert asker.outcome.error is not None
+    assert (asker.outcome.error.kind, asker.outcome.unanswered, asker.sink.begun) == (kind, True, False)
+
+
+def test_error_that_is_too_long_to_be_held_is_held_against_its_model_all_the_same() -> None:
+    scene = Scene()
+    asker, _ = scene.run()
+    response = scene.last.answer(500)
+    response.write(b"x" * (MAX_FAILED_BYTES + 1))
+    scene.clock.advance(ERRORS_S)
+    response.end()
+    assert (asker.sink.status, asker.outcome.ended, scene.asked) == (500, "upstream_error", ["a"])
+    breakers = {str(each.part): (each.passed, each.failed) for each in scene.dispatcher.router.health.report(0)}
+    assert (breakers["provider a"], breakers["provider a, model m"]) == ((1, 0), (0, 1))
 
 
 @pytest.mark.parametrize("error", [BadRequest("No."), RuntimeError(SECRET)])

@@ -252,10 +252,11 @@ class RoutedCall(msgspec.Struct, eq=False):
             return self._elsewhere(now)
         return self._enter(lane, now) if slot is None else self._send(lane, slot, now)
 
-    def content(self, attempt: Attempt, now: float) -> bool:
+    def content(self, attempt: Attempt, now: float, outcome: Outcome = _OK) -> bool:
         """
         The first content of an answer has come: nothing is sent again from now on, and other attempts are hung up.
 
+        :param outcome: what is known by it; also of an error that the client gets whatever else could be done.
         :return: whether it goes to the client; not if another attempt was sooner.
         """
         if attempt not in self.live:
@@ -265,9 +266,11 @@ class RoutedCall(msgspec.Struct, eq=False):
         if self._attempts is not None:
             self._attempts.begun = True
         attempt.content_at = now
-        attempt.lane.speed.took(now - attempt.sent_at, now)
-        if attempt.trials:
-            self._note(attempt, _OK, now)
+        well = outcome.kind is OutcomeKind.OK
+        if well:
+            attempt.lane.speed.took(now - attempt.sent_at, now)
+        if attempt.trials or not well:
+            self._note(attempt, outcome, now)
         else:
             self.router.health.well(attempt.lane.four, now)
         if len(self.live) > 1:
