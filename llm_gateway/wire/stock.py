@@ -330,7 +330,11 @@ def _may_serve_again(parser: Any) -> bool:
 
 
 class QuietPool(HTTPConnectionPool):
-    """Twisted's pool of abortable connections, which says nothing of each one that it opens and closes."""
+    """
+    Twisted's pool of abortable connections, which looks at an idle one before it is used.
+
+    It says nothing of each one that it opens and closes.
+    """
 
     class _factory(_HTTP11ClientFactory):  # noqa: N801  # the name under which the pool looks for it
         noisy = False
@@ -360,7 +364,9 @@ class QuietPool(HTTPConnectionPool):
         while idle and not idle[0].is_fit():
             connection = idle.pop(0)
             self._timeouts.pop(connection).cancel()
-            connection.transport.abortConnection()
+            if connection.state != "CONNECTION_LOST":
+                # TLS that is over cannot be told so once more.
+                connection.transport.abortConnection()
         return super().getConnection(key, endpoint)
 
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgent
 
-from llm_gateway.wire.stock import QuietPool
+from llm_gateway.wire.stock import AbortableConnection, QuietPool
 from tests.wire.origin import EMPTY, URL, Accepted, Call, Memory, Reader
 from tests.wire.test_client_real import bounded, certificate, read
 
@@ -143,11 +143,35 @@ class Provider(Protocol):
         transport.getHandle().shutdown(socket.SHUT_RDWR)
 
 
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Deferred[None]]]:
+    """Fires when the next one of our connections knows that it is closed."""
+    waiting: list[Deferred[None]] = []
+    go_on: Any = AbortableConnection.connectionLost
+
+    def connection_lost(self: AbortableConnection, reason: Failure) -> None:
+        go_on(self, reason)
+        while waiting:
+            # Its transport is not done with it yet.
+            reactor.callLater(0, waiting.pop().callback, None)
+
+    def next_one() -> Deferred[None]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    monkeypatch.setattr(AbortableConnection, "connectionLost", connection_lost)
+    yield next_one
+    assert not waiting
+
+
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest_twisted.ensureDeferred
-async def test_connection_closed_while_idle_costs_no_call(certificate: PrivateCertificate, secure: bool) -> None:  # noqa: F811
-    """Not even a POST, with TLS or without."""
+async def test_connection_closed_while_idle_costs_no_call(
+    certificate: PrivateCertificate, secure: bool, noticed: bool, lost: Callable[[], Deferred[None]]
+) -> None:
+    """Not even a POST, with TLS or without, whether or not the reactor has come round to it."""
     made: list[Provider] = []
     factory = Factory.forProtocol(lambda: Provider(made))
     options: CertificateOptions = certificate.options()
@@ -161,8 +185,9 @@ async def test_connection_closed_while_idle_costs_no_call(certificate: PrivateCe
             response = await bounded(agent.request(b"POST", url))
             assert (await read(response)).ended == "ResponseDone"
             made[-1].vanish()
+            if noticed:
+                await bounded(lost())
         assert len(made) == 5
     finally:
-        ended: Deferred[Any] = pool.closeCachedConnections()
-        await bounded(ended)
+        await bounded(pool.closeCachedConnections())
         await port.stopListening()
