@@ -489,6 +489,25 @@ def test_count_is_sent_to_who_can_count() -> None:
     assert json.loads(client.answer()[2]) == {"input_tokens": 7}
 
 
+def test_count_is_not_sent_to_who_cannot_count() -> None:
+    """What the first one said is the answer; an estimate would count another model's tokens."""
+    gateway = Routed(key("vk", "e", "a"), retries=attrs.evolve(STEADY, again=0))
+    client = gateway.call(messages(), path=MESSAGES + "/count_tokens")
+    fails(gateway.last, 529, b'{"type":"error","error":{"type":"overloaded_error","message":"Busy"}}')
+    gateway.soon()
+    assert gateway.asked == ["e"]
+    assert client.answer()[0] == 529
+    assert "x-gw-estimated" not in client.answer()[1]
+
+
+def test_count_is_estimated_where_the_first_place_cannot_count() -> None:
+    """As ever; nobody is asked."""
+    gateway = Routed(key("vk", "a", "e"))
+    client = gateway.call(messages(), path=MESSAGES + "/count_tokens")
+    assert (client.answer()[0], client.answer()[1]["x-gw-estimated"]) == (200, "input_tokens")
+    assert gateway.agent.sent == []
+
+
 # A reload in the middle
 
 
