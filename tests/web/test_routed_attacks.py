@@ -276,10 +276,10 @@ class Calls(RuleBasedStateMachine):
         self.clients[number].leave()
         self.left_after[number] = self.sends_of(number)
 
-    @precondition(lambda self: self.clients)
+    @precondition(lambda self: len(self.gone) < len(self.clients))
     @rule(data=st.data(), stall=st.booleans())
     def read(self, data: st.DataObject, stall: bool) -> None:
-        client = one_of(data, self.clients)
+        client = one_of(data, [each for number, each in enumerate(self.clients) if number not in self.gone])
         if client.transport.producer is not None and not client.transport.disconnecting:
             (client.stall if stall else client.read_on)()
 
