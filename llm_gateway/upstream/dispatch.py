@@ -82,7 +82,8 @@ class Dispatcher:
         :param on_change: told of every new state of a provider, model or credential.
         """
         self.clock = clock
-        self.router = Router(RoutingSettings(), chance, on_change, self._wake)
+        self._on_change = on_change
+        self.router = Router(RoutingSettings(), chance, self._changed, self._wake)
         self._queued: dict[RoutedCall, Dispatch] = {}
         self._woken: deque[Dispatch] = deque()
         """Those whose turn it is; the first one is at it."""
@@ -112,6 +113,13 @@ class Dispatcher:
         if self._queued.pop(routed, None) is not None and not self._queued and self._timer is not None:
             timer, self._timer = self._timer, None
             timer.cancel()
+
+    def _changed(self, change: Change) -> None:
+        try:
+            self._on_change(change)
+        except Exception:
+            # Whoever is told, the call that it came of goes on.
+            _log.failure("A new state could not be told: {part}", part=str(change.part))
 
     def _wake(self, ticket: Ticket) -> None:
         dispatch = self._queued.get(ticket.owner)

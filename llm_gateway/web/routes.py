@@ -16,7 +16,7 @@ from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
 from llm_gateway.core.catalogue import described
 from llm_gateway.core.model_rules import NOTHING, ModelFacts
 from llm_gateway.core.record import printable
-from llm_gateway.core.routing.candidates import Call, Effect, effect_of
+from llm_gateway.core.routing.candidates import Call, Candidate, Effect, effect_of
 from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
 from llm_gateway.core.routing.settings import Limits, RoutingSettings
@@ -145,6 +145,8 @@ class RouteBook:
             return name == meant or grant.allows(name)
 
         resolved = resolve(meant, grant.key.credentials, self._router.settings, serves, allowed, self._grants.targets)
+        if context.route.asked.api in COUNTS:
+            resolved = self._counting(resolved, context)
         if not resolved.main.candidates and not any(each.candidates for each in resolved.fallbacks):
             self._refuse(grant, context, model, raw, reasons)
         stays = any(each.sticky for each in (resolved.main, *resolved.fallbacks))
@@ -159,6 +161,21 @@ class RouteBook:
         if route.only is not None and not route.fallbacks and not raw:
             plain = Call(grant.label, effect(context))
         return Plan(resolved, route, facts, stays, ways, plain)
+
+    def _counting(self, resolved: Resolved, context: CallContext) -> Resolved:
+        """Leave out who cannot be asked for a count; if that is the first one, it is an estimate for its model."""
+
+        def can(candidate: Candidate) -> bool:
+            target = self._target(candidate.provider, context)
+            return target is not None and (has(target, context) or not is_estimated(context.route.asked.api, target))
+
+        if not any(map(can, resolved.main.candidates[:1])):
+            return resolved
+        main, *others = (
+            msgspec.structs.replace(group, candidates=tuple(filter(can, group.candidates)))
+            for group in (resolved.main, *resolved.fallbacks)
+        )
+        return Resolved(main, tuple(others))
 
     def _target(self, provider: str, context: CallContext) -> Target | None:
         own = self._grants.targets.get(provider)

@@ -21,6 +21,7 @@ from llm_gateway.core.routing.settings import (
     Strategy,
     Target,
 )
+from llm_gateway.web.routes import RouteBook
 from tests.memory import Client
 from tests.web.routed import (
     BODY,
@@ -29,13 +30,13 @@ from tests.web.routed import (
     STEADY,
     Routed,
     chat,
+    configured,
     evolved,
     fails,
     key,
     messages,
     nothing_stays,
     record_of,
-    streams,
     used,
     works,
 )
@@ -489,6 +490,25 @@ def test_count_is_sent_to_who_can_count() -> None:
     assert json.loads(client.answer()[2]) == {"input_tokens": 7}
 
 
+def test_count_is_not_sent_to_who_cannot_count() -> None:
+    """What the first one said is the answer; an estimate would count another model's tokens."""
+    gateway = Routed(key("vk", "e", "a"), retries=attrs.evolve(STEADY, again=0))
+    client = gateway.call(messages(), path=MESSAGES + "/count_tokens")
+    fails(gateway.last, 529, b'{"type":"error","error":{"type":"overloaded_error","message":"Busy"}}')
+    gateway.soon()
+    assert gateway.asked == ["e"]
+    assert client.answer()[0] == 529
+    assert "x-gw-estimated" not in client.answer()[1]
+
+
+def test_count_is_estimated_where_the_first_place_cannot_count() -> None:
+    """As ever; nobody is asked."""
+    gateway = Routed(key("vk", "a", "e"))
+    client = gateway.call(messages(), path=MESSAGES + "/count_tokens")
+    assert (client.answer()[0], client.answer()[1]["x-gw-estimated"]) == (200, "input_tokens")
+    assert gateway.agent.sent == []
+
+
 # A reload in the middle
 
 
@@ -532,11 +552,65 @@ def test_new_real_key_is_not_held_to_what_the_old_one_did() -> None:
     works(gateway.last)
 
 
-def test_stopped_limits_are_shared_by_workers() -> None:
-    """Each of several processes lets in its part, and at least one."""
-    routing = RoutingSettings(providers={"one": ProviderSettings(limits=Limits(5))}, credentials={"a": Limits(1)})
-    gateway = Routed(key("vk", "b"), routing=routing)
-    for _ in range(6):
-        gateway.call()
-    assert gateway.in_use == 5
-    streams(gateway.last)
+@pytest.mark.parametrize(("workers", "let_in"), [(1, 5), (2, 2), (3, 1), (9, 1)])
+def test_limits_are_shared_by_workers(workers: int, let_in: int) -> None:
+    """Each of several processes lets in its part, and one at least."""
+    routing = RoutingSettings(providers={"one": ProviderSettings(limits=Limits(5))}, credentials={"c": Limits(5)})
+    configuration = configured(key("vk", "a"), key("vk_two", "c"), routing=routing)
+    gateway = Routed()
+    RouteBook(gateway.grants, gateway.dispatcher, workers).use(configuration)
+    gateway.grants.use(configuration)
+    for presented in ("vk", "vk_two"):
+        before = gateway.in_use
+        for _ in range(6):
+            gateway.call(presented=presented)
+        assert gateway.in_use - before == let_in
+
+
+# Names in paths
+
+
+def test_model_in_a_path_of_googles_is_each_providers_own() -> None:
+    """And is written into the body where the next provider wants it there."""
+    models = named("fast", Target("google", "g-1"), Target("one", "o-2"))
+    gateway = Routed(key("vk", "f", "a"), routing=RoutingSettings(models=models))
+    client = gateway.call(
+        b'{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}', path="/v1beta/models/fast:generateContent"
+    )
+    assert gateway.last.url == b"https://google.test/v1beta/models/g-1:generateContent"
+    fails(gateway.last, 503, b'{"error":{"code":503,"status":"UNAVAILABLE","message":"Busy"}}')
+    gateway.soon()
+    assert gateway.last.url == b"https://one.test/v1/chat/completions"
+    assert json.loads(gateway.last.body)["model"] == "o-2"
+    answer = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    works(gateway.last, json.dumps({"id": "1", "model": "o-2", "choices": [answer]}).encode())
+    assert json.loads(client.answer()[2])["candidates"][0]["content"]["parts"] == [{"text": "Hi"}]
+
+
+def test_model_in_a_path_of_azures_is_each_providers_own() -> None:
+    """Whether it stands in the path or in the body there."""
+    models = named("fast", Target("one", "o-1"), Target("two", "t-2"))
+    providers = evolved(PROVIDERS[1], api_version="2024-10-21")
+    gateway = Routed(key("vk", "a", "c"), routing=RoutingSettings(models=models), providers=providers)
+    path = "/openai/deployments/fast/chat/completions?api-version=2024-06-01"
+    client = gateway.call(b'{ "messages":[] }', path=path)
+    assert gateway.last.url == b"https://one.test/v1/chat/completions"
+    assert json.loads(gateway.last.body) == {"model": "o-1", "messages": []}
+    fails(gateway.last, 503)
+    gateway.soon()
+    assert b"/deployments/t-2/chat/completions?api-version=2024-10-21" in gateway.last.url
+    works(gateway.last)
+    assert client.answer()[0] == 200
+
+
+def test_head_is_sent_elsewhere_like_any_reading() -> None:
+    """Though an error has no body then."""
+    gateway = Routed(key("vk", "a", "b"))
+    client = gateway.client()
+    client.ask("HEAD", "/v1/images/generations", authorization="Bearer vk")
+    fails(gateway.last, 429, b"")
+    gateway.soon()
+    assert gateway.asked == ["a", "b"]
+    gateway.last.answer(200, content_length="7").end()
+    status, headers, body = client.answer()
+    assert (status, headers["content-length"], headers["x-gw-attempts"], body) == (200, "7", "2", b"")
