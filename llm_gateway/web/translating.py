@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
@@ -36,6 +37,8 @@ from llm_gateway.wire.upload import BytesBody
 
 MAX_NAMED_BYTES = 1_024
 """Of the header that names what could not be said."""
+
+_INDEX = re.compile(r"\[\d+\]")
 
 _EMBEDDINGS: dict[Api, tuple[EmbeddingsCodec, Api]] = {
     Api.EMBEDDINGS: (OpenAIEmbeddings(), Api.GEMINI_EMBEDDINGS),
@@ -104,8 +107,24 @@ def translated(
         call, translation = _count(request, context, way, to, body)
     else:
         call, translation = _embeddings(request, context, way, to, Losses(policy), body)
-    lost = printable(",".join(translation.lost), MAX_NAMED_BYTES) if translation.lost else None
+    lost = named(translation.lost) if translation.lost else None
     return call, TranslatedAnswer(answer, translation, context.request_id, way.secrets), lost
+
+
+def named(fields: Sequence[str]) -> str:
+    """
+    Name what was lost in at most `MAX_NAMED_BYTES`.
+
+    A long conversation can lose the same field in each of its messages. Where there is no room for all of the places,
+    each field is named once, ``messages[].name``; where there is none for that either, dots at the end say so.
+    """
+    text = ",".join(fields)
+    if len(text) > MAX_NAMED_BYTES:
+        text = ",".join(dict.fromkeys(_INDEX.sub("[]", field) for field in fields))
+    if len(text) > MAX_NAMED_BYTES:
+        whole, _, _ = text[: MAX_NAMED_BYTES - 3].rpartition(",")
+        text = f"{whole},..." if whole else "..."
+    return printable(text, MAX_NAMED_BYTES)
 
 
 def _conversation(

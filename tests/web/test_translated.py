@@ -12,6 +12,7 @@ from twisted.web.client import ResponseFailed
 
 from llm_gateway.config.values import Configuration
 from llm_gateway.upstream.relay import LINGER_S
+from llm_gateway.web.translating import MAX_NAMED_BYTES, named
 from tests.memory import Client, MemoryGateway, provider, virtual_key
 from tests.memory import configuration as configured
 
@@ -408,6 +409,29 @@ def test_what_cannot_be_said_is_named(gateway: MemoryGateway) -> None:
     response.end()
     assert "prompt_cache_key" in client.answer()[1]["x-gw-dropped"]
     assert "prompt_cache_key" in (gateway.record.dropped or "")
+
+
+def test_a_field_lost_in_every_message_leaves_room_for_the_others(gateway: MemoryGateway) -> None:
+    """The header is bounded, and no field goes unnamed for that."""
+    messages = [{"role": "user", "name": "ann", "content": "Say hi"}] * 100
+    client = ask(gateway, "chat", "anthropic", messages=messages, verbosity="low", prompt_cache_key="k")
+    response = gateway.sent.answer()
+    response.write(json.dumps(ANSWERS["anthropic"]).encode())
+    response.end()
+    dropped = client.answer()[1]["x-gw-dropped"]
+    assert {"messages[].name", "verbosity", "prompt_cache_key"} == set(dropped.split(","))
+    assert gateway.record.dropped == dropped
+
+
+def test_names_without_room_end_in_dots_and_never_in_half_a_name() -> None:
+    fields = [f"field_{number:04}" for number in range(1_000)]
+    text = named(fields)
+    *whole, end = text.split(",")
+    assert end == "..."
+    assert whole == fields[: len(whole)]
+    assert MAX_NAMED_BYTES - 16 < len(text) <= MAX_NAMED_BYTES
+    assert named(["x" * 2_000]) == "..."
+    assert named(["a", "b[3].c"]) == "a,b[3].c"
 
 
 def test_what_would_change_the_answer_is_refused(gateway: MemoryGateway) -> None:
