@@ -93,15 +93,24 @@ def _own_names(name: str, key: ModelRules | None) -> Sequence[str]:
 
 def _unlisted(asked: str, grant: Grant, targets: Sequence[Target]) -> Model | None:
     """
+    Not every name that leads to a model is in the list: patterns stand for names, and models have several.
+
     :raises ModelNotAllowed: the key may not call it.
     """
-    meant = grant.meant(asked)
+    meant, catalogue = grant.meant(asked), shipped_catalogue()
+    first: Model | None = None
+    nobody_knows = False
     for target in targets:
         provider = target.provider
-        name, facts = described(meant, provider.models, shipped_catalogue(), provider.family)
-        if not provider.family and provider.models.find(name):
-            return Model(asked, provider.name, facts)
-    return None
+        name, facts = described(meant, provider.models, catalogue, provider.family)
+        model = Model(asked, provider.name, facts)
+        if catalogue.has(name, provider.family) or (not provider.family and provider.models.find(meant)):
+            return model
+        first = first or model
+        nobody_knows = nobody_knows or not provider.family
+    # Otherwise the operator's word counts: that this name stands for another, or may be called where nobody knows of
+    # which there are.
+    return first if meant != asked or (grant.limited and nobody_knows) else None
 
 
 def answer_here(request: Request, context: CallContext, body: bytes) -> None:

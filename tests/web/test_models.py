@@ -65,6 +65,36 @@ def test_model_that_nobody_knows_is_not_found() -> None:
     assert (status, headers["x-gw-error"]) == (404, "model_not_found")
 
 
+def test_name_that_the_key_gives_a_model_can_be_asked_for() -> None:
+    """A pattern's names are not in the list, and calls with them are answered all the same."""
+    gateway = gateway_with(ModelRules([ModelRule("claude-*", "gpt-5.4-mini"), ModelRule("gpt-*")]), family="openai")
+    anthropics = {"anthropic_version": "2023-06-01"}
+    status, _, body = ask(gateway, "/v1/models/claude-haiku-4-5", **anthropics).answer()
+    assert (status, json.loads(body)["id"]) == (200, "claude-haiku-4-5")
+    assert json.loads(body)["display_name"] == "GPT-5.4 mini"
+    assert ask(gateway, "/v1/models/gpt-nothing", **anthropics).answer()[0] == 404
+    assert ask(gateway, "/v1/models/gemini-pro", **anthropics).answer()[0] == 404
+
+
+def test_model_can_be_asked_for_under_any_of_its_names() -> None:
+    gateway = gateway_with(None, family="openai")
+    status, _, body = ask(gateway, "/v1/models/gpt-4.1-2025-04-14").answer()
+    assert (status, json.loads(body)["id"]) == (200, "gpt-4.1-2025-04-14")
+    assert not gateway.agent.sent
+
+
+def test_key_can_ask_for_what_it_may_call_where_nobody_knows_the_models() -> None:
+    gateway = gateway_with(ModelRules([ModelRule("anthropic/claude-*")]))
+    status, _, body = ask(gateway, "/v1/models/anthropic/claude-haiku-4.5").answer()
+    assert (status, json.loads(body)["id"]) == (200, "anthropic/claude-haiku-4.5")
+    assert ask(gateway, "/v1/models/openai/gpt-5.4").answer()[0] == 404
+
+
+def test_providers_own_patterns_are_of_its_callers_names() -> None:
+    gateway = gateway_with(None, models=ModelRules([ModelRule("qwen-*", "Qwen/*")]))
+    assert json.loads(ask(gateway, "/v1/models/qwen-coder").answer()[2])["id"] == "qwen-coder"
+
+
 def test_provider_of_which_nothing_is_known_is_asked_itself() -> None:
     """A server of the operator's own, say."""
     gateway = gateway_with(None)
