@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
@@ -38,6 +39,8 @@ pieces of a body. The largest heads seen from providers are under 10 KB."""
 _HTTP_1_1, _HTTP_1_0 = (b"HTTP", 1, 1), (b"HTTP", 1, 0)
 _STATUS_LINE = re.compile(rb"[\r\n]*HTTP/1\.([01]) [0-9]{3}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r\n")
 _LINE_ENDS = b"\r\n"
+
+_log = Logger()
 
 _lines = Lines()
 
@@ -174,9 +177,10 @@ class Connection(Protocol):
             return
         problem: BaseException | None = None
         response = self._response
+        begins = response is None
         try:
-            if response is None:
-                if not self._read_since and data[:1] != b"H":
+            if begins:
+                if not self._read_since and data[0] != 0x48:  # "H"
                     # The parser would skip empty lines, and take the protocols that begin with R and I.
                     raise ValueError("not an HTTP answer")
                 self._head = self._head + data if self._head else data
@@ -184,19 +188,23 @@ class Connection(Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade, ValueError) as error:
             problem = error.__context__ or error
-        if response is None:
+        body = self._take_pieces() if self._pieces else b""
+        if body and exchange.method == b"HEAD":
+            problem, body = ValueError("an answer to HEAD with a body"), b""
+        if begins:
             response = self._response
             if response is not None:
+                if self._complete:
+                    # As most answers, it came in one read. Its connection serves the next before anybody looks at it.
+                    response.is_all(body)
+                    self._finish(response, problem is None and _is_end(data, body, response))
+                    self._answer(exchange, response)
+                    return
                 if self._upload is not None and self._upload.done:
                     self._upload = None
                 exchange.answer(response)
-        body = b""
-        if self._pieces:
-            body = self._take_pieces()
-            if exchange.method == b"HEAD":
-                problem, body = ValueError("an answer to HEAD with a body"), b""
-            elif self._exchange is exchange and response is not None:
-                self._deliver(response, body)
+        if body and response is not None and self._exchange is exchange:
+            self._deliver(response, body)
         if self._exchange is not exchange:
             return
         if self._complete and response is not None:
@@ -240,19 +248,20 @@ class Connection(Protocol):
             raise ValueError("an answer that nobody asked for")
 
     def on_headers_complete(self) -> None:
-        code = self._parser.get_status_code()
-        line = _STATUS_LINE.match(self._head)
+        code, head = self._parser.get_status_code(), self._head
+        line = _STATUS_LINE.match(head)
         if line is None or code < 100 or code == 101 or self._pieces:
             # 101 is a switch of protocols that nobody asked for; pieces are the body of an informational answer.
             raise ValueError("not an answer that this client understands")
         # From here on the parser lets no CR or LF stand alone, so that the first empty line ends the head.
-        end = self._head.find(b"\r\n\r\n", line.end() - 2)
+        begin = line.end()
+        end = head.find(b"\r\n\r\n", begin - 2)
         if code < 200:
             self._informational = True
-            self._head = self._head[end + 4 :]
+            self._head = head[end + 4 :]
             return
         minor, phrase = line.groups()
-        fields = read(self._head[line.end() : end], _lines) if end > line.end() else {}
+        fields = read(head[begin:end], _lines) if end > begin else {}
         self._head = b""
         exchange = self._exchange
         assert exchange is not None
@@ -291,22 +300,30 @@ class Connection(Protocol):
 
         :param clean: whether nothing came behind it.
         """
-        written = self._upload is None or self._upload.done
-        at_rest = clean and written and not self._closing
-        reusable = at_rest and not response.closes and response.version is _HTTP_1_1
+        at_rest = clean and not self._closing and (self._upload is None or self._upload.done)
         response.detach()
-        if reusable:
+        if at_rest and not response.closes and response.version is _HTTP_1_1:
             if response.paused:
                 # An idle connection must notice when it is closed.
                 cast(Any, self.transport).resumeProducing()
             if response.request.method == b"HEAD":
                 self._parser = HttpResponseParser(self)
-        self._end(release=reusable)
-        if at_rest and not reusable:
-            self.close()
-        elif not reusable:
-            self.abort()
+            self._end(release=True)
+        else:
+            self._end()
+            if at_rest:
+                self.close()
+            else:
+                self.abort()
         response.ended(_done)
+
+    @staticmethod
+    def _answer(exchange: Exchange, response: Response) -> None:
+        try:
+            exchange.answer(response)
+        except Exception:
+            # Nobody else's: the connection may be on with the next exchange.
+            _log.failure("Whoever waited for an answer failed at it")
 
     def _refuse(self, error: ParseError) -> None:
         response, failure = self._response, Failure(error)

@@ -18,38 +18,29 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-_OF_THE_CONNECTION = frozenset(
-    {
-        b"Connection",
-        b"Content-Length",
-        b"Keep-Alive",
-        b"Proxy-Connection",
-        b"TE",
-        b"Trailers",
-        b"Transfer-Encoding",
-        b"Upgrade",
-    }
+_RARELY_OF_THE_CONNECTION = frozenset(
+    {b"Keep-Alive", b"Proxy-Connection", b"TE", b"Trailers", b"Transfer-Encoding", b"Upgrade"}
 )
+_OF_THE_CONNECTION = _RARELY_OF_THE_CONNECTION | {b"Connection", b"Content-Length"}
 """What Twisted's own client does not show either: its reader has the body, not the connection."""
+
+_STAYS = [b"keep-alive"]
+"""What a ``Connection`` header may say and might as well not."""
 
 _OPTIONS = frozenset({b"close", b"keep-alive"})
 """What a ``Connection`` header says that does not name another header."""
 
 
-def _of_body(fields: Fields, special: frozenset[bytes], request: IClientRequest) -> tuple[int | None, bool, bool]:
+def _of_body(fields: Fields, request: IClientRequest) -> tuple[int | None, bool, bool]:
     """
     Take out of an answer's headers what is about the connection.
 
-    :param special: the names of those.
     :return: the length they give, whether the body is chunked, and whether the connection closes behind it.
     :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
     """
-    if len(special) == 1 and b"Content-Length" in special and request.method != b"HEAD":
-        # As nearly always. The parser has seen to it that there is one, of digits only.
-        return int(fields.pop(b"Content-Length")[-1]), False, False
     length, chunked = None, False
     named: set[bytes] = set()
-    for name in special:
+    for name in _OF_THE_CONNECTION.intersection(fields):
         values = fields.pop(name)
         if name == b"Content-Length":
             length = int(values[-1])
@@ -94,19 +85,29 @@ class Response:
         self.version = version
         self.code = code
         self.phrase = phrase
-        length, chunked, self.closes = None, False, False
-        """Whether the other side has said that it will close the connection."""
-        special = _OF_THE_CONNECTION.intersection(fields)
-        if special:
-            length, chunked, self.closes = _of_body(fields, special, request)
         self.headers = headers_of(fields)
-        bodiless = code in NO_BODY_CODES or request.method == b"HEAD"
-        self.length: Any = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
-        self.ends_with_connection = not (bodiless or chunked) and length is None
+        self.length: Any
+        self.closes = False
+        """Whether the other side has said that it will close the connection."""
+        self.ends_with_connection = False
         """Whether only the end of the connection ends the body."""
+        bodiless = code in NO_BODY_CODES or request.method == b"HEAD"
+        if (
+            not bodiless
+            and b"Content-Length" in fields
+            and fields.get(b"Connection", _STAYS) == _STAYS
+            and (_RARELY_OF_THE_CONNECTION.isdisjoint(fields))
+        ):
+            # As nearly always. The parser has seen to it that there is one length, of digits only.
+            self.length = int(fields.pop(b"Content-Length")[-1])
+            fields.pop(b"Connection", None)
+        else:
+            length, chunked, self.closes = _of_body(fields, request)
+            self.length = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
+            self.ends_with_connection = not (bodiless or chunked) and length is None
         self._connection: Connection | None = connection
         self._protocol: IProtocol | None = None
-        self._early: list[bytes] = []
+        self._early: tuple[bytes, ...] = ()
         """What came before there was a reader. The transport is paused then, so that it is what one read brought."""
         self._reason: Failure | None = None
         self._claimed = False
@@ -128,12 +129,18 @@ class Response:
         # Set before the reader can ask to pause, which must hold when this returns.
         was_paused, self.paused = self.paused, False
         protocol.makeConnection(self)  # type: ignore[arg-type]  # as much of a transport as bodies get
-        while self._early:
-            protocol.dataReceived(self._early.pop(0))
-        if self._reason is not None:
-            protocol.connectionLost(self._reason)
-            return
+        try:
+            while self._early:
+                piece, self._early = self._early[0], self._early[1:]
+                protocol.dataReceived(piece)
+        except Exception:
+            # The reader's own fault: it gets it back for the reason of the end.
+            self.abortConnection()
+            self._reason = Failure()
         self._protocol = protocol
+        if self._reason is not None:
+            self.ended(self._reason)
+            return
         if was_paused and not self.paused:
             self.resumeProducing()
 
@@ -165,7 +172,7 @@ class Response:
 
     def abortConnection(self) -> None:
         """Close the connection at once, also while the request is still being written."""
-        self._early.clear()
+        self._early = ()
         if self._connection is not None:
             self._connection.abort()
 
@@ -176,8 +183,13 @@ class Response:
         if self._protocol is not None:
             self._protocol.dataReceived(data)
         else:
-            self._early.append(data)
+            self._early = (*self._early, data)
             self.pauseProducing()
+
+    def is_all(self, body: bytes) -> None:
+        """All of the body came with the head."""
+        if body:
+            self._early = (body,)
 
     def detach(self) -> None:
         """From now on the connection belongs to somebody else."""

@@ -6,11 +6,13 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.internet.task import Cooperator
+from twisted.logger import capturedLogs
 from twisted.web._newclient import ExcessWrite
 from twisted.web.client import FileBodyProducer, readBody
 from twisted.web.error import SchemeNotSupported
@@ -531,6 +533,56 @@ def test_reader_that_fails_gets_its_own_failure_back(client: Client) -> None:
     assert origin.aborted
 
 
+def test_reader_that_fails_at_all_of_the_body_gets_its_failure_back_too(client: Client) -> None:
+    """An answer that came in one read has nothing to do with its connection any more."""
+
+    class Faulty(Reader):
+        def dataReceived(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    reader = Faulty()
+    _, origin = client.ask_and_accept(reader=reader)
+    origin.send(HELLO)
+    assert reader.ended == "ZeroDivisionError"
+    assert (client.idle, origin.aborted) == (1, False)
+
+
+def test_answer_in_one_read_frees_its_connection_first(client: Client) -> None:
+    """Whoever asks again on being answered does so over the same connection."""
+    calls: list[Any] = []
+
+    def ask_again(response: IResponse) -> None:
+        calls.append(client.ask(b"POST"))
+        calls[0].response = response
+
+    origin = client.kept()
+    first = client.agent.request(b"POST", URL)
+    first.addCallback(ask_again)
+    origin.take()
+    origin.send(HELLO)
+    assert origin.take().startswith(b"POST /v1 HTTP/1.1\r\n")
+    reader = Reader()
+    calls[0].response.deliverBody(reader)
+    assert (reader.body, reader.ended) == (b"hello", "ResponseDone")
+    origin.send(HELLO.replace(b"hello", b"again"))
+    assert calls[0].reader.body == b"again"
+
+
+def test_caller_that_fails_at_an_answer_harms_no_other(client: Client) -> None:
+    """Its fault is logged; the connection may be on with somebody else's call by then."""
+
+    def fail_at_it(response: IResponse) -> None:
+        raise ZeroDivisionError
+
+    agent: Any = client.agent
+    origin = client.kept()
+    with capturedLogs() as logged:
+        agent.send(b"GET", URL, Headers(), None, fail_at_it, fail_at_it)
+        origin.send(HELLO)
+    assert [type(event["log_failure"].value) for event in logged] == [ZeroDivisionError]
+    assert (client.idle, origin.aborted) == (1, False)
+
+
 # Back-pressure
 
 
@@ -551,7 +603,7 @@ def test_without_a_reader_no_more_than_one_read_is_taken(client: Client) -> None
     call, origin = client.ask_and_accept(read=False)
     origin.send(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n")
     assert origin.paused
-    assert call.response._early == [b"a"]
+    assert call.response._early == (b"a",)
     reader = Reader()
     call.response.deliverBody(reader)
     client.reactor.turn()
