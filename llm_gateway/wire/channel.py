@@ -137,7 +137,7 @@ class Channel(Outlet):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        wait_together(transport)
+        outbox = wait_together(transport) or self.site.outbox
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         _notice_vanished_peer(transport)
@@ -145,7 +145,7 @@ class Channel(Outlet):
             self._network = self.transport
             self._network.registerProducer(self, True)
         # Straight to the transport: this is called for every piece of every answer.
-        writer = self.site.outbox.writer(transport)
+        writer = outbox.writer(transport)
         self.write, self.writeSequence = writer.write, writer.writeSequence  # type: ignore[method-assign]
         self._parser = RequestParser(self.maxHeaders, self.totalHeadersSize)
         site, factory = self.site, self.requestFactory

@@ -85,7 +85,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        wait_together(transport)
+        outbox = wait_together(transport) or self._home.outbox
         if isinstance(transport, TLSMemoryBIOProtocol):
             self._tls, transport = transport, transport.transport
         if ITCPTransport.providedBy(transport):
@@ -94,7 +94,7 @@ class Connection(Protocol):
         if isinstance(handle, socket.socket):
             self._readable = select.poll()
             self._readable.register(handle, select.POLLIN)
-        self._writer = self._home.outbox.writer(self.transport)
+        self._writer = outbox.writer(self.transport)
         self._home.opened()
 
     def secured(self) -> Deferred[Connection]:

@@ -44,6 +44,15 @@ class Outbox:
         self._waiting: list[_PromptWriter] = []
         self._called = False
 
+    def round_begins(self) -> None:
+        """Whoever says so says ``round_is_over`` before the reactor goes on."""
+        self._called = True
+
+    def round_is_over(self) -> None:
+        """Send what was written in it."""
+        self._called = False
+        self._send()
+
     def writer(self, transport: Any) -> Writer:
         """
         :param transport: any; those other than plain TCP and Unix sockets are written to in their own way.
@@ -62,11 +71,7 @@ class Outbox:
         if not self._called:
             self._called = True
             # When this round is over, before the reactor waits again.
-            self._reactor.callLater(0, self._round_is_over)
-
-    def _round_is_over(self) -> None:
-        self._called = False
-        self._send()
+            self._reactor.callLater(0, self.round_is_over)
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -96,17 +101,16 @@ class _PromptWriter:
 
     def send(self) -> None:
         """Hand everything to the system, or to the transport."""
-        pieces, self._pieces = self._pieces, []
-        transport = self._transport
-        if (
-            transport.dataBuffer
-            or transport._tempDataBuffer
-            or transport.TLS
-            or (len(pieces) > 1 and sum(map(len, pieces)) > JOIN_BYTES)
-        ):
+        pieces, transport = self._pieces, self._transport
+        if len(pieces) > 1 and sum(map(len, pieces)) > JOIN_BYTES:
+            self._pieces = []
             transport.writeSequence(pieces)
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if transport.dataBuffer or transport._tempDataBuffer or transport.TLS:
+            transport.write(data)
+            return
         try:
             sent = self._send_now(data)
         except OSError:

@@ -14,6 +14,8 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from llm_gateway.wire.outbox import Outbox
+
 try:
     from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
 
@@ -34,27 +36,31 @@ def beneath(transport: Any) -> Any:
     return transport
 
 
-def wait_together(transport: Any) -> None:
+def wait_together(transport: Any) -> Outbox | None:
     """
     Have a connection's socket waited for together with all others of its reactor.
 
     Only where that brings something: on TCP and Unix sockets of Twisted's usual reactor.
 
     :param transport: of a connection that has just been made, and to which nothing has been written yet.
+    :return: what sends, when all of these sockets have been served, what was written meanwhile; ``None`` where a
+        connection is waited for in its reactor's own way.
     """
     transport = beneath(transport)
     if EPollReactor is None or not isinstance(transport, tcp.Connection):
-        return
+        return None
     reactor: Any = transport.reactor
-    if isinstance(reactor, EPollReactor):
-        known = _sockets.get(reactor)
-        sockets = None if known is None else known()
-        if sockets is None:
-            sockets = Sockets(reactor)
-            _sockets[reactor] = ref(sockets)
-        transport.stopReading()
-        transport.reactor = sockets
-        transport.startReading()
+    if not isinstance(reactor, EPollReactor):
+        return None
+    known = _sockets.get(reactor)
+    sockets = None if known is None else known()
+    if sockets is None:
+        sockets = Sockets(reactor)
+        _sockets[reactor] = ref(sockets)
+    transport.stopReading()
+    transport.reactor = sockets
+    transport.startReading()
+    return sockets.outbox
 
 
 @implementer(IReadDescriptor, IReactorFDSet)
@@ -74,6 +80,7 @@ class Sockets:
         self._sockets: dict[int, Any] = {}
         self._reads: set[int] = set()
         self._writes: set[int] = set()
+        self.outbox = Outbox(reactor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -88,6 +95,13 @@ class Sockets:
 
     def doRead(self) -> None:
         """Serve all sockets on which there is something."""
+        self.outbox.round_begins()
+        try:
+            self._serve_all()
+        finally:
+            self.outbox.round_is_over()
+
+    def _serve_all(self) -> None:
         sockets = self._sockets
         for number, event in self._epoll.poll(0):
             descriptor = sockets.get(number)

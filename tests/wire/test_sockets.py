@@ -329,6 +329,23 @@ def test_many_sockets_are_one_to_the_reactor(scene: Scene) -> None:
     assert len(set(scene.reactor.getReaders()) - scene.at_rest) == 1
 
 
+def test_what_is_written_in_a_round_goes_out_at_its_end(scene: Scene) -> None:
+    """In one piece for each connection, once all have been served; without another turn of the reactor."""
+    (one, first), (other, second) = scene.connect(), scene.connect()
+    outbox = one.transport.reactor.outbox  # type: ignore[union-attr]
+    writer = outbox.writer(one.transport)
+    for protocol in (one, other):
+        protocol.on_data = lambda: writer.write(b"seen ")
+    first.sendall(b"a")
+    second.sendall(b"b")
+    first.settimeout(5)
+    scene.reactor.doIteration(1)
+    assert first.recv(100) == b"seen seen "
+    writer.write(b"outside of it")
+    scene.turn()
+    assert first.recv(100) == b"outside of it"
+
+
 def test_nothing_is_left_of_a_reactor() -> None:
     """Whoever makes several, as tests do, keeps none."""
     scene = Scene(together=True)
