@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
 from llm_gateway.config.values import Configuration
+from llm_gateway.core.translation import room
 from llm_gateway.upstream.relay import LINGER_S
 from llm_gateway.web.translating import MAX_NAMED_BYTES, named
 from tests.memory import Client, MemoryGateway, provider, virtual_key
@@ -296,6 +297,26 @@ def test_error_within_a_stream_ends_it_although_the_provider_goes_on(
     assert client.whole
     assert "slow down" in json.dumps(events(client.answer()[2]))
     assert gateway.record.ended == "upstream_error"
+
+
+def test_answer_that_is_too_long_to_be_held_ends_with_one_error(
+    gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers of Responses get all of it again at its end."""
+    monkeypatch.setattr(room, "MAX_HELD_BYTES", 1_000)
+    client = ask(gateway, "responses", "anthropic", stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    begin, block, _, delta, *_ = STREAMS["anthropic"]
+    response.write((begin + block).encode())
+    for _ in range(20):
+        response.write(delta.replace("Hi ", "x" * 100).encode())
+    assert client.whole
+    told = [each["type"] for each in events(client.answer()[2])]
+    assert told.count("error") == told.count("response.failed") == 1
+    assert told[-1] == "response.failed"
+    assert "response.completed" not in told
+    assert response.transport.closed
+    assert gateway.record.error == "upstream_malformed"
 
 
 @pytest.mark.parametrize(("caller", "to"), ACROSS)

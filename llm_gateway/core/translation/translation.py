@@ -199,6 +199,8 @@ class StreamTranslation:
         """
         :return: what goes to the caller now; nothing of a failure that comes before everything else.
         """
+        if self.over:
+            return b""
         events = self._decoder.feed(data)
         if self._flows and events and type(events[-1]) is Delta:
             # What ends a stream is the last of its events: it is not among these.

@@ -37,6 +37,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
 )
 from llm_gateway.core.translation.events import Delta, Event, Finished, PartBegun, PartEnded
+from llm_gateway.core.translation.room import Room, weight
 from llm_gateway.errors import UpstreamMalformed
 
 __all__ = ["ChoiceReader"]
@@ -78,7 +79,11 @@ class ChoiceReader:
     for other parts is held until they are.
     """
 
-    def __init__(self, index: int, mark: str, provider: str) -> None:
+    def __init__(self, index: int, mark: str, provider: str, room: Room) -> None:
+        """
+        :param room: for what all choices hold.
+        """
+        self._room = room
         self.finish: str | None = None
         """The reason that was given last."""
         self._index = index
@@ -96,7 +101,8 @@ class ChoiceReader:
         self._by_place: dict[int, _Call] = {}
         """The calls by their index in the deltas, which some providers use again for another call."""
         self._images = 0
-        self._held: dict[Key, list[tuple[Part, Delta | None]]] = {}
+        self._held: dict[Key, list[tuple[Part, Delta | None, int]]] = {}
+        """With what each takes."""
         self._held_size = 0
 
     def read(self, choice: ChunkChoiceDoc, out: list[Event]) -> None:
@@ -195,6 +201,7 @@ class ChoiceReader:
         if not call.part.name:
             named = custom if call.custom else delta.function
             if named is not None and named.name:
+                self._room.take(len(named.name))
                 call.part = msgspec.structs.replace(call.part, name=named.name)
             elif not more:
                 # Some give its id first and its name with the next delta.
@@ -227,6 +234,7 @@ class ChoiceReader:
             opaque_in(signature_in(delta.extra_content), self._provider),
             custom=custom,
         )
+        self._room.take(weight(part))
         call = self._by_place[place] = _Call(number, part)
         self._calls.append(call)
         return call
@@ -259,8 +267,10 @@ class ChoiceReader:
         return self._open_call is not None and not self._open_call.arguments.whole
 
     def _hold(self, key: Key, part: Part, delta: Delta | None) -> None:
-        self._held.setdefault(key, []).append((part, delta))
-        self._held_size += _size(delta)
+        size = (0 if key in self._held else weight(part)) + (0 if delta is None else weight(delta))
+        self._room.take(size)
+        self._held.setdefault(key, []).append((part, delta, size))
+        self._held_size += size
 
     def _release(self, out: list[Event]) -> None:
         """Tell what was held, until a call is open again."""
@@ -270,8 +280,9 @@ class ChoiceReader:
             self._end_part(out)
             call = next((each for each in self._calls if each.key == key), None)
             self._begin_part(key, pieces[0][0], out, call)
-            for _, delta in pieces:
-                self._held_size -= _size(delta)
+            for _, delta, size in pieces:
+                self._room.give_back(size)
+                self._held_size -= size
                 if delta is not None:
                     self._tell(delta, out)
             if self._waits():
@@ -295,13 +306,6 @@ class ChoiceReader:
             self._open_call = None
         self._open = None
         out.append(PartEnded(self._index))
-
-
-def _size(delta: Delta | None) -> int:
-    """How much room it takes, about."""
-    if delta is None:
-        return 64
-    return 64 + len(delta.text) + len(delta.audio) + (0 if delta.opaque is None else len(delta.opaque.data))
 
 
 def _is_thought(delta: MessageDoc) -> bool:

@@ -24,13 +24,14 @@ from llm_gateway.core.translation.conversation import (
 )
 from llm_gateway.core.translation.events import Delta
 from llm_gateway.core.translation.freeform import as_text
+from llm_gateway.core.translation.room import Room
 
 __all__ = ["ChoiceWriter"]
 
 Object = dict[str, object]
 
-_MAX_ANNOTATIONS = 256
-"""How many are held to be sent as one list. What comes beyond them is sent with an index each, which the SDK can add
+_MAX_ANNOTATIONS = 65_536
+"""Bytes that are held to be sent as one list. What comes beyond them is sent with an index each, which the SDK can add
 up as well."""
 
 _encode = msgspec.json.Encoder().encode
@@ -39,13 +40,15 @@ _encode = msgspec.json.Encoder().encode
 class ChoiceWriter:
     """The parts of one choice, of which one at a time is open."""
 
-    def __init__(self, index: int, head: bytes, tail: bytes, customs: frozenset[str], legacy: bool) -> None:
+    def __init__(self, index: int, head: bytes, tail: bytes, customs: frozenset[str], legacy: bool, room: Room) -> None:
         """
         :param head: what every chunk begins with, up to its choices.
         :param tail: what it ends with, behind them.
         :param customs: the tools that take free text; a function may stand in for them at the provider.
         :param legacy: whether the caller has functions rather than tools.
+        :param room: for what all choices hold.
         """
+        self._room = room
         self.index = index
         self.refused = False
         self._customs = customs
@@ -69,6 +72,7 @@ class ChoiceWriter:
         self._start = 0
         """Where the open text began in it."""
         self._annotations: list[Object] = []
+        self._annotations_size = 0
         self._annotations_told = 0
         self._thoughts = 0
         self._thought_said = False
@@ -166,6 +170,7 @@ class ChoiceWriter:
                 self._thought_said = True
                 self._chunk(out, {"reasoning_content": between + text, "reasoning_details": [entry]})
             case ToolCall():
+                self._room.take(len(text))
                 self._input.append(text)
             case Audio():
                 said = {"transcript": text, "data": delta.audio}
@@ -197,7 +202,8 @@ class ChoiceWriter:
             self._chunk(out, {"annotations": [cited]})
             return
         self._annotations.append(cited)
-        if len(self._annotations) >= _MAX_ANNOTATIONS:
+        self._annotations_size += len(_encode(cited))
+        if self._annotations_size >= _MAX_ANNOTATIONS:
             self._tell_annotations(out)
 
     def _tell_annotations(self, out: list[bytes]) -> None:
@@ -205,6 +211,7 @@ class ChoiceWriter:
             self._annotations_told += len(self._annotations)
             self._chunk(out, {"annotations": self._annotations})
             self._annotations = []
+            self._annotations_size = 0
 
     # Thinking and calls
 
@@ -243,7 +250,9 @@ class ChoiceWriter:
         custom = call.custom or call.name in self._customs
         rest = "" if self._seen or custom else "{}"
         if custom and not call.custom:
-            rest = as_text("".join(self._input))
+            written = "".join(self._input)
+            self._room.give_back(len(written))
+            rest = as_text(written)
             self._input = []
         if self._legacy:
             if rest and not number:

@@ -17,6 +17,7 @@ from llm_gateway.core.translation.codec import StreamDecoder
 from llm_gateway.core.translation.conversation import Usage
 from llm_gateway.core.translation.events import Begun, Ended, Event, Failed, UsageSeen
 from llm_gateway.core.translation.fields import BROKEN
+from llm_gateway.core.translation.room import Room
 from llm_gateway.errors import UpstreamMalformed
 
 __all__ = ["MAX_EVENT_BYTES", "ChatStreamDecoder"]
@@ -47,6 +48,7 @@ class ChatStreamDecoder(StreamDecoder):
         self._provider = provider
         self._parser = EventStreamParser(max_event_bytes)
         self._choices: dict[int, ChoiceReader] = {}
+        self._room = Room()
         self._mark = ""
         self._begun = False
         self._over = False
@@ -151,7 +153,7 @@ class ChatStreamDecoder(StreamDecoder):
     def _new_choice(self, index: int) -> ChoiceReader:
         if not 0 <= index < _MAX_CHOICES:
             raise UpstreamMalformed("The provider's answer cannot be read: it has a choice that nobody asked for.")
-        reader = self._choices[index] = ChoiceReader(index, self._mark, self._provider)
+        reader = self._choices[index] = ChoiceReader(index, self._mark, self._provider, self._room)
         return reader
 
     def _end(self, out: list[Event]) -> None:

@@ -34,6 +34,7 @@ from llm_gateway.core.translation.events import (
     PartEnded,
     UsageSeen,
 )
+from llm_gateway.core.translation.room import Room
 
 __all__ = ["ChatStreamEncoder"]
 
@@ -54,6 +55,7 @@ class ChatStreamEncoder(StreamEncoder):
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._usage = Usage()
         self._choices: list[ChoiceWriter] = []
+        self._room = Room()
 
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
@@ -102,7 +104,7 @@ class ChatStreamEncoder(StreamEncoder):
             self._begin(Begun("", ""))
         while len(self._choices) <= index:
             choice = ChoiceWriter(
-                len(self._choices), self._head, self._tail, self._customs, self._request.legacy_functions
+                len(self._choices), self._head, self._tail, self._customs, self._request.legacy_functions, self._room
             )
             self._choices.append(choice)
             if choice.index < index:

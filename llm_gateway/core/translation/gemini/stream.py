@@ -37,6 +37,7 @@ from llm_gateway.core.translation.gemini.failures import error_document
 from llm_gateway.core.translation.gemini.frames import MAX_CHUNK_BYTES, Cutter
 from llm_gateway.core.translation.gemini.media import DIALECT
 from llm_gateway.core.translation.gemini.said import (
+    MAX_PASSAGE,
     Cited,
     finish_fields,
     logprobs_result,
@@ -47,6 +48,7 @@ from llm_gateway.core.translation.gemini.said import (
 from llm_gateway.core.translation.gemini.sources import written_grounding
 from llm_gateway.core.translation.gemini.usage import written_usage
 from llm_gateway.core.translation.opaque import sealed
+from llm_gateway.core.translation.room import Room, weight
 
 __all__ = ["GeminiStreamDecoder", "GeminiStreamEncoder"]
 
@@ -91,6 +93,7 @@ class GeminiStreamEncoder(StreamEncoder):
         """The end of each chunk: what is the same in all."""
         self._usage = Usage()
         self._choices: dict[int, _ChoiceWriter] = {}
+        self._room = Room()
         self._over = False
 
     def encode(self, events: Sequence[Event]) -> bytes:
@@ -123,7 +126,7 @@ class GeminiStreamEncoder(StreamEncoder):
     def _choice(self, index: int) -> _ChoiceWriter:
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _ChoiceWriter(index)
+            choice = self._choices[index] = _ChoiceWriter(index, self._room)
         return choice
 
     def _other(self, event: Event, out: list[bytes]) -> None:
@@ -189,8 +192,12 @@ def _escaped(text: str) -> bytes:
 class _ChoiceWriter:
     """One candidate so far."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, room: Room) -> None:
+        """
+        :param room: for what all candidates hold.
+        """
         self._index = index
+        self._room = room
         self._part: Part | None = None
         self._pieces: list[str] = []
         """Arguments of the call, or base64 of the sound, that is not out yet."""
@@ -241,11 +248,14 @@ class _ChoiceWriter:
         """
         if self.prefix:
             if delta.citation is not None:
+                # It is held until the text is over, and to the end of the answer with the passage that it is of.
+                self._room.take(weight(delta) + MAX_PASSAGE)
                 self._cited.cite(delta.citation)
             if delta.opaque is not None:
                 self._opaque = delta.opaque
         elif isinstance(self._part, ToolCall):
             self._opaque = delta.opaque or self._opaque
+            self._room.take(len(delta.text))
             self._pieces.append(delta.text)
         elif isinstance(self._part, Audio):
             return self._sound(self._part, delta.audio)
@@ -280,7 +290,9 @@ class _ChoiceWriter:
                 if signature is not None:
                     return self._candidate({"text": "", "thought": True, "thoughtSignature": signature})
             case ToolCall():
-                arguments = part.arguments + "".join(self._pieces)
+                written = "".join(self._pieces)
+                self._room.give_back(len(written))
+                arguments = part.arguments + written
                 whole = msgspec.structs.replace(part, arguments=arguments, opaque=self._opaque)
                 made = whole_part(whole)
                 return None if made is None else self._candidate(made)

@@ -35,10 +35,13 @@ from llm_gateway.core.translation.messages.names import NAME
 from llm_gateway.core.translation.messages.usage import Counts, CountsSoFar, service_tier_of
 from llm_gateway.errors import UpstreamMalformed
 
-__all__ = ["MessagesStreamDecoder"]
+__all__ = ["MAX_EVENT_BYTES", "MessagesStreamDecoder"]
+
+MAX_EVENT_BYTES = 16_777_216
+"""What a tool of the provider's own has fetched comes in one event: a PDF may be some megabytes of base64."""
 
 _MAX_INPUT_CHARACTERS = 1_048_576
-"""Of a call that the provider runs itself: it is handed on whole. As large as one event may be."""
+"""Of a call that the provider runs itself: it is handed on whole."""
 
 
 _NULL = msgspec.Raw(b"null")
@@ -82,7 +85,7 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._parser = EventStreamParser()
+        self._parser = EventStreamParser(MAX_EVENT_BYTES)
         self._counts = CountsSoFar()
         self._begun = False
         self._over = False

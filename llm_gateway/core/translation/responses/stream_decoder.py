@@ -43,15 +43,13 @@ from llm_gateway.core.translation.responses.read_answer import (
     read_item,
 )
 from llm_gateway.core.translation.responses.read_items import annotation
+from llm_gateway.core.translation.room import Room, weight
 from llm_gateway.errors import BadRequest, UpstreamMalformed
 
 __all__ = ["ResponsesStreamDecoder"]
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Of one event. The last one repeats all of the answer, an image among it as base64 of some millions."""
-
-MAX_WAITING = 4 * 1024 * 1024
-"""Characters of items that wait for an earlier one to end."""
 
 MAX_ITEMS = 10_000
 """Of one answer."""
@@ -90,13 +88,13 @@ def _text(raw: msgspec.Raw) -> str:
 class _Item:
     """One item of the output while it comes."""
 
-    def __init__(self, index: int, item: ReadItem | Foreign, raw: msgspec.Raw) -> None:
+    def __init__(self, index: int, item: ReadItem | Foreign) -> None:
         self.index = index
         self.item = item
-        self.raw = raw
-        """As it came last."""
         self.ended = False
         self.waiting: list[Event] = []
+        self.waits = 0
+        """Bytes of what waits."""
         self.part: Part | None = None
         """The open part."""
         self.content = -1
@@ -119,7 +117,8 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._seen: set[int] = set()
         self._current: _Item | None = None
         self._queue: list[_Item] = []
-        self._waiting = 0
+        self._room = Room()
+        """For items that wait for an earlier one to end."""
         self._called = False
         self._refused = False
 
@@ -223,10 +222,11 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._seen.add(index)
         if len(self._seen) > MAX_ITEMS:
             raise UpstreamMalformed(f"The provider's answer has more than {MAX_ITEMS} items.")
-        item = self._items[index] = _Item(index, read_item(raw), raw)
+        item = self._items[index] = _Item(index, read_item(raw))
         if self._current is None:
             self._current = item
         else:
+            self._wait(item, memoryview(raw).nbytes)
             self._queue.append(item)
         self._begin_call(item)
         return item
@@ -242,7 +242,6 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _end_item(self, item: _Item, raw: msgspec.Raw) -> None:
         item.item = read = read_item(raw)
-        item.raw = raw
         if isinstance(read, Foreign):
             self._begin_part(item, read)
         elif read.type == "message":
@@ -268,6 +267,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._current = None
         while self._queue:
             later = self._queue.pop(0)
+            self._room.give_back(later.waits)
             self._out += later.waiting
             later.waiting = []
             if not later.ended:
@@ -278,11 +278,12 @@ class ResponsesStreamDecoder(StreamDecoder):
         if item is self._current:
             self._out.append(event)
             return
-        if isinstance(event, Delta):
-            self._waiting += len(event.text)
-            if self._waiting > MAX_WAITING:
-                raise UpstreamMalformed("The provider's stream mixes its items up too much.")
+        self._wait(item, weight(event))
         item.waiting.append(event)
+
+    def _wait(self, item: _Item, size: int) -> None:
+        self._room.take(size)
+        item.waits += size
 
     # Parts
 

@@ -44,7 +44,7 @@ from llm_gateway.core.translation.events import (
     PartEnded,
     UsageSeen,
 )
-from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
+from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.responses import documents
 from llm_gateway.core.translation.responses.documents import Content
 from llm_gateway.core.translation.responses.failures import write_error
@@ -57,16 +57,11 @@ from llm_gateway.core.translation.responses.write_answer import (
     logprob,
 )
 from llm_gateway.core.translation.responses.write_items import annotation
+from llm_gateway.core.translation.room import MAX_HELD_BYTES, Room, weight
 
 __all__ = ["ResponsesStreamEncoder"]
 
-MAX_HELD = 8 * 1024 * 1024
-"""Characters of one answer. The longest outputs of today's models, 128,000 tokens, are some 600,000; images come as
-base64 of a few million."""
-
 _encode = msgspec.json.encode
-
-_TOO_LONG = ProviderFailure(502, FailureKind.SERVER, f"The answer is longer than {MAX_HELD} characters.")
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -87,7 +82,8 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._sequence = 0
         self._output: list[bytes] = []
         """The items that have ended."""
-        self._held = 0
+        self._room = Room()
+        """For all of the answer: its end repeats it."""
         self._finish: Finish | None = None
         self._usage = Usage()
         self._refused = False
@@ -98,6 +94,8 @@ class ResponsesStreamEncoder(StreamEncoder):
         # The open part
         self._part: Part | None = None
         self._pieces: list[str] = []
+        self._length = 0
+        """Characters of it."""
         self._citations: list[Citation] = []
         self._logprobs: list[TokenLogprob] = []
         self._opaque: Opaque | None = None
@@ -176,6 +174,8 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._close(b"response." + end.status.encode(), end)
 
     def _fail(self, failure: ProviderFailure) -> None:
+        # What is held can be told, however little room is left.
+        self._room = Room(2 * MAX_HELD_BYTES)
         self._end_part()
         self._end_message("incomplete")
         type, code = write_error(failure)
@@ -198,6 +198,7 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _item_done(self, item: object) -> None:
         written = _encode(item)
+        self._room.take(len(written))
         self._say(b"response.output_item.done", b'"output_index":%d,"item":%b' % (self._at(), written))
         self._output.append(written)
 
@@ -243,7 +244,6 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _whole(self, item: object) -> None:
         if item is not None:
-            self._held += len(_encode(item))
             self._item_added(item)
             self._item_done(item)
 
@@ -287,10 +287,8 @@ class ResponsesStreamEncoder(StreamEncoder):
         text = delta.text
         if text:
             self._pieces.append(text)
-            self._held += len(text)
-            if self._held > MAX_HELD:
-                self._fail(_TOO_LONG)
-                return
+            self._length += len(text)
+            self._room.take(len(text))
             if self._delta_head or self._begin_reasoning_text():
                 tail = self._delta_tail
                 if delta.logprobs:
@@ -304,6 +302,7 @@ class ResponsesStreamEncoder(StreamEncoder):
         if delta.opaque is not None:
             self._opaque = delta.opaque
         if delta.logprobs:
+            self._room.take(weight(delta))
             self._logprobs += delta.logprobs
 
     def _begin_reasoning_text(self) -> bool:
@@ -327,8 +326,7 @@ class ResponsesStreamEncoder(StreamEncoder):
     def _cite(self, citation: Citation) -> None:
         if self._message is None or not isinstance(self._part, Text):
             return
-        length = sum(map(len, self._pieces))
-        said = annotation(citation, length)
+        said = annotation(citation, self._length)
         if said is None:
             return
         place = self._place(self._items.id("msg", self._at()), len(self._message))
@@ -336,7 +334,9 @@ class ResponsesStreamEncoder(StreamEncoder):
             b"response.output_text.annotation.added",
             b'%b,"annotation_index":%d,"annotation":%b' % (place, len(self._citations), _encode(said)),
         )
-        self._citations.append(Citation(raw=msgspec.Raw(_encode(said))))
+        raw = msgspec.Raw(_encode(said))
+        self._room.take(memoryview(raw).nbytes)
+        self._citations.append(Citation(raw=raw))
 
     # Ends of parts
 
@@ -356,6 +356,7 @@ class ResponsesStreamEncoder(StreamEncoder):
             case ToolCall():
                 self._end_call(msgspec.structs.replace(part, arguments=text, opaque=opaque))
         self._part = None
+        self._length = 0
         self._pieces.clear()
         self._citations.clear()
         self._logprobs.clear()

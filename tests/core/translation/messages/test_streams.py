@@ -39,6 +39,7 @@ from llm_gateway.core.translation.events import (
 )
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.stream_in import MAX_EVENT_BYTES
 from llm_gateway.errors import UpstreamMalformed
 from tests.core.translation.messages import sdk
 from tests.core.translation.messages.asking import raw
@@ -268,7 +269,7 @@ def test_stream_that_makes_no_sense_is_the_providers_fault_and_what_came_before_
         b'data: {"type":1}\n\n',
         b'data: {"type":"ping","x":"\xff"}\n\n',
         b"data: " + b"[" * 99_999 + b"\n\n",
-        b"data: " + b"x" * 1_100_000,
+        b"data: " + b"x" * MAX_EVENT_BYTES,
         frames(block("text", text="")),
     ],
 )

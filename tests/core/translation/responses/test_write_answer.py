@@ -466,16 +466,6 @@ def test_every_kind_of_error_is_read_from_a_stream_as_it_was_written(kind: Failu
     assert failed.failure.message == "Sorry."
 
 
-def test_answer_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_encoder, "MAX_HELD", 1_000)
-    encoder = CODEC.stream_encoder(ASKED)
-    encoder.encode([Begun("a", "m"), PartBegun(Text(""))])
-    told = [event for _ in range(20) for event in events(encoder.encode([Delta("x" * 99)]))]
-
-    assert told[-1]["type"] == "response.failed"
-    assert len([event for event in told if event["type"] == "response.output_text.delta"]) == 10
-
-
 def test_nothing_is_written_behind_the_end() -> None:
     encoder = CODEC.stream_encoder(ASKED)
     encoder.encode(exploded(answer(Text("So."))))
