@@ -47,7 +47,15 @@ class AuthResource(Resource):
         """
         context = context_of(request)
         self._live.refuse_while_draining()
-        grant = context.grant = self._authorise(request, context)
+        grants, notes = self._grants, context.notes
+        known = None if notes is None else notes.get("grant")
+        if known is not None and known[0] is grants.generation:
+            grant = known[1]
+        else:
+            grant = self._authorise(request, context)
+            if notes is not None:
+                notes["grant"] = grants.generation, grant
+        context.grant = grant
         record = context.record
         record.key = grant.label
         record.provider = grant.key.provider

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from enum import Enum
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -82,6 +83,8 @@ class CallContext(msgspec.Struct):
     model: str | None = None
     """Where the path names it in place of the body, as Azure's does."""
     grant: Grant | None = None
+    notes: dict[str, Any] | None = None
+    """What follows from the request's head alone, for the next with the same one; see ``wire.request.Request``."""
     asked_provider: bool = False
     """Whether a provider has been asked."""
     settled: bool = False

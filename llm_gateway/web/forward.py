@@ -29,7 +29,7 @@ from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
 from llm_gateway.web.routes import Plan, RouteBook, effect, is_estimated, stored_there
-from llm_gateway.wire.fields import fields_of
+from llm_gateway.wire.fields import fields_of, lasting
 
 if TYPE_CHECKING:
     from llm_gateway.web.translated import TranslatedAnswer
@@ -273,12 +273,20 @@ def _relayed(request: Request, context: CallContext, way: Way, model: str, body:
             url = target.url_below(context.path, operation.ours, checked_query(context.query))
         else:
             url = target.remembered_url(context.path, operation.ours)
-    provider = target.provider
+    provider, notes = target.provider, context.notes
+    known = None if notes is None else notes.get("headers")
+    if known is not None and known[0] is way:
+        headers = known[1]
+    else:
+        headers = target.headers_for(request.requestHeaders, way.headers)
+        if notes is not None:
+            headers = lasting(headers)
+            notes["headers"] = way, headers
     return ProviderCall(
         provider.name,
         _TEXT[request.method],
         url,
-        target.headers_for(request.requestHeaders, way.headers),
+        headers,
         producer,
         way.secrets,
         provider.timeouts,

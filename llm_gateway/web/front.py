@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
@@ -39,6 +39,17 @@ _TELLING = frozenset(_VERSION_AND_KEY)
 
 _SHOWN = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 """The methods of every day, as text."""
+
+
+class _Told(NamedTuple):
+    """What a request's head tells, apart from its key and its query."""
+
+    dialect: Dialect
+    path: bytes
+    route: Route
+    client_id: str | None
+    shown_method: str
+    shown_path: str
 
 
 class FrontResource(Resource):
@@ -121,33 +132,49 @@ class FrontResource(Resource):
             self._remembered[request.method, context.path] = route
 
     def _context(self, request: Request) -> CallContext:
-        path, _, query = request.uri.partition(b"?")
-        if request.prepath:
-            # Mounted below somebody else's root, the segments that led here are not ours.
-            path = b"/" + b"/".join(path.split(b"/")[len(request.prepath) + 1 :])
+        notes = getattr(request, "head_notes", None)
+        told: _Told | None = None if notes is None else notes.get("told")
+        query_key, query, azure = None, b"", None
+        if told is None:
+            path, _, query = request.uri.partition(b"?")
+            if request.prepath:
+                # Mounted below somebody else's root, the segments that led here are not ours.
+                path = b"/" + b"/".join(path.split(b"/")[len(request.prepath) + 1 :])
+            told = self._told(request, path)
+            if query:
+                query_key, query = self._take_key(request, query, told.dialect)
+            azure = from_azure(path, query) if path.startswith(b"/openai/") else None
+            if notes is not None and not (query or query_key or azure) and told.route.dialect is not None:
+                notes["told"] = told
+        clock = self._clock
+        record = CallRecord(
+            timestamp(time.time()), new_request_id(), told.client_id, method=told.shown_method, path=told.shown_path
+        )
+        context = CallContext(
+            told.dialect, told.path, query, query_key, record, clock, clock.seconds(), self._log, told.route
+        )
+        context.notes = notes
+        if azure is not None:
+            context.path, context.query, context.model = azure.path, azure.query, azure.model
+        return context
+
+    def _told(self, request: Request, path: bytes) -> _Told:
+        """What the head tells, whatever the configuration is."""
         method, headers = request.method, fields_of(request.requestHeaders)
         route = self._remembered.get((method, path), UNROUTED)
         dialect = route.dialect
         if dialect is None or not _TELLING.isdisjoint(headers):
             dialect = self._dialect(method, path, headers)
-        query_key = None
-        if query:
-            query_key, query = self._take_key(request, query, dialect)
-        azure = from_azure(path, query) if path.startswith(b"/openai/") else None
         client_id = headers.get(b"X-Request-Id")
-        record = CallRecord(
-            timestamp(time.time()),
-            new_request_id(),
+        return _Told(
+            dialect,
+            path,
+            route,
             None if client_id is None else printable(client_id[-1].decode("latin-1")),
-            method=_SHOWN.get(method) or printable(method.decode("latin-1"), 16),
+            _SHOWN.get(method) or printable(method.decode("latin-1"), 16),
             # Whatever else it is may hold a key, as in http://user:key@host/.
-            path=printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
+            printable(path.decode("latin-1"), 512) if path.startswith(b"/") else "-",
         )
-        clock = self._clock
-        context = CallContext(dialect, path, query, query_key, record, clock, clock.seconds(), self._log, route)
-        if azure is not None:
-            context.path, context.query, context.model = azure.path, azure.query, azure.model
-        return context
 
     def _take_key(self, request: Request, query: bytes, dialect: Dialect) -> tuple[bytes | None, bytes]:
         """

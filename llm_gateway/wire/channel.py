@@ -263,6 +263,8 @@ class Channel(Outlet):
         request = self._request = self.requestFactory(self)
         # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
         request.requestHeaders._rawHeaders = fields
+        if head.notes is not None:
+            request.head_notes = head.notes
         if body is None and length == len(self._buffer) <= self._at_once_bytes:
             body, self._buffer = bytes(self._buffer), b""
             self._parser.whole_body(body)
@@ -317,8 +319,8 @@ class Channel(Outlet):
     def _render(self) -> None:
         assert self._head is not None
         self._rendered = True
-        method, target, version, _, _ = self._head
-        self._request.requestReceived(method, target, version)
+        head = self._head
+        self._request.requestReceived(head.method, head.target, head.version)
 
     def _read_body(self) -> None:
         data = bytes(self._buffer)

@@ -18,7 +18,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IClientReque
 from zope.interface import implementer
 
 from llm_gateway.wire.connection import Connection
-from llm_gateway.wire.fields import fields_of, written
+from llm_gateway.wire.fields import LastingHeaders, fields_of, written
 from llm_gateway.wire.pool import ConnectionPool, Origin, OriginPool
 from llm_gateway.wire.response import Response
 
@@ -119,6 +119,15 @@ class Agent:
 def _whole_head(
     line: bytes, method: bytes, home: OriginPool, headers: Headers | None, body: IBodyProducer | None
 ) -> bytes:
+    if body is None:
+        end = b"Content-Length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n"
+    elif body.length is UNKNOWN_LENGTH:
+        end = b"Transfer-Encoding: chunked\r\n\r\n"
+    else:
+        end = b"Content-Length: %d\r\n\r\n" % body.length
+    kept = headers if isinstance(headers, LastingHeaders) else None
+    if kept is not None and kept.lines is not None:
+        return line + kept.lines + home.host_line + end
     fields = {} if headers is None else fields_of(headers)
     if not _OUR_FRAMING.isdisjoint(fields):
         fields = {name: values for name, values in fields.items() if name not in _OUR_FRAMING}
@@ -127,13 +136,10 @@ def _whole_head(
         if len(fields[b"Host"]) > 1:
             raise RequestGenerationFailed([Failure(BadHeaders("Exactly one Host header required"))])
         host = b"" if fields[b"Host"] else host
-    if body is None:
-        end = b"Content-Length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n"
-    elif body.length is UNKNOWN_LENGTH:
-        end = b"Transfer-Encoding: chunked\r\n\r\n"
-    else:
-        end = b"Content-Length: %d\r\n\r\n" % body.length
-    return line + written(fields) + host + end
+    lines = written(fields)
+    if kept is not None and host and fields is fields_of(kept):
+        kept.lines = lines
+    return line + lines + host + end
 
 
 @implementer(IClientRequest)

@@ -126,6 +126,25 @@ class SharingHeaders(Headers):
         return ((name, list(values)) for name, values in fields_of(self).items())
 
 
+class LastingHeaders(SharingHeaders):
+    """Headers that are sent again and again, and never change."""
+
+    __slots__ = ("lines",)
+
+    lines: bytes | None
+    """How they are written, once they have been."""
+
+
+def lasting(headers: Headers) -> LastingHeaders:
+    """
+    :param headers: which nobody changes from now on.
+    """
+    made = object.__new__(LastingHeaders)
+    made._rawHeaders = fields_of(headers)
+    made.lines = None
+    return made
+
+
 def headers_of(fields: Fields) -> Headers:
     """
     :param fields: in which there is nothing to make safe; the headers keep and change this very object.

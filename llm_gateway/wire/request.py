@@ -54,6 +54,12 @@ class Request(TwistedRequest):
     body_stream: BodyStream | None = None
     """Set while ``content`` is empty because the site streams the body to whoever calls :meth:`deliver_body`."""
 
+    head_notes: dict[str, Any] | None = None
+    """
+    Where a resource may keep what follows from method, target and headers alone, but for ``Content-Length``: the next
+    request over this connection that has the very same ones finds it here. ``None`` where that has not come up.
+    """
+
     _when_lost: Callable[[], None] | None = None
     _cookies_in: dict[bytes, bytes] | None = None
     _args: dict[bytes, list[bytes]] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -60,6 +60,8 @@ class Head(NamedTuple):
     keep_alive: bool
     expects: bool
     """Whether the client waits to be told to send the body."""
+    notes: dict[str, Any] | None = None
+    """Of a head that comes again and again over its connection: what whoever answers it has worked out of it."""
 
 
 class _Known(NamedTuple):
@@ -200,7 +202,7 @@ class RequestParser:
         self._heads += 1
         line = _LENGTH_LINE.search(raw)
         if self._heads >= FIRST_KNOWN and line is not None and len(raw) <= KNOWN_BYTES:
-            self._known = _Known(raw[: line.start(1)], raw[line.end(1) :], head, fields.copy())
+            self._known = _Known(raw[: line.start(1)], raw[line.end(1) :], head._replace(notes={}), fields.copy())
 
     def forget(self) -> None:
         """The next request may be far: let go of what was remembered for it."""
