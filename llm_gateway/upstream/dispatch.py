@@ -28,6 +28,7 @@ from llm_gateway.core.routing.outcomes import Outcome as Result
 from llm_gateway.core.routing.outcomes import OutcomeKind, kind_of_error, kind_of_frame, kind_of_status
 from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.settings import RoutingSettings
+from llm_gateway.core.translation.losses import Unsupported
 from llm_gateway.errors import Busy, GatewayError, InternalError, NoProvider, RateLimited, UpstreamTimeout
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.prober import ProviderHealth
@@ -39,6 +40,7 @@ _log = Logger()
 
 _OK = Result(OutcomeKind.OK)
 _FAULT = Result(OutcomeKind.FAULT)
+_UNSUPPORTED = Result(OutcomeKind.UNSUPPORTED)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -213,6 +215,8 @@ class Dispatch:
         if isinstance(step, Turn):
             try:
                 self._send(step)
+            except Unsupported as error:
+                self._cannot(step, error)
             except GatewayError:
                 self._settled = True
                 self._routed.leave(self._clock.seconds())
@@ -297,6 +301,8 @@ class Dispatch:
         if isinstance(step, Turn):
             try:
                 self._send(step)
+            except Unsupported as error:
+                self._cannot(step, error)
             except GatewayError as error:
                 # What an earlier one has said tells the client more than that this one could not be asked.
                 self._last = self._last or (Outcome(error.ended, error, unanswered=True), None, None)
@@ -314,6 +320,13 @@ class Dispatch:
             self._timer = self._clock.callLater(step.after_s, self.turn)
         else:
             self._fail(step)
+
+    def _cannot(self, turn: Turn, error: Unsupported) -> None:
+        """This candidate's dialect cannot say it; another's may."""
+        self._last = self._last or (Outcome(error.ended, error, unanswered=True), None, None)
+        step = self._routed.ended(turn, _UNSUPPORTED, self._clock.seconds())
+        if step is not None:
+            self._go_on(step)
 
     def _send(self, turn: Turn) -> None:
         """

@@ -206,7 +206,8 @@ class _ForwardedCall:
             call, translation, dropped = _translating().translated(request, context, way, *to, policy, body, answer)
             translation.when_whole = self._whole
             sink = translation
-        context.record.attempts = number
+        # Not its number, which counts those that could not be asked, too.
+        context.record.attempts += 1
         context.asked_provider = True
         asked = _Asked(candidate, target.dialect.name, translation, dropped)
         self._asked = (*self._asked, asked)

@@ -624,9 +624,21 @@ def test_place_that_cannot_be_asked_that_does_not_hide_what_the_first_one_said()
     record_of(gateway, provider="google", credential="f", attempts=1, dialect="gemini", dropped="store")
 
 
-def test_first_place_that_cannot_be_asked_that_refuses_the_call() -> None:
-    """With what is wrong about it, in the caller's dialect; nobody was asked."""
+def test_call_that_the_first_place_cannot_be_asked_goes_to_the_next() -> None:
+    """Its dialect has no word for it; the other's has."""
     gateway = Routed(key("vk", "e", "c"), providers=evolved(PROVIDERS[2], on_unsupported=OnUnsupported.REJECT))
+    client = gateway.call(chat(seed=3))
+    gateway.soon()
+    assert len(gateway.agent.sent) == 1
+    works(gateway.last)
+    status, headers, _ = client.answer()
+    assert (status, headers["x-gw-attempts"]) == (200, "1")
+    record_of(gateway, ended="ok", credential="c", attempts=1)
+
+
+def test_call_that_no_place_can_be_asked_is_refused() -> None:
+    """With what is wrong about it, in the caller's dialect; nobody was asked."""
+    gateway = Routed(key("vk", "e"), providers=evolved(PROVIDERS[2], on_unsupported=OnUnsupported.REJECT))
     client = gateway.call(chat(seed=3))
     assert gateway.agent.sent == []
     assert client.answer()[0] == 400

@@ -98,6 +98,7 @@ class OutcomeKind(Enum):
     UNAVAILABLE = "unavailable"
     CLIENT_GONE = "client_gone"
     LOST_RACE = "lost_race"
+    UNSUPPORTED = "unsupported"
     FAULT = "fault"
 
 
@@ -174,6 +175,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(OutcomeKind.UNAVAILABLE, "no candidate is in, so that nobody is asked"),
     Rule(OutcomeKind.CLIENT_GONE, "the client has left"),
     Rule(OutcomeKind.LOST_RACE, "another attempt of the same call had content first"),
+    Rule(OutcomeKind.UNSUPPORTED, "the provider's dialect cannot say what is asked, so that it is not sent there",
+         elsewhere=True, scope=_P, falls_back=True),
     Rule(OutcomeKind.FAULT, "a fault of the gateway's own"),
 )
 # fmt: on
