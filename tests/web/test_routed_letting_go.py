@@ -9,8 +9,9 @@ import pytest
 from twisted.internet.error import ConnectionRefusedError
 
 from llm_gateway.errors import Draining
+from llm_gateway.web.request_body import RequestBody
 from tests.memory import Client
-from tests.web.routed import Routed, chat, fails, key, nothing_stays, works
+from tests.web.routed import EVENT, Routed, chat, fails, key, nothing_stays, streams, works
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +77,24 @@ def test_refused_call_leaves_nothing_behind() -> None:
     gateway = Routed(key("vk", "e"))
     client = gateway.call(chat(seed=3))
     assert client.answer()[0] == 400
+
+
+def test_body_is_let_go_of_with_the_first_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent again after that, and an answer may take an hour."""
+    released: list[int] = []
+    release = RequestBody.release
+
+    def noted(body: RequestBody) -> None:
+        released.append(len(gateway.agent.sent))
+        release(body)
+
+    monkeypatch.setattr(RequestBody, "release", noted)
+    gateway = Routed()
+    gateway.stream()
+    fails(gateway.last, 503)
+    gateway.soon()
+    assert released == []
+    response = streams(gateway.last, EVENT)
+    assert released == [2]
+    response.end()
+    assert released == [2]

@@ -337,6 +337,15 @@ def test_next_call_is_told_of_a_limit_without_asking() -> None:
     works(gateway.last)
 
 
+@pytest.mark.parametrize(("said", "told"), [("2.001", "3"), ("3", "3"), ("0.2", "1"), ("45", "45"), ("90", "90")])
+def test_time_to_come_back_is_never_too_short(said: str, told: str) -> None:
+    """In whole seconds, as the header has it; and the provider's own word where it is longer than what is waited."""
+    gateway = Routed(ONE_PLACE, retries=attrs.evolve(STEADY, attempts=1))
+    gateway.call()
+    fails(gateway.last, 429, retry_after=said)
+    assert gateway.call().answer()[1]["retry-after"] == told
+
+
 # Never twice
 
 
@@ -426,6 +435,21 @@ def test_every_way_of_asking_for_an_answer_is_sent_again_after_a_providers_failu
     assert gateway.asked == ["a", "a"]
     works(gateway.last)
     assert client.answer()[0] == 200
+
+
+@pytest.mark.parametrize("order", [("/p/one/v1/files", "/p/one/v1/chat/completions"), ("/p/one/v1/chat/completions",)])
+def test_what_is_asked_below_the_same_provider_is_told_apart(order: tuple[str, ...]) -> None:
+    """One makes something, the other does not, whichever came first."""
+    gateway = Routed(ONE_PLACE)
+    for path in (*order, "/p/one/v1/files"):
+        before = len(gateway.agent.sent)
+        gateway.call(path=path)
+        fails(gateway.last, 500)
+        gateway.clock.advance(1)
+        sends = len(gateway.agent.sent) - before
+        assert sends == (1 if path.endswith("files") else 2)
+        if sends == 2:
+            works(gateway.last)
 
 
 @pytest.mark.parametrize("first", [EVENT, b'{"half":'])

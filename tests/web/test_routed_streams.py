@@ -29,6 +29,7 @@ from tests.web.routed import (
     nothing_stays,
     record_of,
     streams,
+    timers,
     works,
 )
 
@@ -395,7 +396,9 @@ def test_content_in_time_keeps_a_call_from_being_raced() -> None:
     """Nor does anything of that stay behind."""
     gateway = Routed(TWO, routing=HEDGED)
     gateway.stream()
+    assert any(name.endswith("._hedge") for name in timers(gateway))
     response = streams(gateway.last, EVENT)
+    assert not any(name.endswith("._hedge") for name in timers(gateway))
     gateway.clock.advance(60)
     assert gateway.asked == ["a"]
     response.end()
