@@ -202,6 +202,10 @@ def usual(request: reference.Sure) -> Reply:
     return Reply([written(JSON, msgspec.json.encode(ANSWERS[api]))])
 
 
+LATIN = PLAIN["messages"] | {"tools": [{"name": "a", "input_schema": msgspec.Raw(b'{"title":"\xe9"}')}]}
+
+
+@example(ask=Ask("messages", "gemini", OnUnsupported.DROP, msgspec.json.encode(LATIN)))
 @fuzzed(ask=asks(broken=True))
 def test_requests(ask: Ask) -> None:
     """Whatever a caller asks for: a provider gets JSON, if it gets anything, and the caller an answer or the blame."""

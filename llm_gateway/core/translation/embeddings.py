@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from llm_gateway.core.translation.codec import Destination
-from llm_gateway.core.translation.fields import BROKEN, Fields, integer, text
+from llm_gateway.core.translation.fields import BROKEN, Fields, in_utf8, integer, text
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.errors import BadRequest, UpstreamMalformed
 
@@ -136,7 +136,7 @@ class OpenAIEmbeddings(EmbeddingsCodec):
     name = "openai"
 
     def decode_request(self, body: bytes, *, model: str | None = None) -> EmbeddingsRequest:
-        fields = Fields(body, "")
+        fields = Fields(in_utf8(body), "")
         named = fields.take("model", text)
         found = fields.need("input", _input)
         form = fields.take("encoding_format", text)

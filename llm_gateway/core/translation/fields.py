@@ -15,6 +15,7 @@ __all__ = [
     "MAX_ELEMENTS",
     "Fields",
     "boolean",
+    "in_utf8",
     "integer",
     "number",
     "plain_message",
@@ -42,6 +43,20 @@ integer: Decode[int] = msgspec.json.Decoder(int).decode
 number: Decode[float] = msgspec.json.Decoder(float).decode
 boolean: Decode[bool] = msgspec.json.Decoder(bool).decode
 _raws: Decode[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def in_utf8(body: bytes) -> bytes:
+    """
+    :return: the same. What is only carried is never decoded: this is where text is found that would make what is
+        written for the provider unreadable.
+    :raises BadRequest: it is not in UTF-8.
+    """
+    if not body.isascii():
+        try:
+            str(memoryview(body), "utf-8")
+        except UnicodeDecodeError as error:
+            raise BadRequest("The request's body: is not UTF-8.") from error
+    return body
 
 
 class _Elements:

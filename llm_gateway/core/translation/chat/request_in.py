@@ -17,7 +17,7 @@ from llm_gateway.core.translation.conversation import (
     ToolChoice,
 )
 from llm_gateway.core.translation.efforts import EFFORTS
-from llm_gateway.core.translation.fields import Fields, boolean, integer, number, raws, reading, text
+from llm_gateway.core.translation.fields import Fields, boolean, in_utf8, integer, number, raws, reading, text
 from llm_gateway.errors import BadRequest
 
 __all__ = ["read_request"]
@@ -59,13 +59,7 @@ def read_request(body: bytes, model: str | None, stream: bool | None) -> Request
     """
     :raises BadRequest: naming the field.
     """
-    if not body.isascii():
-        # What is only carried is not decoded, and must not make what is written for the provider unreadable.
-        try:
-            str(memoryview(body), "utf-8")
-        except UnicodeDecodeError as error:
-            raise BadRequest("The request's body is not UTF-8.") from error
-    return _Reader(Fields(body, "")).request(model, stream)
+    return _Reader(Fields(in_utf8(body), "")).request(model, stream)
 
 
 class _Reader:

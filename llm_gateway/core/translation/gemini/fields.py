@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llm_gateway.core.translation.fields import Decode, boolean, text
+from llm_gateway.core.translation.fields import Decode, boolean, in_utf8, text
 from llm_gateway.core.translation.fields import Fields as AnyFields
 from llm_gateway.errors import BadRequest
 
@@ -47,13 +47,7 @@ def read_body(body: bytes) -> Fields:
     """
     :raises BadRequest: it is not a JSON object in UTF-8.
     """
-    if not body.isascii():
-        # What is only carried is never decoded, so this is where broken text is found.
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            raise BadRequest("The request's body: is not UTF-8.") from None
-    return Fields(body, "")
+    return Fields(in_utf8(body), "")
 
 
 class Fields(AnyFields):

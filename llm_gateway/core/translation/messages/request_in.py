@@ -24,7 +24,7 @@ from llm_gateway.core.translation.conversation import (
     Tool,
     ToolChoice,
 )
-from llm_gateway.core.translation.fields import Fields, boolean, integer, number, plain_message, reading, text
+from llm_gateway.core.translation.fields import Fields, boolean, in_utf8, integer, number, plain_message, reading, text
 from llm_gateway.core.translation.messages.attached import attach
 from llm_gateway.core.translation.messages.blocks import Extras, cache_of, leave, text_or_blocks
 from llm_gateway.core.translation.messages.names import NAME, is_hint
@@ -59,7 +59,7 @@ def read_request(body: bytes, model: str | None, stream: bool | None) -> Request
     """
     :raises BadRequest: naming the place and what is wrong there.
     """
-    fields = Fields(body, "")
+    fields = Fields(in_utf8(body), "")
     extras: Extras = {}
     tools, foreign_tools = _tools(fields, extras)
     choice, parallel = _tool_choice(fields, extras)

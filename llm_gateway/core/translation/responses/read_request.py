@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llm_gateway.core.translation.conversation import Message, OutputFormat, Reasoning, Request, Role, Sampling, Text
-from llm_gateway.core.translation.fields import Fields, boolean, integer, number, text
+from llm_gateway.core.translation.fields import Fields, boolean, in_utf8, integer, number, text
 from llm_gateway.core.translation.responses.raw import is_text, json_text
 from llm_gateway.core.translation.responses.read_items import Items
 from llm_gateway.core.translation.responses.tools import ReadChoice, read_choice, read_tools
@@ -57,12 +57,7 @@ def read_request(body: bytes, model: str | None = None, stream: bool | None = No
     """
     :raises BadRequest: it is not valid, or it names what OpenAI keeps.
     """
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest("The request's body: is not valid UTF-8.") from error
-    fields = Fields(body, "")
+    fields = Fields(in_utf8(body), "")
     _refuse_state(fields)
     items = Items()
     instructions = fields.take("instructions", text)
