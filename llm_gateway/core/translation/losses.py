@@ -32,6 +32,10 @@ class OnUnsupported(Enum):
     name of its own in the request is dropped."""
 
 
+_NEVER_PASSED = frozenset({"model", "models"})
+"""Names that some providers' parsers take for the model's: what a key may call is not for the caller to say."""
+
+
 class Unsupported(GatewayError):
     """The caller asked for something that its provider's dialect cannot say."""
 
@@ -84,10 +88,19 @@ class Losses:
         """
         if self.policy is OnUnsupported.REJECT or (self.policy is OnUnsupported.DEFAULT and weight is Weight.MEANING):
             raise Unsupported(f"{field} cannot be sent to this provider: {why}")
-        if self.policy is OnUnsupported.PASS:
+        if self.policy is OnUnsupported.PASS and field.lower() not in _NEVER_PASSED:
             return True
         self.dropped.append(field)
         return False
+
+    def lose(self, field: str, weight: Weight, why: str) -> None:
+        """
+        Leave out what has no name of its own in the request: no policy can pass that on.
+
+        :raises Unsupported: the policy refuses that.
+        """
+        if self.drop(field, weight, why):
+            self.dropped.append(field)
 
     def change(self, field: str) -> None:
         """The field is said, but not exactly: mapped to the nearest that there is."""

@@ -56,3 +56,20 @@ def test_policy_decides_what_is_refused(policy: OnUnsupported, weight: Weight, r
     else:
         assert losses.drop("seed", weight, "there is none") is False
     assert losses.dropped == ([] if refused else ["seed"])
+
+
+@pytest.mark.parametrize("name", ["model", "models", "Models"])
+def test_other_models_are_never_passed_on(name: str) -> None:
+    """A key may be limited to some, and OpenRouter asks those in ``models`` where the first does not answer."""
+    losses = Losses(OnUnsupported.PASS)
+    assert not losses.drop(name, Weight.MEANING, "it has none.")
+    assert losses.dropped == [name]
+
+
+def test_what_has_no_name_of_its_own_is_told_under_every_policy_that_lets_it_go() -> None:
+    for policy in (OnUnsupported.DROP, OnUnsupported.PASS):
+        losses = Losses(policy)
+        losses.lose("messages[1].parts[0]", Weight.MEANING, "it has none.")
+        assert losses.dropped == ["messages[1].parts[0]"]
+    with pytest.raises(Unsupported):
+        Losses(OnUnsupported.DEFAULT).lose("messages[1].parts[0]", Weight.MEANING, "it has none.")

@@ -115,7 +115,7 @@ class MessageWriter:
 
     def _leave_out(self, part: Part, place: str, why: str) -> None:
         hint = isinstance(part, Foreign) and part.hint
-        self._losses.drop(place, Weight.HINT if hint else Weight.MEANING, why)
+        self._losses.lose(place, Weight.HINT if hint else Weight.MEANING, why)
 
     def _user(self, message: Message, place: str) -> None:
         results = 0
@@ -173,7 +173,7 @@ class MessageWriter:
         losses = self._losses
         before: list[Object] = []
         if part.citations:
-            losses.drop(f"{place}.citations", Weight.MEANING, "the model cannot be asked to cite a document.")
+            losses.lose(f"{place}.citations", Weight.MEANING, "the model cannot be asked to cite a document.")
         if part.context is not None:
             losses.change(f"{place}.context")
             before.append({"type": "text", "text": part.context})
@@ -276,7 +276,7 @@ class MessageWriter:
             arguments = as_arguments(call.arguments) if call.custom else call.arguments or "{}"
             document |= {"type": "function", "function": {"name": call.name, "arguments": arguments}}
         if call.cache is not None:
-            self._losses.drop("cache_control", Weight.HINT, "calls have no marks for the cache.")
+            self._losses.lose("cache_control", Weight.HINT, "calls have no marks for the cache.")
         self._add_signature(document, call.opaque, place)
         return document
 
@@ -286,7 +286,7 @@ class MessageWriter:
         if self._flavour.signatures and opaque.dialect == "gemini" and opaque.provider in (None, self._to.provider):
             document["extra_content"] = {"google": {"thought_signature": opaque.data}}
         else:
-            self._losses.drop(f"{place}.signature", Weight.MEANING, _ELSEWHERE)
+            self._losses.lose(f"{place}.signature", Weight.MEANING, _ELSEWHERE)
 
     # The model
 
@@ -302,7 +302,7 @@ class MessageWriter:
                 case Text():
                     self._add_signature(document, part.opaque, where)
                     if part.citations:
-                        self._losses.drop(f"{where}.citations", Weight.HINT, "messages have none.")
+                        self._losses.lose(f"{where}.citations", Weight.HINT, "messages have none.")
                     if part.text:
                         texts.append(self._text(part))
                 case Thinking():
@@ -362,11 +362,11 @@ class MessageWriter:
         """
         opaque = thinking.opaque
         if opaque is not None and opaque.data and not self._is_its_own(opaque):
-            self._losses.drop(f"{place}.signature", Weight.MEANING, _ELSEWHERE)
+            self._losses.lose(f"{place}.signature", Weight.MEANING, _ELSEWHERE)
         elif opaque is not None and opaque.data:
             return thinking
         if thinking.text and self._flavour.thoughts is None:
-            self._losses.drop(place, Weight.HINT, "it does not take a model's thinking back.")
+            self._losses.lose(place, Weight.HINT, "it does not take a model's thinking back.")
         return Thinking(thinking.text)
 
     def _is_its_own(self, opaque: Opaque) -> bool:

@@ -121,7 +121,7 @@ class _Writer:
             if not self._losses.drop("stop", Weight.MEANING, "this model takes no stop sequences."):
                 stop = ()
         elif most and len(stop) > most:
-            self._losses.drop(f"stop[{most}:]", Weight.MEANING, f"it takes {most} stop sequences at most.")
+            self._losses.lose(f"stop[{most}:]", Weight.MEANING, f"it takes {most} stop sequences at most.")
             stop = stop[:most]
         if stop:
             self._out["stop"] = stop
@@ -154,7 +154,7 @@ class _Writer:
                 documents.append(foreign.raw)
             else:
                 weight = Weight.HINT if foreign.hint else Weight.MEANING
-                self._losses.drop(f"tools[{index}].{foreign.kind}", weight, "it does not run such a tool itself.")
+                self._losses.lose(f"tools[{index}].{foreign.kind}", weight, "it does not run such a tool itself.")
         if not documents:
             # Neither of the other two fields is allowed without tools.
             return
@@ -168,7 +168,7 @@ class _Writer:
         if tool.description is not None:
             described["description"] = tool.description
         if tool.cache is not None:
-            self._losses.drop("cache_control", Weight.HINT, "tools have no marks for the cache.")
+            self._losses.lose("cache_control", Weight.HINT, "tools have no marks for the cache.")
         if tool.custom is not None and self._flavour.custom_tools:
             described["format"] = _nested(tool.custom)
             return {"type": "custom", "custom": described}
@@ -261,18 +261,18 @@ class _Writer:
             return
         losses, flavour = self._losses, self._flavour
         if reasoning.encrypted:
-            losses.drop("include.reasoning.encrypted_content", Weight.HINT, "it has no encrypted reasoning.")
+            losses.lose("include.reasoning.encrypted_content", Weight.HINT, "it has no encrypted reasoning.")
         if flavour.reasoning_object:
             self._out["reasoning"] = _reasoning_object(reasoning)
             return
         if reasoning.show not in (None, "none") and flavour.thoughts is None:
-            losses.drop("reasoning.summary", Weight.HINT, "it does not show a model's reasoning.")
+            losses.lose("reasoning.summary", Weight.HINT, "it does not show a model's reasoning.")
         effort = self._effort(reasoning)
         if effort is None:
             return
         if self._to.reasoning is False or not flavour.efforts:
             if effort != "none":
-                losses.drop("reasoning_effort", Weight.HINT, "this model does not reason.")
+                losses.lose("reasoning_effort", Weight.HINT, "this model does not reason.")
         elif effort == "none" and flavour.switch:
             self._out["thinking"] = {"type": "disabled"}
         else:
@@ -287,7 +287,7 @@ class _Writer:
         if reasoning.enabled is False:
             if self._to.reasoning is None and not (self._flavour.switch or self._flavour.allowed_tools):
                 # Models that never reason refuse the word.
-                self._losses.drop("thinking", Weight.HINT, "whether its model reasons is not known.")
+                self._losses.lose("thinking", Weight.HINT, "whether its model reasons is not known.")
                 return None
             return "none"
         if reasoning.budget_tokens is not None and not reasoning.adaptive:
@@ -334,7 +334,7 @@ class _Writer:
             return
         for kind in modalities:
             if kind != "audio" and not self._own and kind not in self._flavour.knows:
-                self._losses.drop(f"modalities.{kind}", Weight.MEANING, "its answers hold no such thing.")
+                self._losses.lose(f"modalities.{kind}", Weight.MEANING, "its answers hold no such thing.")
                 modalities = tuple(each for each in modalities if each != kind)
         if modalities:
             self._out["modalities"] = ["text", *modalities]
@@ -358,7 +358,7 @@ class _Writer:
             if known in _KNOWN_TIERS:
                 self._add_if_known("service_tier", known, Weight.HINT)
             else:
-                self._losses.drop("service_tier", Weight.HINT, "it has no such tier.")
+                self._losses.lose("service_tier", Weight.HINT, "it has no such tier.")
         if request.metadata and (
             self._own
             # OpenAI refuses them unless the answer is stored, which is not for the gateway to decide.
@@ -383,11 +383,13 @@ class _Writer:
             shared = request.dialect == "responses" and place in self._flavour.knows
             if self._own or shared:
                 if not _put(self._out, place, raw):
-                    self._losses.drop(place, weight, "it stood where nothing is now.")
+                    self._losses.lose(place, weight, "it stood where nothing is now.")
             elif place == "store" and raw == _FALSE:
                 # That is how it is here anyway.
                 continue
-            elif self._losses.drop(place, weight, "Chat Completions has no such field.") and _WORD.fullmatch(place):
+            elif not _WORD.fullmatch(place):
+                self._losses.lose(place, weight, "Chat Completions has no such field.")
+            elif self._losses.drop(place, weight, "Chat Completions has no such field."):
                 self._out.setdefault(place, raw)
 
 

@@ -35,7 +35,7 @@ from llm_gateway.core.translation.gemini.models import Generation, generation_of
 from llm_gateway.core.translation.gemini.parts import MADE_UP, SKIPPED_SIGNATURE
 from llm_gateway.core.translation.losses import Losses, Weight
 
-__all__ = ["PART_FIELD", "ContentWriter", "arguments_of", "leave_out"]
+__all__ = ["PART_FIELD", "ContentWriter", "arguments_of"]
 
 WirePart = dict[str, object]
 
@@ -58,12 +58,6 @@ _RESOLUTIONS = {
     "high": "MEDIA_RESOLUTION_HIGH",
     "original": "MEDIA_RESOLUTION_ULTRA_HIGH",
 }
-
-
-def leave_out(losses: Losses, field: str, weight: Weight, why: str) -> None:
-    """Leave out a field that has no name of its own to pass it on by."""
-    if losses.drop(field, weight, why) and field not in losses.dropped:
-        losses.dropped.append(field)
 
 
 def arguments_of(call: ToolCall) -> tuple[msgspec.Raw, bool]:
@@ -123,7 +117,7 @@ class ContentWriter:
     def _message(self, index: int, message: Message) -> None:
         self._place = f"messages[{index}]"
         if message.name is not None:
-            leave_out(self._losses, f"{self._place}.name", Weight.HINT, "Google knows no participants' names.")
+            self._losses.lose(f"{self._place}.name", Weight.HINT, "Google knows no participants' names.")
         written: list[WirePart] = []
         for number, part in enumerate(message.parts):
             self._place = f"messages[{index}].parts[{number}]"
@@ -174,12 +168,12 @@ class ContentWriter:
     def _is_text(self, made: WirePart, index: int) -> bool:
         if "text" not in made:
             why = "Google's system instruction is text."
-            leave_out(self._losses, f"messages[{index}].content", Weight.MEANING, why)
+            self._losses.lose(f"messages[{index}].content", Weight.MEANING, why)
         return "text" in made
 
     def _part(self, part: Part) -> Sequence[WirePart]:
         if getattr(part, "cache", None) is not None:
-            leave_out(self._losses, "cache_control", Weight.HINT, "Google caches by itself, or what was stored before.")
+            self._losses.lose("cache_control", Weight.HINT, "Google caches by itself, or what was stored before.")
         match part:
             case Text():
                 return self._text(part)
@@ -202,14 +196,14 @@ class ContentWriter:
                 if part.dialect == DIALECT:
                     return [_carried(part)]
                 weight = Weight.HINT if part.hint else Weight.MEANING
-                leave_out(self._losses, f"{self._place}.{part.kind}", weight, f"Google has no {part.kind}.")
+                self._losses.lose(f"{self._place}.{part.kind}", weight, f"Google has no {part.kind}.")
                 return ()
 
     # Each kind of part
 
     def _text(self, part: Text) -> Sequence[WirePart]:
         if part.citations:
-            leave_out(self._losses, f"{self._place}.citations", Weight.HINT, "Google takes none back.")
+            self._losses.lose(f"{self._place}.citations", Weight.HINT, "Google takes none back.")
         signature = self._signature(part.opaque)
         if not part.text and signature is None:
             # Google refuses empty text.
@@ -228,7 +222,7 @@ class ContentWriter:
         if opaque.dialect == DIALECT and opaque.provider in (None, self._to.provider):
             return {"thoughtSignature": opaque.data}
         why = f"it can be read only by {opaque.provider or opaque.dialect}, which made it."
-        leave_out(self._losses, f"{self._place}.signature", Weight.MEANING, why)
+        self._losses.lose(f"{self._place}.signature", Weight.MEANING, why)
         return None
 
     def _call(self, part: ToolCall) -> WirePart:
@@ -258,7 +252,7 @@ class ContentWriter:
                         inside.append(_carried(piece))
                     else:
                         weight = Weight.HINT if piece.hint else Weight.MEANING
-                        leave_out(self._losses, f"{self._place}.{piece.kind}", weight, "Google has none.")
+                        self._losses.lose(f"{self._place}.{piece.kind}", weight, "Google has none.")
                 case _:
                     linked = not isinstance(piece.source, (Stored, Linked)) and self._generation >= Generation.LEVELS
                     (inside if linked else behind).extend(self._part(piece))
@@ -281,18 +275,17 @@ class ContentWriter:
         if resolution is not None and self._generation >= Generation.LEVELS:
             return [made | {"mediaResolution": {"level": resolution}}]
         if part.detail not in (None, "auto"):
-            leave_out(
-                self._losses, f"{self._place}.detail", Weight.HINT, "this model has one resolution for all images."
-            )
+            why = "this model has one resolution for all images."
+            self._losses.lose(f"{self._place}.detail", Weight.HINT, why)
         return [made]
 
     def _document(self, part: Document) -> Sequence[WirePart]:
         if not self._can_read(part.source):
             return ()
         if part.name is not None:
-            leave_out(self._losses, f"{self._place}.name", Weight.HINT, "Google's files have no names.")
+            self._losses.lose(f"{self._place}.name", Weight.HINT, "Google's files have no names.")
         if part.citations:
-            leave_out(self._losses, f"{self._place}.citations", Weight.MEANING, "Google does not cite files.")
+            self._losses.lose(f"{self._place}.citations", Weight.MEANING, "Google does not cite files.")
         made = self._blob(part.source, "application/pdf")
         if part.context is None:
             return [made]
@@ -305,7 +298,7 @@ class ContentWriter:
         if part.transcript is not None:
             self._losses.change(self._place)
             return [{"text": part.transcript}]
-        leave_out(self._losses, f"{self._place}.audio", Weight.MEANING, "Google does not have the audio of that id.")
+        self._losses.lose(f"{self._place}.audio", Weight.MEANING, "Google does not have the audio of that id.")
         return ()
 
     def _can_read(self, source: Source) -> bool:
@@ -315,10 +308,10 @@ class ContentWriter:
         Source: https://ai.google.dev/gemini-api/docs/file-input-methods
         """
         if isinstance(source, Stored) and source.dialect != DIALECT:
-            leave_out(self._losses, f"{self._place}.file_id", Weight.MEANING, f"the file is with {source.dialect}.")
+            self._losses.lose(f"{self._place}.file_id", Weight.MEANING, f"the file is with {source.dialect}.")
             return False
         if isinstance(source, Linked) and self._generation is Generation.PLAIN:
-            leave_out(self._losses, f"{self._place}.url", Weight.MEANING, "this model fetches no URLs.")
+            self._losses.lose(f"{self._place}.url", Weight.MEANING, "this model fetches no URLs.")
             return False
         return True
 

@@ -115,7 +115,9 @@ class GeminiEmbeddings(EmbeddingsCodec):
             body["user"] = request.user
         for name, raw in request.extras.items():
             weight = Weight.HINT if name in request.hints else Weight.MEANING
-            if losses.drop(name, weight, _OTHERS) and name.isidentifier():
+            if not name.isidentifier():
+                losses.lose(name, weight, _OTHERS)
+            elif losses.drop(name, weight, _OTHERS):
                 body[name] = raw
         return msgspec.json.encode(body)
 

@@ -51,7 +51,7 @@ def thinking_config(reasoning: Reasoning, to: Destination, losses: Losses, *, ow
     off = reasoning.enabled is False or reasoning.effort == "none"
     if generation is Generation.PLAIN or to.reasoning is False:
         if not off:
-            losses.drop("reasoning", Weight.HINT, "this model does not reason.")
+            losses.lose("reasoning", Weight.HINT, "this model does not reason.")
         return {}
     made = (_level if generation >= Generation.LEVELS else _budget)(reasoning, off, to, losses)
     if reasoning.show is not None and not off:

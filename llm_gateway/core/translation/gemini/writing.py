@@ -7,7 +7,7 @@ import msgspec
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import ChoiceMode, OutputFormat, Request, Tool, ToolChoice
 from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, description_of
-from llm_gateway.core.translation.gemini.contents import PART_FIELD, ContentWriter, leave_out
+from llm_gateway.core.translation.gemini.contents import PART_FIELD, ContentWriter
 from llm_gateway.core.translation.gemini.media import DIALECT
 from llm_gateway.core.translation.gemini.models import Generation, generation_of
 from llm_gateway.core.translation.gemini.schema import open_api, tidied
@@ -99,7 +99,7 @@ class RequestWriter:
                 tools.append({foreign.kind: foreign.raw})
             else:
                 weight = Weight.HINT if foreign.hint else Weight.MEANING
-                leave_out(self._losses, f"tools.{foreign.kind}", weight, "Google has no such tool.")
+                self._losses.lose(f"tools.{foreign.kind}", weight, "Google has no such tool.")
         return tools
 
     def _declaration(self, tool: Tool) -> Document:
@@ -111,7 +111,7 @@ class RequestWriter:
         if description:
             made["description"] = description
         if tool.cache is not None:
-            leave_out(self._losses, "cache_control", Weight.HINT, "Google caches by itself, or what was stored before.")
+            self._losses.lose("cache_control", Weight.HINT, "Google caches by itself, or what was stored before.")
         if parameters is None:
             return made
         if self._json_schema:
@@ -129,14 +129,14 @@ class RequestWriter:
         tools, choice = self._request.tools, self._request.tool_choice
         if not tools:
             if choice is not None and choice.mode is ChoiceMode.REQUIRED:
-                leave_out(self._losses, "tool_choice", Weight.MEANING, "there is no function to choose.")
+                self._losses.lose("tool_choice", Weight.MEANING, "there is no function to choose.")
             return {}
         mode = ChoiceMode.AUTO if choice is None else choice.mode
         validates = self._generation is not Generation.PLAIN
         strict = [tool.strict for tool in tools if tool.strict]
         all_strict = bool(strict) and len(strict) == len(tools) and validates
         if strict and not all_strict and mode is ChoiceMode.AUTO:
-            leave_out(self._losses, "tools.strict", Weight.HINT, "Google keeps to the schemas of all tools or of none.")
+            self._losses.lose("tools.strict", Weight.HINT, "Google keeps to the schemas of all tools or of none.")
         if mode is ChoiceMode.REQUIRED:
             return self._named({"mode": "ANY"}, choice)
         if mode is ChoiceMode.NONE:
@@ -145,7 +145,7 @@ class RequestWriter:
             if validates:
                 # AUTO takes no names.
                 return self._named({"mode": "VALIDATED"}, choice)
-            leave_out(self._losses, "tool_choice", Weight.MEANING, "this model chooses among all tools.")
+            self._losses.lose("tool_choice", Weight.MEANING, "this model chooses among all tools.")
         if all_strict:
             return {"mode": "VALIDATED"}
         return {} if choice is None else {"mode": "AUTO"}
@@ -288,7 +288,9 @@ class RequestWriter:
                 _within(body, outer)[field] = raw
                 continue
             weight = Weight.HINT if name in request.hints else Weight.MEANING
-            if self._losses.drop(name, weight, "Google's API has no such field.") and not outer and "[" not in name:
+            if outer or "[" in name:
+                self._losses.lose(name, weight, "Google's API has no such field.")
+            elif self._losses.drop(name, weight, "Google's API has no such field."):
                 body[name] = raw
 
 

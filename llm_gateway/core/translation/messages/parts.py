@@ -37,7 +37,7 @@ from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities
 from llm_gateway.core.translation.messages.names import DIALECT, IMAGE_TYPES, NAME, Json
 
-__all__ = ["PartWriter", "input_of", "lose", "own_citations"]
+__all__ = ["PartWriter", "input_of", "own_citations"]
 
 _EMPTY = msgspec.Raw(b"{}")
 
@@ -69,16 +69,6 @@ class _Typed(msgspec.Struct):
 
 _typed = msgspec.json.Decoder(_Typed).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def lose(losses: Losses, place: str, weight: Weight, why: str) -> None:
-    """
-    Leave out what has no name of its own in the request: no policy can pass that on.
-
-    :raises Unsupported: the policy refuses that.
-    """
-    if losses.drop(place, weight, why) and place not in losses.dropped:
-        losses.dropped.append(place)
 
 
 def input_of(arguments: str) -> msgspec.Raw:
@@ -217,7 +207,7 @@ class PartWriter:
             if citations:
                 block["citations"] = citations
             if len(citations) < len(part.citations):
-                lose(self.losses, f"{place}.citations", Weight.HINT, "only citations of its own are taken back")
+                self.losses.lose(f"{place}.citations", Weight.HINT, "only citations of its own are taken back")
         return self._cached(block, part.cache, place)
 
     def _cached(self, block: Json, cache: CacheMark | None, place: str) -> Json:
@@ -227,13 +217,13 @@ class PartWriter:
 
     def _thinking(self, part: Thinking, place: str, assistant: bool) -> Json | None:
         if not assistant:
-            lose(self.losses, place, Weight.MEANING, "only the assistant thinks there")
+            self.losses.lose(place, Weight.MEANING, "only the assistant thinks there")
             return None
         opaque = part.opaque
         if opaque is None:
             if self.own or self.abilities.unsigned_thinking:
                 return {"type": "thinking", "thinking": part.text, "signature": ""}
-            lose(self.losses, place, Weight.HINT, "thinking without a signature is not taken back")
+            self.losses.lose(place, Weight.HINT, "thinking without a signature is not taken back")
             return None
         if not self._is_ours(opaque):
             self._drop_opaque(opaque, place)
@@ -247,8 +237,7 @@ class PartWriter:
 
     def _drop_opaque(self, opaque: Opaque, place: str) -> None:
         maker = opaque.provider or "another provider"
-        lose(
-            self.losses,
+        self.losses.lose(
             place,
             Weight.MEANING,
             f"it is signed or encrypted by {maker}, which alone can read it; go on there",
@@ -256,13 +245,13 @@ class PartWriter:
 
     def _image(self, part: Image, place: str, assistant: bool) -> Json | None:
         if assistant:
-            lose(self.losses, place, Weight.MEANING, "the assistant has no images there")
+            self.losses.lose(place, Weight.MEANING, "the assistant has no images there")
             return None
         source = self._image_source(part.source, place)
         if source is None:
             return None
         if part.detail not in (None, "auto"):
-            lose(self.losses, f"{place}.detail", Weight.HINT, "images have no detail there")
+            self.losses.lose(f"{place}.detail", Weight.HINT, "images have no detail there")
         return self._cached({"type": "image", "source": source}, part.cache, place)
 
     def _image_source(self, source: Source, place: str) -> Json | None:
@@ -272,7 +261,7 @@ class PartWriter:
         if media_type == "image/jpg":
             media_type = "image/jpeg"
         if media_type not in IMAGE_TYPES and not self.own:
-            lose(self.losses, place, Weight.MEANING, "images are JPEG, PNG, GIF or WebP there")
+            self.losses.lose(place, Weight.MEANING, "images are JPEG, PNG, GIF or WebP there")
             return None
         return {"type": "base64", "media_type": media_type, "data": source.data}
 
@@ -280,13 +269,13 @@ class PartWriter:
         if isinstance(source, Linked):
             return {"type": "url", "url": source.url}
         if source.dialect != DIALECT:
-            lose(self.losses, place, Weight.MEANING, "a file uploaded to another provider cannot be read")
+            self.losses.lose(place, Weight.MEANING, "a file uploaded to another provider cannot be read")
             return None
         return {"type": "file", "file_id": source.file_id}
 
     def _file(self, part: Document, place: str, assistant: bool) -> Json | None:
         if assistant:
-            lose(self.losses, place, Weight.MEANING, "the assistant has no documents there")
+            self.losses.lose(place, Weight.MEANING, "the assistant has no documents there")
             return None
         source = self._inline_file(part.source, place) if isinstance(part.source, Inline) else None
         if source is None:
@@ -313,19 +302,19 @@ class PartWriter:
                 text = ""
             if text:
                 return {"type": "text", "media_type": "text/plain", "data": text}
-        lose(self.losses, place, Weight.MEANING, "documents are PDF or UTF-8 text there")
+        self.losses.lose(place, Weight.MEANING, "documents are PDF or UTF-8 text there")
         return None
 
     def _audio(self, part: Audio, place: str, assistant: bool) -> Json | None:
         if assistant and part.transcript and part.transcript.strip():
             self.losses.change(place)
             return {"type": "text", "text": part.transcript}
-        lose(self.losses, place, Weight.MEANING, "there is no audio")
+        self.losses.lose(place, Weight.MEANING, "there is no audio")
         return None
 
     def _foreign(self, part: Foreign, place: str) -> Json | None:
         if part.dialect == NAME:
             return dict(_object(part.raw))
         weight = Weight.HINT if part.hint else Weight.MEANING
-        lose(self.losses, place, weight, f"there is nothing like {part.kind}")
+        self.losses.lose(place, weight, f"there is nothing like {part.kind}")
         return None

@@ -19,7 +19,7 @@ from llm_gateway.core.translation.freeform import FREEFORM_PARAMETERS, descripti
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities, abilities_of
 from llm_gateway.core.translation.messages.names import NAME, Json
-from llm_gateway.core.translation.messages.parts import PartWriter, lose
+from llm_gateway.core.translation.messages.parts import PartWriter
 from llm_gateway.core.translation.messages.schemas import conforming
 from llm_gateway.core.translation.messages.thinking import Thought, as_said, thought
 from llm_gateway.core.translation.messages.turns import Turns
@@ -111,7 +111,7 @@ class _Writing:
                 continue
             weight = Weight.HINT if name in self._request.hints else Weight.MEANING
             if "." in name or "[" in name:
-                lose(self._losses, name, weight, "Anthropic has no such field")
+                self._losses.lose(name, weight, "Anthropic has no such field")
             elif self._losses.drop(name, weight, "Anthropic has no such field"):
                 top[name] = raw
         return top
@@ -159,7 +159,7 @@ class _Writing:
         # A mark covers all that is before it: the last ones are worth most.
         for block in marked[: len(marked) - max(room, 0)]:
             del block["cache_control"]
-        lose(self._losses, "cache_control", Weight.HINT, "a prompt has four cache marks at most")
+        self._losses.lose("cache_control", Weight.HINT, "a prompt has four cache marks at most")
 
     # Tools
 
@@ -236,7 +236,7 @@ class _Writing:
             block["strict"] = tool.strict
         elif tool.strict and tool.custom is None:
             if not self._abilities.structured:
-                lose(self._losses, f"{place}.strict", Weight.HINT, "this model has no strict tools")
+                self._losses.lose(f"{place}.strict", Weight.HINT, "this model has no strict tools")
                 return
             block["strict"] = True
             if tool.parameters is not None:
@@ -257,7 +257,7 @@ class _Writing:
                 yield tool.raw
                 continue
             weight = Weight.HINT if tool.hint else Weight.MEANING
-            lose(self._losses, f"tools[{tool.kind}]", weight, "only the provider that the tool belongs to can run it")
+            self._losses.lose(f"tools[{tool.kind}]", weight, "only the provider that the tool belongs to can run it")
 
     # What and how the model answers
 
@@ -286,7 +286,7 @@ class _Writing:
         if self._own:
             return schema
         if not self._abilities.structured:
-            lose(self._losses, "response_format", Weight.MEANING, "this model has no structured outputs")
+            self._losses.lose("response_format", Weight.MEANING, "this model has no structured outputs")
             return None
         conformed, changed = conforming(schema, "response_format.schema")
         if changed:
@@ -342,7 +342,7 @@ class _Writing:
         if stop:
             self._doc["stop_sequences"] = stop
         if len(stop) < len(request.stop):
-            lose(losses, "stop", Weight.MEANING, "stop sequences of nothing but white space are not taken")
+            losses.lose("stop", Weight.MEANING, "stop sequences of nothing but white space are not taken")
         if request.user is not None:
             self._doc["metadata"] = {"user_id": request.user}
         tier = request.service_tier
@@ -352,9 +352,9 @@ class _Writing:
             if written is not None:
                 self._doc["service_tier"] = written
             else:
-                lose(losses, "service_tier", Weight.HINT, "the tiers are auto and standard_only")
+                losses.lose("service_tier", Weight.HINT, "the tiers are auto and standard_only")
         if request.metadata:
-            lose(losses, "metadata", Weight.HINT, "metadata is only an id of the user")
+            losses.lose("metadata", Weight.HINT, "metadata is only an id of the user")
 
     def _unsayable(self) -> None:
         request, sampling = self._request, self._request.sampling

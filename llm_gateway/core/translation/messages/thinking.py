@@ -25,7 +25,6 @@ from llm_gateway.core.translation.efforts import budget_of, effort_of, nearest_e
 from llm_gateway.core.translation.losses import Losses, Weight
 from llm_gateway.core.translation.messages.models import Abilities
 from llm_gateway.core.translation.messages.names import Json
-from llm_gateway.core.translation.messages.parts import lose
 
 __all__ = ["FIELD", "Thought", "as_said", "thought"]
 
@@ -117,7 +116,7 @@ def _budgeted(
     losses: Losses,
 ) -> Thought:
     if not abilities.budget:
-        lose(losses, FIELD, Weight.HINT, "this model does not think before it answers")
+        losses.lose(FIELD, Weight.HINT, "this model does not think before it answers")
         return Thought()
     exact = reasoning.budget_tokens
     if exact is not None and exact > 0:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from llm_gateway.core.translation.conversation import Foreign, Message, Part, Request, Role, Text, ToolCall, ToolResult
 from llm_gateway.core.translation.losses import Weight
 from llm_gateway.core.translation.messages.names import Json
-from llm_gateway.core.translation.messages.parts import PartWriter, lose
+from llm_gateway.core.translation.messages.parts import PartWriter
 from llm_gateway.errors import BadRequest
 
 __all__ = ["Turns"]
@@ -109,7 +109,7 @@ class Turns:
             if isinstance(part, Text) or (isinstance(part, Foreign) and self._own):
                 blocks.extend(self._writer.blocks(part, f"{place}[{at}]", assistant=False))
             else:
-                lose(self._losses, f"{place}[{at}]", Weight.MEANING, "instructions are text there")
+                self._losses.lose(f"{place}[{at}]", Weight.MEANING, "instructions are text there")
         return blocks
 
     def _say(self, messages: tuple[Message, ...], index: int) -> None:
@@ -183,7 +183,7 @@ class Turns:
 
     def _drop_name(self, message: Message, place: str) -> None:
         if message.name is not None:
-            lose(self._losses, f"{place}.name", Weight.HINT, "messages have no names there")
+            self._losses.lose(f"{place}.name", Weight.HINT, "messages have no names there")
 
     def _check_pairs(self) -> None:
         for at, turn in enumerate(self._turns):

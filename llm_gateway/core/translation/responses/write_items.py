@@ -78,7 +78,7 @@ class ItemWriter:
         :raises BadRequest: a result for a call that never was.
         """
         if message.name is not None:
-            self._losses.drop(f"{place}.name", Weight.HINT, "the Responses API has no names of participants")
+            self._losses.lose(f"{place}.name", Weight.HINT, "the Responses API has no names of participants")
         run: list[Content] = []
         for part, where in self._parts(message.parts, place):
             content = self._content(part, where, message.role)
@@ -146,9 +146,7 @@ class ItemWriter:
         self._without(f"{place}.{part.kind}", weight, "the Responses API has nothing like it")
 
     def _without(self, field: str, weight: Weight, why: str) -> None:
-        if self._losses.drop(field, weight, why) and field not in self._losses.dropped:
-            # To be passed on all the same it would need a name of its own in the request.
-            self._losses.dropped.append(field)
+        self._losses.lose(field, weight, why)
 
     def _result(self, result: ToolResult, place: str) -> None:
         custom = self._calls.get(result.call_id)

@@ -201,20 +201,17 @@ def _leave_out(request: Request, losses: Losses, more: dict[str, msgspec.Raw]) -
     others = [modality for modality in request.modalities if modality != "text"]
     if others:
         without("modalities", Weight.MEANING, "the Responses API answers in text", request.modalities)
-    if any(tool.cache is not None for tool in request.tools) and losses.drop(
-        "cache_control", Weight.HINT, "OpenAI caches prompts by itself"
-    ):
-        losses.dropped.append("cache_control")
+    if any(tool.cache is not None for tool in request.tools):
+        losses.lose("cache_control", Weight.HINT, "OpenAI caches prompts by itself")
     for name, value in request.extras.items():
         if request.dialect == "responses" and "[" not in name:
             more[name] = value
             continue
         weight = Weight.HINT if name in request.hints else Weight.MEANING
-        if losses.drop(name, weight, "the Responses API has no such field"):
-            if "." in name or "[" in name:
-                losses.dropped.append(name)
-            else:
-                more[name] = value
+        if "." in name or "[" in name:
+            losses.lose(name, weight, "the Responses API has no such field")
+        elif losses.drop(name, weight, "the Responses API has no such field"):
+            more[name] = value
 
 
 def _tools(request: Request, losses: Losses) -> list[Tool]:
@@ -318,12 +315,12 @@ def _reasoning(reasoning: Reasoning | None, to: Destination, losses: Losses) -> 
         losses.change("reasoning.show")
     if _reasons(to) is False:
         if effort not in (None, "none") or summary is not None:
-            losses.drop("reasoning", Weight.HINT, "the model does not reason")
+            losses.lose("reasoning", Weight.HINT, "the model does not reason")
         return _Reasoning()
     if reasoning.enabled is False and effort is None:
         # Some models can be told not to reason ("none"), some only to hardly do so ("minimal"), and each refuses the
         # other's word; of a model that is not known, the default is the one that works.
-        losses.drop("reasoning.enabled", Weight.HINT, "whether this model can be told not to reason is not known")
+        losses.lose("reasoning.enabled", Weight.HINT, "whether this model can be told not to reason is not known")
     return _Reasoning(effort, summary)
 
 

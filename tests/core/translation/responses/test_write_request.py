@@ -523,7 +523,7 @@ def test_fields_are_passed_on_under_their_names_where_the_policy_says_so() -> No
     assert written["stop"] == ["x"]
     assert (written["n"], written["top_k"], written["of_tomorrow"]) == (2, 3, [1])
     assert written["model"] == "gpt-test"
-    assert losses.dropped == ["a.b"]
+    assert losses.dropped == ["model", "a.b"]
 
 
 def test_extras_of_its_own_dialect_are_written_back() -> None:
