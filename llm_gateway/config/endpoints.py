@@ -11,15 +11,19 @@ from msgspec import UNSET, UnsetType
 
 from llm_gateway.config.document import Object, Scalar
 from llm_gateway.config.formats import DialectEntry, ProviderEntry
+from llm_gateway.config.models import listed_models
 from llm_gateway.config.presets import preset_at, shipped_presets
 from llm_gateway.config.problems import Spot, listed, shown, suggestion
 from llm_gateway.config.shape import members, read_fields
 from llm_gateway.config.urls import host_of, origin_and_path, url_fault
 from llm_gateway.config.values import Endpoint
 from llm_gateway.core.dialects import DIALECTS, Dialect
-from llm_gateway.core.presets import PLACES, MissingPlace, Preset
+from llm_gateway.core.model_rules import ModelRule, ModelRules
+from llm_gateway.core.presets import PLACES, Address, MissingPlace, Preset
 
 _HOSTS = {"api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "gemini"}
+_READ_APART = frozenset({"models"})
+"""Names of models are checked where all of them are."""
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _API_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 
@@ -66,7 +70,8 @@ def _filled(name: str, entry: ProviderEntry, places: Mapping[str, str]) -> Endpo
         template = address.versioned_base_url if version and address.versioned_base_url else address.base_url
         base_url = preset.filled(template, places)
         url = preset.filled(address.url, places) if address.url else chat_url(dialect, base_url, version)
-        made.append(Endpoint(dialect_name, url, base_url, entry.auth or address.auth or dialect.auth))
+        auth = entry.auth or address.auth or dialect.auth
+        made.append(Endpoint(dialect_name, url, base_url, auth, address.serves))
     own = next((each for each in made if each.dialect == entry.dialect), made[0])
     health_url = preset.filled(preset.health, places) if preset.health else None
     return Endpoints(own, tuple(each for each in made if each is not own), name, health_url)
@@ -155,9 +160,8 @@ class _Reader:
             return None
         dialect = DIALECTS[entry.dialect or guess_dialect(self.name, address)]
         base_url = _without_ending(dialect, address) if base_url is None else _given_base(self.spot, dialect, base_url)
-        return Endpoint(
-            dialect.name, url or chat_url(dialect, base_url, entry.api_version), base_url, self._auth(dialect)
-        )
+        url = url or chat_url(dialect, base_url, entry.api_version)
+        return Endpoint(dialect.name, url, base_url, self._auth(dialect), self._serves(dialect))
 
     def _chosen(self, endpoints: dict[str, Endpoint]) -> Endpoint | None:
         """Take one of ``dialects`` for the provider's own: the one that it names, else the first."""
@@ -168,9 +172,16 @@ class _Reader:
         return endpoints.pop(name, None)
 
     def _auth(self, dialect: Dialect) -> str:
-        preset = shipped_presets().presets[self.entry.preset] if self.entry.preset else None
-        known = preset.dialects.get(dialect.name) if preset else None
+        known = self._known(dialect)
         return self.entry.auth or (known.auth if known else None) or dialect.auth
+
+    def _serves(self, dialect: Dialect) -> ModelRules:
+        known = self._known(dialect)
+        return known.serves if known else ModelRules()
+
+    def _known(self, dialect: Dialect) -> Address | None:
+        preset = shipped_presets().presets[self.entry.preset] if self.entry.preset else None
+        return preset.dialects.get(dialect.name) if preset else None
 
     def _dialects(self) -> list[Endpoint]:
         if not self._has("dialects"):
@@ -194,7 +205,7 @@ class _Reader:
         if isinstance(spot.node, Scalar) and isinstance(spot.node.value, str):
             base_url = checked_url(spot, spot.node.value, query=False)
         elif isinstance(spot.node, Object):
-            values = read_fields(spot, DialectEntry, quote=True)
+            values = read_fields(spot, DialectEntry, quote=True, aside=_READ_APART)
             base_url = checked_url(spot.field("base_url"), values.get("base_url", UNSET), query=False)
         else:
             spot.wrong(f"must be a base URL or an object, not {spot.node.kind}")
@@ -204,7 +215,9 @@ class _Reader:
             return None
         base_url = _given_base(spot, dialect, base_url)
         url = url or chat_url(dialect, base_url, UNSET)
-        return Endpoint(dialect.name, url, base_url, values.get("auth") or self._auth(dialect))
+        models = spot.field("models")
+        serves = self._serves(dialect) if models is spot else ModelRules(map(ModelRule, listed_models(models)))
+        return Endpoint(dialect.name, url, base_url, values.get("auth") or self._auth(dialect), serves)
 
 
 def checked_url(spot: Spot, url: str | UnsetType, *, query: bool) -> str | None:

@@ -143,6 +143,13 @@ class DialectEntry(Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[str, one_of("auth style", *AUTH_STYLES), about("How the key is sent. Default: the provider's way.")]
         | UnsetType
     ) = UNSET
+    models: (
+        Annotated[
+            list[ModelName],
+            about(f"Models that are served there: calls for them go there, in whatever dialect. {PATTERN}"),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ModelEntry(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -82,6 +82,18 @@ def _key_rule(name: str, spot: Spot) -> ModelRule | None:
     return ModelRule(name, value) if _is_target(name, value, spot) and named_well else None
 
 
+def listed_models(spot: Spot) -> Iterator[str]:
+    """
+    Read a list of names and patterns.
+
+    :return: those that are right.
+    """
+    if isinstance(spot.node, List):
+        yield from (name for name, _ in _listed(spot))
+    else:
+        spot.wrong(f"must be a list of names, not {spot.node.kind}")
+
+
 def _listed(spot: Spot) -> Iterator[tuple[str, Spot]]:
     seen: set[str] = set()
     for there in spot.items():

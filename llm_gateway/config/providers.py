@@ -142,6 +142,7 @@ def _provider(name: str, endpoints: Endpoints, health: HealthCheck) -> Provider:
         timeouts=Timeouts(),
         health=health,
         others=endpoints.others,
+        serves=own.serves,
         preset=endpoints.preset,
         family=(facts.models_of if facts else None) or endpoints.preset,
         apis=facts.apis if facts else APIS,

@@ -73,6 +73,8 @@ class Endpoint:
     url: str
     base_url: str
     auth: str
+    serves: ModelRules = attrs.field(factory=ModelRules)
+    """The models that are known to be there, and what they are called there; others may be there too."""
 
 
 @attrs.frozen
@@ -106,6 +108,8 @@ class Provider:
     """Of Azure's older API, whose paths `llm_gateway.core.azure` makes."""
     models: ModelRules = attrs.field(factory=ModelRules)
     """What the operator says of its models."""
+    serves: ModelRules = attrs.field(factory=ModelRules)
+    """Which models are known to be where it speaks its own dialect, as in `Endpoint`."""
     on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
     forward_beta: tuple[str, ...] | None = None
     """The client's beta features that are passed on: names, with ``*`` for any characters; ``None`` for all."""
@@ -113,7 +117,7 @@ class Provider:
     @property
     def own_endpoint(self) -> Endpoint:
         """Where it speaks its own dialect."""
-        return Endpoint(self.dialect, self.url, self.base_url, self.auth)
+        return Endpoint(self.dialect, self.url, self.base_url, self.auth, self.serves)
 
     def speaking(self, dialect: str) -> Provider | None:
         """:return: this provider with one of its dialects for its own; ``None`` if it does not speak that."""
@@ -123,7 +127,7 @@ class Provider:
         if found is None:
             return None
         rest = (self.own_endpoint, *(each for each in self.others if each is not found))
-        return attrs.evolve(self, **attrs.asdict(found), others=rest)
+        return attrs.evolve(self, **attrs.asdict(found, recurse=False), others=rest)
 
 
 @attrs.frozen

@@ -50,6 +50,16 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where it is not the dialect's own way."""
     versioned_base_url: str | None = None
     """In place of ``base_url`` where the customer asks for a version of the API (Azure)."""
+    models: tuple[str, ...] = ()
+    """What is known to be served there, and in which of the provider's dialects it can be asked for: patterns."""
+    names: dict[str, str] = {}
+    """What models are called there whose names, in the provider's other dialects, fit these patterns."""
+
+    @property
+    def serves(self) -> ModelRules:
+        """``names`` and ``models`` as rules: a name that becomes another one is known to be served too."""
+        renamed = (ModelRule(pattern, name) for pattern, name in self.names.items())
+        return ModelRules((*renamed, *map(ModelRule, self.models)))
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):

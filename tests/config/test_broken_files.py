@@ -864,8 +864,18 @@ DIALECTS_AND_MODELS = [
     Broken(
         "dialect-among-several-with-unknown-field",
         'aiservices.json:2: mine.dialects.openai: unknown field "baseurl"; did you mean "base_url"? Known fields: '
-        'auth, base_url, url\naiservices.json:2: mine.dialects.openai: needs a field "base_url"',
+        'auth, base_url, models, url\naiservices.json:2: mine.dialects.openai: needs a field "base_url"',
         services=mine('"dialects": {"openai": {"baseurl": "https://a.example/v1"}}'),
+    ),
+    Broken(
+        "dialect-among-several-whose-models-are-no-list",
+        "aiservices.json:2: mine.dialects.openai.models: must be a list of names, not a string",
+        services=mine('"dialects": {"openai": {"base_url": "https://a.example/v1", "models": "gpt-*"}}'),
+    ),
+    Broken(
+        "dialect-among-several-with-a-model-twice",
+        "aiservices.json:2: mine.dialects.openai.models[2]: is listed twice",
+        services=mine('"dialects": {"openai": {"base_url": "https://a.example/v1", "models": ["m", "m"]}}'),
     ),
     Broken(
         "own-dialect-twice",

@@ -143,6 +143,7 @@ def test_preset_may_have_another_name_and_other_settings(tmp_path: Path) -> None
         url="https://contoso.openai.azure.com/openai/v1/chat/completions",
         base_url="https://contoso.openai.azure.com/openai/v1",
         auth="api-key",
+        serves=PRESETS["azure"].dialects["openai"].serves,
     )
     assert found.others == (
         Endpoint(
@@ -150,6 +151,7 @@ def test_preset_may_have_another_name_and_other_settings(tmp_path: Path) -> None
             url="https://contoso.services.ai.azure.com/anthropic/v1/messages",
             base_url="https://contoso.services.ai.azure.com/anthropic/v1",
             auth="x-api-key",
+            serves=PRESETS["azure"].dialects["anthropic"].serves,
         ),
     )
     assert found.timeouts.idle_s == 60
@@ -278,3 +280,17 @@ def test_one_word_about_the_key_is_for_all_dialects(tmp_path: Path) -> None:
         {"url": "https://a.example/v1/messages", "auth": "bearer", "dialects": {"openai": "https://a.example/v1"}},
     )
     assert {each.auth for each in (found.own_endpoint, *found.others)} == {"bearer"}
+
+
+def test_dialect_says_which_models_it_has(tmp_path: Path) -> None:
+    """Or its preset does; who says nothing may have any."""
+    entry: dict[str, Any] = {"base_url": "https://a.example/v1", "models": ["claude-*", "m"]}
+    found = provider(tmp_path, {"dialects": {"openai": "https://b.example/v1", "anthropic": entry}})
+    assert not found.serves
+    (anthropic,) = found.others
+    assert [bool(anthropic.serves.find(name)) for name in ("claude-x", "m", "gpt")] == [True, True, False]
+
+    dialects = {"openai": "https://b.example/v1", "anthropic": entry}
+    proxied = provider(tmp_path, {"preset": "azure", "dialects": dialects})
+    assert proxied.serves == PRESETS["azure"].dialects["openai"].serves
+    assert proxied.others[0].serves == anthropic.serves
