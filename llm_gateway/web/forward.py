@@ -93,7 +93,7 @@ class ForwardingResource(Resource):
         candidate = next((each for each in plan.resolved.main.candidates), None)
         if candidate is None:
             return False
-        way, as_it_is = plan.ways[candidate.credential]
+        way, as_it_is = plan.sole or plan.ways[candidate]
         target = way.target
         if as_it_is or not is_estimated(context.route.asked.api, target):
             return False
@@ -193,7 +193,7 @@ class _ForwardedCall:
         """
         context, request, body = self._context, self._request, self._body
         assert body is not None  # nothing is sent again after the first byte of an answer
-        way, as_it_is = self._plan.ways[candidate.credential]
+        way, as_it_is = self._plan.sole or self._plan.ways[candidate]
         target = way.target
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer

@@ -42,14 +42,13 @@ class Grant:
     limited: bool
     """Whether the key may call some models only."""
 
-    def way_with(self, credential: str, dialect: str | None) -> Way:
+    def way_with(self, credential: str, dialect: str) -> Way:
         """
         :param credential: the name of one of ``ways``.
-        :param dialect: the provider's own counts where it does not speak that, or where it is ``None``.
+        :param dialect: the provider's own counts where it does not speak that.
         """
         ways = self.ways[credential]
-        found = ways.get(dialect) if dialect else None
-        return found or next(iter(ways.values()))
+        return ways.get(dialect) or next(iter(ways.values()))
 
     def allows(self, model: str) -> bool:
         """
@@ -110,7 +109,10 @@ class GrantBook:
         client = self._make_client(provider.timeouts.connect_s)
         others = [provider.speaking(each.dialect) for each in provider.others]
         return Target(
-            provider, client, self._clock, [Target(each, client, self._clock) for each in others if each is not None]
+            _in_its_dialect(provider),
+            client,
+            self._clock,
+            [Target(_in_its_dialect(each), client, self._clock) for each in others if each is not None],
         )
 
     @property
@@ -130,6 +132,11 @@ class GrantBook:
         :param key: one of the current configuration.
         """
         return self._grants[key.digest]
+
+
+def _in_its_dialect(provider: Provider) -> Provider:
+    """Without the version of Azure's older API where it speaks another dialect: that has no such paths."""
+    return provider if provider.dialect == "openai" else attrs.evolve(provider, api_version=None)
 
 
 def _ways(target: Target, api_key: Secret) -> Mapping[str, Way]:

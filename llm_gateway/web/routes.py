@@ -38,8 +38,10 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """What is known of the candidates' models, by provider and by its name for the model."""
     stays: bool
     """Whether some of it stays with one candidate for all of a conversation."""
-    ways: Mapping[str, tuple[Way, bool]]
-    """By the name of a credential: the way that calls take with it, and whether they are relayed there as they are."""
+    ways: Mapping[Candidate, tuple[Way, bool]]
+    """The way that calls take to each candidate, and whether they are relayed there as they are."""
+    sole: tuple[Way, bool] | None
+    """Of them, where there is one only: most calls have no other, and look nothing up."""
     plain: Call | None
     """What routing has to know of a call that can be sent again, where it is the same for each."""
 
@@ -125,20 +127,28 @@ class RouteBook:
         reasons: dict[str, _Part] = {}
 
         def serves(provider: str, name: str) -> Served | str:
-            target = self._target(provider, context)
+            own = self._grants.targets.get(provider)
+            theirs, of_it = "", NOTHING
+            if name and own is not None:
+                models, family = own.provider.models, own.provider.family
+                theirs, of_it = described(name, models, shipped_catalogue(), family)
+            target = self._target(provider, context, theirs, name)
             unfit = self._unfit(grant, provider, target, context, raw)
             if unfit is not None or target is None:
                 reasons[provider] = unfit or _Part.NOT_CONFIGURED
                 return reasons[provider].value
+            dialect = None if target.dialect is context.dialect else target.dialect.name
             if not name:
-                return Served("")
+                return Served("", dialect=dialect)
             spoken = target.provider
-            theirs, of_it = described(name, spoken.models, shipped_catalogue(), spoken.family)
+            there = None if context.route.operation in AS_IS else spoken.serves.find(theirs)
+            if there is not None:
+                theirs = there.target_of(theirs)
             facts[provider, theirs] = of_it
             # A server at an address of its own is most likely to have the models of those whose dialect it speaks.
             family = spoken.family or spoken.dialect
             known = spoken.models.find(name) is not None or shipped_catalogue().has(theirs, family)
-            return Served(theirs, known or not shipped_catalogue().knows(theirs))
+            return Served(theirs, known or not shipped_catalogue().knows(theirs), dialect)
 
         def allowed(name: str) -> bool:
             # What the key's own name stands for is allowed with it; a fallback is another name.
@@ -153,20 +163,21 @@ class RouteBook:
         route = self._router.route(resolved)
         groups = (resolved.main, *resolved.fallbacks)
         ways = {}
-        for credential in {each.credential for group in groups for each in group.candidates}:
-            way = grant.way_with(credential, None if context.route.operation in AS_IS else context.dialect.name)
-            ways[credential] = way, has(way.target, context)
+        for candidate in {each for group in groups for each in group.candidates}:
+            way = grant.way_with(candidate.credential, candidate.dialect or context.dialect.name)
+            ways[candidate] = way, has(way.target, context)
+        sole = next(iter(ways.values())) if len(ways) == 1 else None
         plain = None
         # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
         if route.only is not None and not route.fallbacks and not raw:
             plain = Call(grant.label, effect(context))
-        return Plan(resolved, route, facts, stays, ways, plain)
+        return Plan(resolved, route, facts, stays, ways, sole, plain)
 
     def _counting(self, resolved: Resolved, context: CallContext) -> Resolved:
         """Leave out who cannot be asked for a count; if that is the first one, it is an estimate for its model."""
 
         def can(candidate: Candidate) -> bool:
-            target = self._target(candidate.provider, context)
+            target = self._asked(candidate, context)
             return target is not None and (has(target, context) or not is_estimated(context.route.asked.api, target))
 
         if not any(map(can, resolved.main.candidates[:1])):
@@ -177,11 +188,33 @@ class RouteBook:
         )
         return Resolved(main, tuple(others))
 
-    def _target(self, provider: str, context: CallContext) -> Target | None:
+    def _asked(self, candidate: Candidate, context: CallContext) -> Target | None:
+        own = self._grants.targets.get(candidate.provider)
+        dialect = candidate.dialect or context.dialect.name
+        return own and next((each for each in (own, *own.others) if each.dialect.name == dialect), own)
+
+    def _target(self, provider: str, context: CallContext, *names: str) -> Target | None:
+        """
+        Take the caller's dialect if the provider speaks it, or its own; but of a model that is known to be elsewhere,
+        the dialect that is spoken there.
+
+        :param names: the model's: the first that any of the provider's dialects is known to have tells.
+        """
         own = self._grants.targets.get(provider)
         if own is None or context.route.operation in AS_IS:
             return own
-        return next((each for each in (own, *own.others) if each.dialect is context.dialect), own)
+        spoken = next((each for each in (own, *own.others) if each.dialect is context.dialect), own)
+        if not own.others:
+            return spoken
+        for name in filter(None, names):
+            having = [each for each in (own, *own.others) if each.provider.serves.find(name) is not None]
+            if having:
+                if spoken in having:
+                    return spoken
+                # What cannot be said in another dialect goes where it went before anything was known.
+                able = (each for each in having if can_translate(context.route.asked.api, each))
+                return next(able, spoken)
+        return spoken
 
     def _unfit(
         self, grant: Grant, provider: str, target: Target | None, context: CallContext, raw: str
