@@ -76,7 +76,7 @@ installed: wheel  ## install that wheel and nothing else into a new environment,
 clean:  ## remove everything that the targets above made
 	@rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -f twisted/plugins/dropin.cache
-	@find llm_gateway tests twisted examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find llm_gateway tests twisted examples benchmarks maintenance -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(VENV)/.made:
 	@for name in $(PYTHONS); do \

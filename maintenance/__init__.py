@@ -1,0 +1,1 @@
+"""What keeps the shipped files up to date; no part of what is installed."""
