@@ -73,7 +73,7 @@ def makeService(options: Options) -> IService:
         # curl takes no URL of a Unix socket.
         pasteable = [url for url in urls if url.startswith("http")]
         if options.settings.demo and pasteable:
-            print(demo_announcement(pasteable[0]), file=sys.__stdout__, flush=True)
+            print(demo_announcement(pasteable[0], options.settings.keys_file), file=sys.__stdout__, flush=True)
 
     def leave() -> None:
         service.leave_sockets()
@@ -272,15 +272,29 @@ class ProcessSignals:
             signal.signal(getattr(signal, name), handle)
 
 
-def demo_announcement(url: str) -> str:
+def demo_announcement(url: str, keys_file: str) -> str:
     """
-    :return: what ``--demo`` prints: five lines, of which the curl commands work when pasted.
+    :param keys_file: where the virtual keys are that this gateway knows.
+    :return: what ``--demo`` prints: five lines, of which the curl commands work when pasted. With keys of somebody's
+        own, it tells where they are instead: nobody but their owner may see them.
     """
+    from llm_gateway.demo.listener import demo_keys_file
+
+    at = f"LLM gateway {__version__} at {url}, answering from its built-in demo provider (try {url}/health)"
+    if os.path.abspath(keys_file) != os.path.abspath(demo_keys_file()):
+        return "\n".join(
+            [
+                at,
+                f"  Its virtual keys are those of {keys_file}; put one of them in place of VIRTUAL_KEY.",
+                f"  SDKs: OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=VIRTUAL_KEY, or ANTHROPIC_BASE_URL={url} "
+                f"ANTHROPIC_API_KEY=VIRTUAL_KEY. Ctrl-C stops.",
+            ]
+        )
     post, json_type = f"curl -sN -X POST {url}", "-H 'Content-Type: application/json'"
     ask = '"messages":[{"role":"user","content":"Hello!"}]'
     return "\n".join(
         [
-            f"LLM gateway {__version__} at {url}, answering from its built-in demo provider (try {url}/health)",
+            at,
             f"  {post}/completions/chat -H 'Authorization: Bearer vk_user1_openai' {json_type} "
             f'-d \'{{"model":"gpt-5.4-mini",{ask}}}\'',
             f"  {post}/chat/completions -H 'Authorization: Bearer vk_user2_anthropic' {json_type} "

@@ -19,6 +19,7 @@ from twisted.python import usage
 from twisted.web.resource import IResource
 from zope.interface.verify import verifyObject
 
+from llm_gateway.demo.listener import demo_keys_file
 from llm_gateway.errors import ConfigurationError
 from llm_gateway.settings import Settings
 from llm_gateway.tap import (
@@ -336,7 +337,7 @@ def test_handlers_outlive_the_start_of_the_reactor(
 
 def test_demo_prints_five_lines_with_commands_to_paste() -> None:
     """Three of them are curl commands that a shell understands, one for each example key."""
-    lines = demo_announcement("http://127.0.0.1:1234").splitlines()
+    lines = demo_announcement("http://127.0.0.1:1234", demo_keys_file()).splitlines()
     assert len(lines) == 5
     commands = [shlex.split(line) for line in lines if line.strip().startswith("curl")]
     assert [command[-1] for command in commands if json.loads(command[-1])["messages"]] == [c[-1] for c in commands]
@@ -345,3 +346,11 @@ def test_demo_prints_five_lines_with_commands_to_paste() -> None:
         "Authorization: Bearer vk_user2_anthropic",
         "Authorization: Bearer vk_user3_deepseek",
     }
+
+
+def test_demo_with_other_keys_says_where_they_are_and_none_of_them() -> None:
+    """The example keys would be refused, and those of a file are nobody's to print."""
+    told = demo_announcement("http://127.0.0.1:1234", "/etc/llmgateway/keys.json")
+    assert "http://127.0.0.1:1234" in told.splitlines()[0]
+    assert "/etc/llmgateway/keys.json" in told
+    assert "vk_" not in told
