@@ -24,6 +24,7 @@ from llm_gateway.core.apis import Api, Asked, asked_of
         ("POST", "/v1/models/g:streamGenerateContent", Asked(Api.GEMINI, "g", "streamGenerateContent")),
         ("POST", "/v1beta/models/g:countTokens", Asked(Api.GEMINI_COUNT_TOKENS, "g", "countTokens")),
         ("POST", "/v1beta/models/g:batchEmbedContents", Asked(Api.GEMINI_EMBEDDINGS, "g", "batchEmbedContents")),
+        ("POST", "/v1beta/models/ft:g:acme:embedContent", Asked(Api.GEMINI_EMBEDDINGS, "ft:g:acme", "embedContent")),
         ("POST", "/v1beta/models/a%2Fb:generateContent", Asked(Api.GEMINI, "a/b", "generateContent")),
         ("POST", "/v1beta/models/g:predict", Asked(Api.OTHER, "g", "predict")),
         ("POST", "/v1/models", Asked(Api.OTHER)),

@@ -21,7 +21,7 @@ __all__ = ["GeminiCodec"]
 
 
 class GeminiCodec(Codec):
-    """``generateContent``. Model and verb are in the path: see :mod:`~.paths`."""
+    """``generateContent``. Model and verb are in the path: see :mod:`llm_gateway.core.apis`."""
 
     name = "gemini"
     dialect = "gemini"

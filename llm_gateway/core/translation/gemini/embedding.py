@@ -18,7 +18,6 @@ from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.embeddings import Embeddings, EmbeddingsCodec, EmbeddingsRequest
 from llm_gateway.core.translation.fields import BROKEN, Decode
 from llm_gateway.core.translation.gemini.fields import Fields, integer, read_body, text, wrong
-from llm_gateway.core.translation.gemini.paths import BATCH_EMBED
 from llm_gateway.core.translation.gemini.reading import without_prefix
 from llm_gateway.core.translation.losses import Losses, Unsupported, Weight
 from llm_gateway.errors import UpstreamMalformed
@@ -50,11 +49,9 @@ _OTHERS = "Google's embeddings have no such field."
 
 
 class GeminiEmbeddings(EmbeddingsCodec):
-    """One document for each text; where there are several, in one call."""
+    """One document for each text; all of them in one call of ``batchEmbedContents``, also where there is one."""
 
     name = "gemini"
-    verb = BATCH_EMBED
-    """What written requests are for, also those with one text."""
 
     def decode_request(self, body: bytes, *, model: str | None = None) -> EmbeddingsRequest:
         whole = read_body(body)

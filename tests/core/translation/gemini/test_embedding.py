@@ -11,10 +11,10 @@ import openai
 import pytest
 from google.genai import types
 
+from llm_gateway.core.apis import Api, asked_of
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.embeddings import Embeddings, EmbeddingsRequest, OpenAIEmbeddings
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
-from llm_gateway.core.translation.gemini.paths import asked
 from llm_gateway.core.translation.losses import Losses, Unsupported
 from llm_gateway.errors import BadRequest, UpstreamMalformed
 from tests.core.translation.gemini.sdk import client
@@ -90,8 +90,8 @@ def test_googles_sdk_on_openai() -> None:
 
     assert got.embeddings is not None
     assert [one.values for one in got.embeddings] == VECTORS
-    call = asked(served.asked[0].url.path)
-    assert call is not None
+    call = asked_of(b"POST", served.asked[0].url.path.encode())
+    assert call.api is Api.GEMINI_EMBEDDINGS
     read = GOOGLE.decode_request(served.asked[0].read(), model=call.model)
     assert (read.model, read.inputs, read.dimensions, read.task) == ("m", ("one", "two"), 3, "RETRIEVAL_QUERY")
     losses = Losses()
