@@ -154,7 +154,7 @@ class Attempts(msgspec.Struct, eq=False):
                 return None
             if not lane.repeats.is_there:
                 self.short = True
-            elif fitness_of(lane, max(at, now), 0.0) is not Fitness.OUT:
+            elif fitness_of(lane, max(at, now), 0.0, self.call.tenant) is not Fitness.OUT:
                 return Retry(lane, max(0.0, at - now))
         return None
 

@@ -16,6 +16,9 @@ __all__ = ["Breaker", "Change", "Fitness", "Part", "State"]
 
 _REFUSALS = frozenset(rule.kind for rule in TABLE if rule.verdict is Verdict.REFUSED)
 
+_NOBODYS = frozenset((OutcomeKind.UNREACHABLE, OutcomeKind.CONNECT_TIMEOUT))
+"""What no caller can bring about: nothing of a call has been sent."""
+
 _SURE = 4
 """So many times ``failures`` in a row are no bad luck, whatever was before them."""
 
@@ -40,6 +43,9 @@ class State(Enum):
     COOLING = "cooling"
     OPEN = "open"
     HALF_OPEN = "half_open"
+
+
+_OUT = (State.OPEN, State.HALF_OPEN)
 
 
 class Fitness(IntEnum):
@@ -86,6 +92,9 @@ class Breaker:
 
     Outcomes are counted in two windows of fixed length that follow each other, the older one by the share of it that
     still lies within the last ``window_s``: two numbers instead of a list of calls.
+
+    What failed may be the calls of one tenant, who sends what no provider can stand, rather than the part. So while all
+    failures of a streak are one tenant's, the part is dead for that tenant, and for others the last resort.
     """
 
     __slots__ = (
@@ -93,6 +102,7 @@ class Breaker:
         "_after_open_s",
         "_bad",
         "_bad_before",
+        "_by",
         "_chance",
         "_closed_at",
         "_good",
@@ -100,6 +110,7 @@ class Breaker:
         "_in_a_row",
         "_next_cooling_s",
         "_on_change",
+        "_others_from",
         "_probes_failed",
         "_ramp_from",
         "_trial_ends",
@@ -148,6 +159,10 @@ class Breaker:
         self.cooled = 0
         """Rate limits."""
         self._in_a_row = 0
+        self._by: str | None = None
+        """Whose calls all failures of the streak were; ``None`` where they were of several, or nobody's fault."""
+        self._others_from = 0.0
+        """When the calls of others are trials, while it is open by one tenant's."""
         self._good = self._bad = self._good_before = self._bad_before = 0
         self._window_ends = 0.0
         self._probes_failed = 0
@@ -160,11 +175,12 @@ class Breaker:
 
     # Being asked
 
-    def fitness(self, now: float, lot: float) -> Fitness:
+    def fitness(self, now: float, lot: float, tenant: str) -> Fitness:
         """
         Nothing changes by asking.
 
         :param lot: from 0 to 1, which decides while only a share of the calls is taken.
+        :param tenant: whose call it is.
         """
         state = self.state
         if state is State.CLOSED:
@@ -176,7 +192,17 @@ class Breaker:
             return Fitness.IN if due else Fitness.LAST_RESORT if free else Fitness.OUT
         if due and free:
             return Fitness.IN
+        if self._is_other(tenant):
+            return Fitness.IN if free and now >= self._others_from else Fitness.LAST_RESORT
         return Fitness.OUT if self._is_dead(now) else Fitness.LAST_RESORT
+
+    def failed_others(self, tenant: str) -> bool:
+        """Whether it has failed in a row for anybody but this tenant."""
+        return self._in_a_row > 0 and self._by != tenant
+
+    def _is_other(self, tenant: str) -> bool:
+        """Whether it was out by the calls of one tenant, and this is another."""
+        return self._by is not None and self._by != tenant
 
     def share(self, now: float) -> float:
         """
@@ -225,10 +251,13 @@ class Breaker:
                 self._half_open(now, "time for a trial")
         return self.troubled
 
-    def begin_trial(self, now: float) -> bool:
+    def begin_trial(self, now: float, tenant: str) -> bool:
         """
+        :param tenant: whose call it is.
         :return: whether the attempt that begins now is a trial; then ``trial_over`` or an outcome must follow.
         """
+        if self.state is State.OPEN and self._is_other(tenant) and now >= self._others_from:
+            self._half_open(now, "time for a trial by others", self.until)
         if self.state in (State.CLOSED, State.OPEN) or (self._trial_ends is not None and now < self._trial_ends):
             return False
         cooling = self.state is State.COOLING
@@ -242,9 +271,13 @@ class Breaker:
 
     # Learning
 
-    def good(self, now: float, trial: bool = False) -> None:
-        """An outcome shows that the part is well."""
+    def good(self, now: float, trial: bool = False, tenant: str = "") -> None:
+        """An outcome of this tenant's call shows that the part is well."""
         self.passed += 1
+        if self.troubled and not trial and self.state in _OUT and self._is_other(tenant):
+            # Of what the one sends who took it out this tells nothing: for him it stays as dead as it was.
+            self._probes_failed = 0
+            return
         if now >= self._window_ends:
             self._turn_window(now)
         self._good += 1
@@ -252,18 +285,23 @@ class Breaker:
         if self.troubled or self._probes_failed or self._next_cooling_s:
             self._good_in_trouble(now, trial)
 
-    def well(self, now: float) -> None:
+    def well(self, now: float, tenant: str = "") -> None:
         """The same for a part that only refusals in a row and rate limits are held against, and no trial."""
         self.passed += 1
         if self._in_a_row or self.troubled or self._probes_failed or self._next_cooling_s:
-            self.good(now)
+            self.good(now, False, tenant)
             self.passed -= 1
 
-    def bad(self, rule: Rule, outcome: Outcome, now: float, trial: bool = False) -> None:
+    def bad(
+        self, rule: Rule, outcome: Outcome, now: float, trial: bool = False, tenant: str = "", repeated: bool = False
+    ) -> None:
         """
         An outcome shows that it is not.
 
         :param rule: the outcome's, with a verdict.
+        :param tenant: whose call it was; empty where that is not known.
+        :param repeated: whether an earlier attempt of the same call was held against this part: one call is one in a
+            row, however often it is sent.
         """
         if rule.verdict is Verdict.COOLS:
             self._cool(outcome, now)
@@ -272,7 +310,14 @@ class Breaker:
         if now >= self._window_ends:
             self._turn_window(now)
         self._bad += 1
-        self._in_a_row += 1
+        if outcome.kind in _NOBODYS:
+            self._by = None
+        elif self._in_a_row == 0 and self.state not in _OUT:
+            self._by = tenant or None
+        elif self._by != tenant:
+            self._by = None
+        if not repeated or self._in_a_row == 0:
+            self._in_a_row += 1
         if not self.settings.enabled:
             return
         if self.state is State.HALF_OPEN:
@@ -302,9 +347,11 @@ class Breaker:
             return
         self._probes_failed += 1
         if self.state is State.HALF_OPEN:
+            self._by = None
             self._open(Verdict.FAILED, OutcomeKind.UNREACHABLE, now, f"a probe failed: {fault}", False)
         elif self.state is State.CLOSED and self._probes_failed >= self.settings.probes:
             reason = f"{self._probes_failed} probes in a row failed, the last one: {fault}"
+            self._by = None
             self._open(Verdict.FAILED, OutcomeKind.UNREACHABLE, now, reason, False)
 
     def forget(self, now: float) -> None:
@@ -372,10 +419,14 @@ class Breaker:
             self._ramp_from = now
             self._change(State.CLOSED, now, "it answers again")
 
-    def _half_open(self, now: float, reason: str) -> None:
+    def _half_open(self, now: float, reason: str, until: float | None = None) -> None:
+        """
+        :param until: when the one whose calls took it out may try, too; ``None`` for at once.
+        """
         self._trials_passed = 0
         self._trial_ends = None
-        self._change(State.HALF_OPEN, now, reason)
+        wait = None if until is None else until - now
+        self._change(State.HALF_OPEN, now, f"{reason}, after this: {self.reason}", wait)
 
     def _open(self, verdict: Verdict, kind: OutcomeKind, now: float, reason: str, alert: bool) -> None:
         settings = self.settings
@@ -389,7 +440,10 @@ class Breaker:
         self._trial_ends = None
         self.kind = kind
         # Many gateways that saw one outage must not come back in step.
-        self._change(State.OPEN, now, reason, min(longest, after) * (0.9 + 0.2 * self._chance()), alert=alert)
+        spread = 0.9 + 0.2 * self._chance()
+        # Others come before the one whose calls took it out, or his would be every trial, and fail.
+        self._others_from = now + 0.5 * first * spread
+        self._change(State.OPEN, now, reason, min(longest, after) * spread, alert=alert)
 
     def _cool(self, outcome: Outcome, now: float) -> None:
         self.cooled += 1

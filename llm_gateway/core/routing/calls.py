@@ -245,7 +245,7 @@ class RoutedCall(msgspec.Struct, eq=False):
         slot = None if ticket is None else ticket.slot
         if ticket is not None and slot is None:
             return self._busy(lane.retry_after_s, now)
-        if fitness_of(lane, now, 0.0) is Fitness.OUT:
+        if fitness_of(lane, now, 0.0, self.call.tenant) is Fitness.OUT:
             # It went out while the call waited for it.
             if slot is not None:
                 self.router.give_back(slot, now)
@@ -272,7 +272,7 @@ class RoutedCall(msgspec.Struct, eq=False):
         if attempt.trials or not well:
             self._note(attempt, outcome, now)
         else:
-            self.router.health.well(attempt.lane.four, now)
+            self.router.health.well(attempt.lane.four, now, self.call.tenant)
         if len(self.live) > 1:
             for each in [each for each in self.live if each is not attempt]:
                 each.lane.speed.at_least(now - each.sent_at, now)
@@ -406,7 +406,7 @@ class RoutedCall(msgspec.Struct, eq=False):
 
     def _send(self, lane: Lane, slot: Slot, now: float) -> Attempt:
         health = self.router.health
-        trials = health.begin(lane.four, now) if health.troubled else ()
+        trials = health.begin(lane.four, now, self.call.tenant) if health.troubled else ()
         self.attempts.sending(lane)
         attempt = Attempt(lane, slot, now, self.attempts.sent, trials)
         self.live.append(attempt)
@@ -424,4 +424,5 @@ class RoutedCall(msgspec.Struct, eq=False):
 
     def _note(self, attempt: Attempt, outcome: Outcome, now: float) -> None:
         trials, attempt.trials = attempt.trials, ()
-        self.router.health.note(attempt.lane.four, outcome, now, trials)
+        before = () if self._attempts is None else self._attempts.avoided
+        self.router.health.note(attempt.lane.four, outcome, now, trials, self.call.tenant, before)

@@ -60,7 +60,7 @@ def explain(resolved: Resolved, route: Route, call: Call, health: Health, now: f
     shown: list[Explained] = []
     for group, tier in zip((resolved.main, *resolved.fallbacks), (route.main, *route.fallbacks), strict=True):
         for lane in _in_order(tier, route, call, now):
-            shown.append(_explained(lane, group, len(shown) + 1, now))
+            shown.append(_explained(lane, group, len(shown) + 1, now, call.tenant))
     if call.bound:
         shown = [_unless_first(each) for each in shown]
     for group in (resolved.main, *resolved.fallbacks):
@@ -88,11 +88,11 @@ def _half() -> float:
     return 0.5
 
 
-def _explained(lane: Lane, group: ResolvedGroup, position: int, now: float) -> Explained:
+def _explained(lane: Lane, group: ResolvedGroup, position: int, now: float, tenant: str) -> Explained:
     candidate = lane.candidate
     fallback, after = _of_fallback(group)
-    fitness = fitness_of(lane, now, 1.0)
-    culprit = _culprit(lane, fitness, now)
+    fitness = fitness_of(lane, now, 1.0, tenant)
+    culprit = _culprit(lane, fitness, now, tenant)
     again = None if culprit is None else culprit.opens_at()
     return Explained(
         candidate.provider,
@@ -111,11 +111,11 @@ def _explained(lane: Lane, group: ResolvedGroup, position: int, now: float) -> E
     )
 
 
-def _culprit(lane: Lane, fitness: Fitness, now: float) -> Breaker | None:
+def _culprit(lane: Lane, fitness: Fitness, now: float, tenant: str) -> Breaker | None:
     """The part that makes the candidate as unfit as it is."""
     if fitness is Fitness.IN:
         return next((each for each in lane.four if each.troubled and each.state is not State.CLOSED), None)
-    return next((each for each in lane.four if each.troubled and each.fitness(now, 1.0) is fitness), None)
+    return next((each for each in lane.four if each.troubled and each.fitness(now, 1.0, tenant) is fitness), None)
 
 
 def _reason(lane: Lane, culprit: Breaker | None, fitness: Fitness, now: float) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from llm_gateway.core.routing.breaker import Breaker, Change, Part, State
 from llm_gateway.core.routing.candidates import Candidate, Chance
-from llm_gateway.core.routing.outcomes import RULES, Outcome, Scope, Verdict
+from llm_gateway.core.routing.outcomes import RULES, Outcome, OutcomeKind, Scope, Verdict
 from llm_gateway.core.routing.settings import Breaking
 
 __all__ = ["Health", "PartHealth"]
@@ -86,10 +86,11 @@ class Health:
             self._breaker(Part(Scope.ACCESS, provider, credential, model)),
         )
 
-    def begin(self, four: Four, now: float) -> tuple[Breaker, ...]:
+    def begin(self, four: Four, now: float, tenant: str = "") -> tuple[Breaker, ...]:
         """
         An attempt begins.
 
+        :param tenant: whose call it is.
         :return: those of its candidate's breakers that it is a trial for.
         """
         trials: tuple[Breaker, ...] = ()
@@ -97,33 +98,42 @@ class Health:
             if breaker.troubled:
                 if not breaker.refresh(now):
                     self.troubled.pop(breaker.part, None)
-                elif breaker.begin_trial(now):
+                elif breaker.begin_trial(now, tenant):
                     trials = (*trials, breaker)
         return trials
 
-    def well(self, four: Four, now: float) -> None:
+    def well(self, four: Four, now: float, tenant: str = "") -> None:
         """What ``note`` does for ``OK`` and no trial, which is nearly every call."""
         provider, model, credential, access = four
-        provider.good(now)
-        model.good(now)
+        provider.good(now, False, tenant)
+        model.good(now, False, tenant)
         # What is held against these two needs no window, see the table of outcomes.
-        credential.well(now)
-        access.well(now)
+        credential.well(now, tenant)
+        access.well(now, tenant)
 
-    def note(self, four: Four, outcome: Outcome, now: float, trials: tuple[Breaker, ...] = ()) -> None:
+    def note(
+        self,
+        four: Four,
+        outcome: Outcome,
+        now: float,
+        trials: tuple[Breaker, ...] = (),
+        tenant: str = "",
+        before: Sequence[Breaker] = (),
+    ) -> None:
         """
         Learn from an attempt.
 
         :param four: its candidate's breakers.
         :param trials: those of them that it was a trial for.
+        :param tenant: whose call it was.
+        :param before: what earlier attempts of the same call were held against.
         """
         kind = outcome.kind
         for breaker, good in zip(four, _GOOD[kind], strict=True):
             if good:
-                breaker.good(now, breaker in trials)
-        bad = _BAD[kind]
-        if bad is not None:
-            four[bad].bad(RULES[kind], outcome, now, four[bad] in trials)
+                breaker.good(now, breaker in trials, tenant)
+        for breaker in _blamed(four, kind, tenant):
+            breaker.bad(RULES[kind], outcome, now, breaker in trials, tenant, breaker in before)
         for breaker in trials:
             breaker.trial_over()
 
@@ -187,6 +197,19 @@ class Health:
 
 
 _DEFAULT = Breaking()
+
+
+def _blamed(four: Four, kind: OutcomeKind, tenant: str) -> tuple[Breaker, ...]:
+    """What an outcome of this tenant's call is held against."""
+    bad = _BAD[kind]
+    if bad is None:
+        return ()
+    access = four[3]
+    if access.part.model or four[bad] is not four[2]:
+        return (four[bad],)
+    # Of a call without a model: it may be that path alone for which the key was never meant. If others are refused,
+    # too, it is the key.
+    return (access, four[2]) if access.failed_others(tenant) else (access,)
 
 
 def _place(breaker: Breaker) -> tuple[int, str, str, str]:

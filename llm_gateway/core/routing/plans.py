@@ -155,15 +155,16 @@ def _slow(lane: Lane, now: float) -> float:
     return math.inf if estimate is None else estimate
 
 
-def fitness_of(lane: Lane, now: float, lot: float) -> Fitness:
+def fitness_of(lane: Lane, now: float, lot: float, tenant: str) -> Fitness:
     """
     :param lot: from 0 to 1, see ``Breaker.fitness``.
+    :param tenant: whose call it is.
     :return: the worst of all that the candidate depends on.
     """
     worst = Fitness.IN
     for breaker in lane.four:
         if breaker.troubled:
-            fitness = breaker.fitness(now, lot)
+            fitness = breaker.fitness(now, lot, tenant)
             if fitness > worst:
                 worst = fitness
     return worst
@@ -172,7 +173,7 @@ def fitness_of(lane: Lane, now: float, lot: float) -> Fitness:
 class Plan:
     """The candidates of one call, one after the other: each is worked out when the one before it will not do."""
 
-    __slots__ = ("_bound", "_chance", "_conversation", "_health", "_orders", "_route", "_said")
+    __slots__ = ("_bound", "_chance", "_conversation", "_health", "_orders", "_route", "_said", "_tenant")
 
     def __init__(self, route: Route, call: Call, health: Health, chance: Chance) -> None:
         self._route = route
@@ -180,6 +181,7 @@ class Plan:
         self._chance = chance
         self._bound = call.bound
         self._said = call.conversation
+        self._tenant = call.tenant
         self._conversation: int | None = None
         self._orders: dict[tuple[int, int], Sequence[Lane]] = {}
         """What has been put in order, by tier and group: one call sees one order, whatever others do."""
@@ -211,7 +213,9 @@ class Plan:
         for lane in self.lanes(now, after):
             if refused is not None and refused(lane):
                 continue
-            fitness = fitness_of(lane, now, self._lot(lane)) if self._health.troubled else Fitness.IN
+            fitness = Fitness.IN
+            if self._health.troubled:
+                fitness = fitness_of(lane, now, self._lot(lane), self._tenant)
             if fitness is Fitness.IN:
                 return lane
             if fitness is Fitness.RAMPING:

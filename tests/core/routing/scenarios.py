@@ -284,6 +284,22 @@ def conversations(seed: int) -> Simulation:
     return sim
 
 
+def poison(
+    seed: int, kind: OutcomeKind = OutcomeKind.SERVER_ERROR, *, alone: bool = True, model: str = "model"
+) -> Simulation:
+    """From second 20 to 140 the calls of one tenant fail wherever they go; those of two others are answered."""
+    rng = random.Random(seed)
+    providers = {"a": always_well(rng)} if alone else {"a": always_well(rng), "b": always_well(rng)}
+    sim = Simulation(seed, RoutingSettings(), providers)
+    sim.poison["poison"] = kind
+    route = sim.route(*(Candidate(name, f"{name}-key", model) for name in providers))
+    sim.calls(route, 5, 20, 140, Call("poison", stream=True))
+    for tenant in ("often", "seldom"):
+        sim.calls(route, 5 if tenant == "often" else 0.3, 0, 200, Call(tenant, stream=True))
+    sim.run()
+    return sim
+
+
 KINDS = [rule.kind for rule in TABLE if rule.falls_back and rule.kind is not OutcomeKind.BUSY]
 
 
@@ -339,7 +355,8 @@ SCENARIOS: dict[str, Callable[[int], Simulation]] = {
     each.__name__: each
     for each in (
         blackout, silence, brownout, overload_alone, half_broken_alone, flapping, slow, storm, bad_credential,
-        one_model_overloaded, everything_down, flood, cut_off, restless, tail, error_frames, conversations, anything,
+        one_model_overloaded, everything_down, flood, cut_off, restless, tail, error_frames, conversations, poison,
+        anything,
     )
 }  # fmt: skip
 

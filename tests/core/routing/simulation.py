@@ -88,6 +88,8 @@ class Simulation:
         self.random = random.Random(seed)
         self.now = 0.0
         self.providers = {name: Provider(script) for name, script in providers.items()}
+        self.poison: dict[str, OutcomeKind] = {}
+        """By tenant: how its calls fail, wherever they go."""
         self.changes: list[Change] = []
         self.callers: list[Caller] = []
         self.running = 0
@@ -191,6 +193,8 @@ class Simulation:
         candidate = attempt.candidate
         provider = self.providers[candidate.provider]
         answer = provider.script(self.now, candidate)
+        if caller.call.tenant in self.poison:
+            answer = Answer(0.1, self.poison[caller.call.tenant])
         provider.log.append((self.now, candidate.credential))
         provider.in_flight += 1
         limit = self.settings.provider(candidate.provider).limits.in_flight
@@ -262,6 +266,10 @@ class Simulation:
         """Of the calls that came then and whose callers stayed, the share that ended well."""
         endings = Counter(caller.ended for caller in self.between(since, until, tenant))
         return endings["ok"] / max(1, endings["ok"] + endings["failed"])
+
+    def sends(self, since: float, until: float, tenant: str | None = None) -> int:
+        """How often the calls that came then were sent."""
+        return sum(len(caller.sent) for caller in self.between(since, until, tenant))
 
     def share_of(self, provider: str, since: float, until: float) -> float:
         """Of all sends of that time, those to this provider."""

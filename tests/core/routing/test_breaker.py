@@ -29,10 +29,10 @@ class Bench:
             lambda _breaker, change: self.changes.append(change),
         )
 
-    def good(self, times: int = 1, *, every_s: float = 0.1, trial: bool = False) -> None:
+    def good(self, times: int = 1, *, every_s: float = 0.1, trial: bool = False, tenant: str = "x") -> None:
         for _ in range(times):
             self.now += every_s
-            self.breaker.good(self.now, trial)
+            self.breaker.good(self.now, trial, tenant)
 
     def bad(
         self,
@@ -42,20 +42,22 @@ class Bench:
         every_s: float = 0.1,
         trial: bool = False,
         retry_after_s: float | None = None,
+        tenant: str = "x",
+        repeated: bool = False,
     ) -> None:
         for _ in range(times):
             self.now += every_s
-            self.breaker.bad(RULES[kind], Outcome(kind, None, retry_after_s), self.now, trial)
+            self.breaker.bad(RULES[kind], Outcome(kind, None, retry_after_s), self.now, trial, tenant, repeated)
 
-    def fitness(self, later_s: float = 0.0, lot: float = 0.0) -> Fitness:
-        return self.breaker.fitness(self.now + later_s, lot)
+    def fitness(self, later_s: float = 0.0, lot: float = 0.0, tenant: str = "x") -> Fitness:
+        return self.breaker.fitness(self.now + later_s, lot, tenant)
 
     def try_it(self, *, well: bool) -> None:
         """Wait for the trial that is due, and make it."""
         assert self.breaker.until is not None
         self.now = max(self.now, self.breaker.until)
         self.breaker.refresh(self.now)
-        assert self.breaker.begin_trial(self.now)
+        assert self.breaker.begin_trial(self.now, "x")
         if well:
             self.good(trial=True)
         else:
@@ -151,6 +153,115 @@ def test_switched_off_it_counts_and_stays_closed() -> None:
     assert (bench.breaker.failed, bench.breaker.cooled) == (110, 10)
 
 
+def test_call_that_is_sent_twice_is_one_in_a_row() -> None:
+    bench = Bench()
+    for _ in range(4):
+        bench.bad()
+        bench.bad(repeated=True)
+    assert bench.is_in(State.CLOSED)
+    bench.bad()
+    assert bench.changes[0].reason == "5 calls in a row failed, the last one: server error"
+
+
+# Failures of one tenant
+
+
+@pytest.mark.parametrize(("kind", "times"), [(FAILED, 5), (OutcomeKind.DISCONNECTED, 5), (REFUSED, 3)])
+def test_failures_of_one_tenant_take_it_from_that_tenant_alone(kind: OutcomeKind, times: int) -> None:
+    bench = Bench()
+    bench.bad(times, kind)
+    assert bench.is_in(State.OPEN)
+    assert bench.fitness() is Fitness.OUT
+    assert bench.fitness(tenant="y") is Fitness.LAST_RESORT
+
+
+def test_failure_of_a_second_tenant_makes_it_dead_for_all() -> None:
+    """Before it opens or after."""
+    before, after = Bench(), Bench()
+    before.bad(4)
+    before.bad(tenant="y")
+    after.bad(5)
+    after.bad(tenant="y")
+    for bench in (before, after):
+        assert {bench.fitness(tenant=each) for each in "xyz"} == {Fitness.OUT}
+
+
+def test_good_call_of_a_second_tenant_begins_the_streak_anew() -> None:
+    bench = Bench()
+    bench.bad(3, tenant="y")
+    bench.good(tenant="y")
+    bench.bad(9)
+    assert bench.is_in(State.OPEN)
+    assert bench.fitness(tenant="y") is Fitness.LAST_RESORT
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UNREACHABLE, OutcomeKind.CONNECT_TIMEOUT])
+def test_no_connection_is_nobodys_fault(kind: OutcomeKind) -> None:
+    bench = Bench()
+    bench.bad(5, kind)
+    assert bench.fitness(tenant="y") is Fitness.OUT
+
+
+def test_failures_of_nobody_in_particular_count_for_all() -> None:
+    bench = Bench()
+    bench.bad(5, tenant="")
+    assert bench.fitness(tenant="y") is Fitness.OUT
+
+
+def test_probe_that_fails_is_nobodys_fault() -> None:
+    bench = Bench()
+    bench.bad(5)
+    bench.now += 6
+    bench.breaker.refresh(bench.now)
+    bench.breaker.probed("gone", bench.now)
+    assert bench.fitness(tenant="y") is Fitness.OUT
+
+
+def test_answers_to_others_do_not_let_the_one_in_who_took_it_out() -> None:
+    bench = Bench()
+    bench.bad(5)
+    bench.good(50, tenant="y", every_s=0.01)
+    assert bench.fitness() is Fitness.OUT
+    assert bench.fitness(tenant="y") is Fitness.LAST_RESORT
+
+
+def test_others_try_first_and_close_it_for_all() -> None:
+    bench = Bench(open_s=5, trials=2)
+    bench.bad(5)
+    assert bench.fitness(2.4, tenant="y") is Fitness.LAST_RESORT
+    bench.now += 2.6
+    assert bench.fitness(tenant="y") is Fitness.IN
+    assert not bench.breaker.begin_trial(bench.now, "x")
+    assert bench.breaker.begin_trial(bench.now, "y")
+    assert bench.is_in(State.HALF_OPEN)
+    assert bench.fitness() is Fitness.OUT
+    assert bench.fitness(tenant="z") is Fitness.LAST_RESORT
+    bench.good(tenant="y", trial=True)
+    bench.breaker.trial_over()
+    assert bench.breaker.begin_trial(bench.now, "z")
+    bench.good(tenant="z", trial=True)
+    assert bench.is_in(State.CLOSED)
+
+
+def test_trial_of_another_tenant_that_fails_makes_it_dead_for_all() -> None:
+    bench = Bench()
+    bench.bad(5)
+    bench.now += 3
+    assert bench.breaker.begin_trial(bench.now, "y")
+    bench.bad(tenant="y", trial=True)
+    assert bench.is_in(State.OPEN)
+    assert bench.fitness(3, tenant="z") is Fitness.OUT
+
+
+def test_half_open_one_still_says_what_led_to_it() -> None:
+    bench = Bench()
+    bench.bad(5)
+    bench.now += 6
+    bench.breaker.refresh(bench.now)
+    words = "time for a trial, after this: 5 calls in a row failed, the last one: server error"
+    assert bench.breaker.reason == words
+
+
 # Out, and back
 
 
@@ -175,8 +286,8 @@ def test_trials_are_made_one_at_a_time() -> None:
     bench.now += 6
     bench.breaker.refresh(bench.now)
     assert bench.is_in(State.HALF_OPEN)
-    assert bench.breaker.begin_trial(bench.now)
-    assert not bench.breaker.begin_trial(bench.now)
+    assert bench.breaker.begin_trial(bench.now, "x")
+    assert not bench.breaker.begin_trial(bench.now, "x")
     assert bench.fitness() is Fitness.OUT
     bench.breaker.trial_over()
     assert bench.fitness() is Fitness.IN
@@ -187,7 +298,7 @@ def test_trial_that_never_ends_does_not_keep_it_out_for_good() -> None:
     bench.bad(5)
     bench.now += 6
     bench.breaker.refresh(bench.now)
-    assert bench.breaker.begin_trial(bench.now)
+    assert bench.breaker.begin_trial(bench.now, "x")
     assert bench.fitness(29) is Fitness.OUT
     assert bench.fitness(31) is Fitness.IN
 
@@ -197,7 +308,7 @@ def test_good_trials_close_it_and_its_share_grows() -> None:
     bench.bad(5)
     bench.try_it(well=True)
     assert bench.is_in(State.HALF_OPEN)
-    assert bench.breaker.begin_trial(bench.now)
+    assert bench.breaker.begin_trial(bench.now, "x")
     bench.good(trial=True)
     assert bench.is_in(State.CLOSED)
     assert bench.breaker.share(bench.now) == pytest.approx(0.1)
@@ -348,13 +459,13 @@ def test_cooling_one_lets_a_call_through_now_and_then_when_nothing_else_is_there
     assert bench.fitness(0.9) is Fitness.OUT
     assert bench.fitness(1.1) is Fitness.LAST_RESORT
     bench.now += 1.1
-    assert bench.breaker.begin_trial(bench.now)
+    assert bench.breaker.begin_trial(bench.now, "x")
     assert bench.fitness() is Fitness.OUT
     bench.breaker.trial_over()
     assert bench.fitness() is Fitness.OUT
     assert bench.fitness(1.0) is Fitness.LAST_RESORT
     bench.now += 1.0
-    assert bench.breaker.begin_trial(bench.now)
+    assert bench.breaker.begin_trial(bench.now, "x")
     bench.good(trial=True)
     assert bench.fitness() is Fitness.IN
     assert not bench.breaker.troubled
@@ -446,29 +557,32 @@ STEPS = st.lists(
         st.sampled_from(["good", "bad", "limited", "refused", "probe", "probe failed", "trial", "wait"]),
         st.floats(0, 40),
         st.booleans(),
+        st.sampled_from(["x", "x", "y", ""]),
     ),
     max_size=60,
 )
 
 
 @given(STEPS)
-def test_whatever_happens_every_change_is_told_once_and_it_can_come_back(steps: list[tuple[str, float, bool]]) -> None:
+def test_whatever_happens_every_change_is_told_once_and_it_can_come_back(
+    steps: list[tuple[str, float, bool, str]],
+) -> None:
     bench = Bench()
     breaker = bench.breaker
-    for what, seconds, trial in steps:
+    for what, seconds, trial, tenant in steps:
         if what in ("good", "trial"):
-            bench.good(trial=trial and what == "trial")
+            bench.good(trial=trial and what == "trial", tenant=tenant)
         elif what in ("bad", "limited", "refused"):
             kind = {"bad": FAILED, "limited": LIMITED, "refused": REFUSED}[what]
-            bench.bad(1, kind, trial=trial, retry_after_s=seconds if trial else None)
+            bench.bad(1, kind, trial=trial, retry_after_s=seconds if trial else None, tenant=tenant)
         elif what == "wait":
             bench.now += seconds
             breaker.refresh(bench.now)
             if trial:
-                breaker.begin_trial(bench.now)
+                breaker.begin_trial(bench.now, tenant)
         else:
             breaker.probed(None if what == "probe" else "gone", bench.now)
-        assert breaker.troubled or breaker.fitness(bench.now, 0.999) is Fitness.IN
+        assert breaker.troubled or breaker.fitness(bench.now, 0.999, "x") is Fitness.IN
     # Told once, and in order.
     before = State.CLOSED
     for change in bench.changes:
@@ -480,8 +594,8 @@ def test_whatever_happens_every_change_is_told_once_and_it_can_come_back(steps: 
     for _ in range(20):
         bench.now += 40
         breaker.refresh(bench.now)
-        assert breaker.fitness(bench.now, 0.0) is Fitness.IN or breaker.state is State.OPEN
-        trial = breaker.begin_trial(bench.now)
+        assert breaker.fitness(bench.now, 0.0, "x") is Fitness.IN or breaker.state is State.OPEN
+        trial = breaker.begin_trial(bench.now, "x")
         bench.good(trial=trial)
         breaker.trial_over()
     assert bench.is_in(State.CLOSED)

@@ -71,6 +71,28 @@ def test_answer_without_content_is_an_answer() -> None:
     assert desk.router.admission.in_use == 0
 
 
+def test_call_that_fails_twice_is_one_failure_and_takes_nothing_from_other_tenants() -> None:
+    """With the fifth call the candidate is out, and for that tenant alone."""
+    desk = Desk()
+    route = desk.route(A)
+    for _ in range(4):
+        routed = desk.call(route, Call("poison"))
+        desk.sent(routed)
+        as_retry(desk.failed(routed, K.SERVER_ERROR))
+        desk.now += 1
+        as_attempt(routed.turn(desk.now))
+        as_given_up(desk.failed(routed, K.SERVER_ERROR))
+        assert desk.changes == []
+    routed = desk.call(route, Call("poison"))
+    desk.sent(routed)
+    as_given_up(desk.failed(routed, K.SERVER_ERROR))
+    assert [change.after for change in desk.changes] == [State.OPEN]
+    as_given_up(desk.call(route, Call("poison")).start(desk.now))
+    other = desk.call(route, Call("other"))
+    assert desk.sent(other).candidate == A
+    desk.ok(other)
+
+
 def test_stream_that_breaks_counts_against_its_provider_although_it_began_well() -> None:
     desk = Desk()
     routed = desk.call(desk.route(A))

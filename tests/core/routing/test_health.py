@@ -99,6 +99,33 @@ def test_trial_that_tells_nothing_is_given_back() -> None:
     assert health.begin(four, 20.5) == (four[1],)
 
 
+def test_refusals_without_a_model_are_held_against_such_calls_alone() -> None:
+    """The real key may have no scope for that path, and be well for all else."""
+    for kind in (K.KEY_REFUSED, K.UNPAID, K.FORBIDDEN):
+        health, _ = a_health()
+        files = health.of(Candidate("openai", "main", ""))
+        for at in range(9):
+            health.note(files, Outcome(kind), float(at), tenant="x")
+        assert [breaker.part.scope for breaker in files if breaker.troubled] == [Scope.ACCESS]
+        assert [breaker.troubled for breaker in health.of(HERE)] == [False] * 4
+
+
+def test_refusals_of_two_tenants_without_a_model_are_held_against_the_credential() -> None:
+    health, _ = a_health()
+    files = health.of(Candidate("openai", "main", ""))
+    for at in range(4):
+        health.note(files, Outcome(K.KEY_REFUSED), float(at), tenant="xy"[at % 2])
+    assert [breaker.part.scope for breaker in files if breaker.troubled] == [Scope.CREDENTIAL, Scope.ACCESS]
+
+
+def test_refusals_of_conversations_are_held_against_the_credential() -> None:
+    health, _ = a_health()
+    four = health.of(HERE)
+    for at in range(3):
+        health.note(four, Outcome(K.KEY_REFUSED), float(at), tenant="x")
+    assert [breaker.part.scope for breaker in four if breaker.troubled] == [Scope.CREDENTIAL]
+
+
 def test_what_is_well_again_is_not_looked_at_any_more() -> None:
     health, changes = a_health()
     four = health.of(HERE)

@@ -281,6 +281,36 @@ def test_error_frame_does_not_win_a_race(seed: int) -> None:
     assert all(caller.first_token_s == pytest.approx(1.0) for caller in sim.callers)
 
 
+POISON = (OutcomeKind.SERVER_ERROR, OutcomeKind.DISCONNECTED, OutcomeKind.KEY_REFUSED, OutcomeKind.FORBIDDEN)
+
+
+@seeds(2)
+def test_poison_of_one_tenant_costs_others_no_call(seed: int) -> None:
+    """
+    Not with one candidate either, and none of theirs is sent twice. The calls that fail are sent again no more often
+    than the share of retries allows.
+    """
+    for kind in POISON:
+        for model in ("model", ""):
+            sim = scenarios.poison(seed, kind, model=model)
+            came = len(sim.between(20, 140, "poison"))
+            assert came > 500
+            assert {change.after for change in sim.changes} >= {State.OPEN, State.CLOSED}
+            for tenant in ("often", "seldom"):
+                assert sim.share_ok(tenant=tenant) == 1.0
+                assert sim.sends(0, 200, tenant) == len(sim.between(0, 200, tenant))
+            assert sim.sends(20, 140, "poison") <= 1.35 * came
+
+
+@seeds(2)
+def test_poison_leaves_others_where_they_are_for_the_most_part(seed: int) -> None:
+    """Where there are two candidates, calls of others try the first one, and do so before the one who took it out."""
+    sim = scenarios.poison(seed, alone=False)
+    assert sim.share_ok(tenant="often") == sim.share_ok(tenant="seldom") == 1.0
+    others = sim.between(20, 140, "often")
+    assert sum(caller.sent[0][1] == A for caller in others) > 0.6 * len(others)
+
+
 @seeds(2)
 def test_conversation_stays_where_it_is(seed: int) -> None:
     """One whose provider is well is not moved by another's outage; the others leave and come back once each."""

@@ -51,7 +51,9 @@ def test_refused_real_key_costs_no_call_and_is_told_of_once(bin_dir: Path, tmp_p
         assert (revoked["in"], valid["in"]) == (False, True)
         assert "key refused" in revoked["reason"]
 
-        # Whoever has only that one is refused without asking anybody.
+        # So far it is one virtual key's failures. The first call of another shows that it is not the caller.
+        assert staged.call("vk_none").status == 401
+        # Now whoever has only that one is refused without asking anybody.
         sent = len(provider.seen)
         answer = staged.call("vk_none")
         assert (answer.status, answer.value("x-gw-error"), len(provider.seen)) == (503, "no_provider_available", sent)
