@@ -63,7 +63,7 @@ class Outcome(msgspec.Struct, frozen=True):
     held: Held | None = None
     """The provider's answer, where it is an error; as far as it came where it broke off, which is ``error``."""
     event: bool = False
-    """Whether that error is the first event of a stream rather than the whole answer."""
+    """Whether that error is the first event of a stream, or that there was none, rather than the whole answer."""
 
 
 class Owner(Protocol):
@@ -321,6 +321,10 @@ class Attempt:
             relay, self._relay = self._relay, None
             if relay.failed:
                 self._settle(Outcome(self._ended_well, unanswered=True, held=relay.held()))
+                return
+            if relay.status == 200 and self._call.method == "POST" and relay.is_without_event():
+                # Nothing was generated. What is asked for by GET may be the rest of a stream, which may be empty.
+                self._settle(Outcome(record.UPSTREAM_ERROR, unanswered=True, held=relay.held(), event=True))
                 return
             relay.finish()
             self._settle(Outcome(self._ended_well))

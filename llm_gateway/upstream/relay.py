@@ -149,6 +149,18 @@ class Relay(Protocol):
         """Whether the answer is an error that nobody has got."""
         return self._wait is Wait.END and not self.begun
 
+    def is_without_event(self) -> bool:
+        """
+        Ask this when the answer has come to its end.
+
+        :return: whether nothing of it has gone out and it is a stream that has no event, or begins with an error.
+        """
+        if self.begun or self._wait is not Wait.EVENT:
+            return False
+        self._beginning += self._rest()
+        # Many a server leaves the blank line behind the last event away.
+        return opening(self._beginning + b"\n\n") is not Opening.CONTENT
+
     def held(self) -> Held:
         """The answer as far as it came. Nothing more is passed on."""
         self._on_end = None

@@ -205,15 +205,35 @@ def test_comments_do_not_keep_a_client_waiting_for_long() -> None:
     assert gateway.asked == ["a"]
 
 
-def test_stream_of_comments_alone_is_passed_on_at_its_end() -> None:
-    """It is no error."""
+@pytest.mark.parametrize("pieces", [(), (b": one\n\n", b": two\n\n"), (BUSY[:-1],)], ids=["none", "comments", "half"])
+def test_stream_that_ends_without_an_event_is_sent_elsewhere(pieces: tuple[bytes, ...]) -> None:
+    """Its status said 200, and nothing was answered. What breaks off in the middle of an error is one, too."""
     gateway = Routed()
     client = gateway.stream()
-    response = streams(gateway.last, b": one\n\n", b": two\n\n")
+    streams(gateway.last, *pieces).end()
     assert client.received == b""
-    response.end()
-    assert (client.answer()[0], client.answer()[2]) == (200, b": one\n\n: two\n\n")
+    gateway.soon()
+    streams(gateway.last, EVENT, DONE).end()
+    assert len(gateway.asked) == 2
+    assert (client.answer()[0], client.answer()[2]) == (200, EVENT + DONE)
+
+
+def test_last_stream_without_an_event_is_the_clients() -> None:
+    """As the provider sent it."""
+    gateway = Routed(key("vk", "a"), retries=Retries(attempts=1))
+    client = gateway.stream()
+    streams(gateway.last, b": one\n\n").end()
+    assert (client.answer()[0], client.answer()[2]) == (200, b": one\n\n")
     assert client.whole
+    record_of(gateway, ended="upstream_error", status=200, attempts=1, error=None)
+
+
+def test_only_event_of_a_stream_need_not_be_followed_by_a_blank_line() -> None:
+    gateway = Routed()
+    client = gateway.stream()
+    streams(gateway.last, EVENT.rstrip()).end()
+    assert (client.answer()[0], client.answer()[2]) == (200, EVENT.rstrip())
+    assert len(gateway.asked) == 1
 
 
 def test_error_event_that_is_never_completed_is_no_answer() -> None:

@@ -156,7 +156,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(OutcomeKind.EDGE_TIMEOUT, "504 or 524: a proxy gave up waiting; the provider behind it may not have",
          elsewhere=True, again=Again.LAST, acted=Acted.MAYBE, scope=_M, verdict=Verdict.FAILED, good_for=_P,
          falls_back=True),
-    Rule(OutcomeKind.ERROR_FRAME, "200, and the first event of the stream is an error that fits no other kind",
+    Rule(OutcomeKind.ERROR_FRAME, "200, and the stream begins with an error that fits no other kind, or has no event",
          elsewhere=True, again=Again.LAST, acted=Acted.FAILED, scope=_M, verdict=Verdict.FAILED, good_for=_P,
          falls_back=True),
     Rule(OutcomeKind.KEY_REFUSED, "401",
