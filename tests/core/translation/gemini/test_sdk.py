@@ -9,6 +9,7 @@ import pydantic
 import pytest
 from google.genai import errors, types
 
+from llm_gateway.core.apis import Api, asked_of
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import (
     Answer,
@@ -35,7 +36,6 @@ from llm_gateway.core.translation.conversation import (
 from llm_gateway.core.translation.events import Failed
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.gemini.paths import asked, wants_events
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from tests.core.translation.gemini.reach import CODEC
 from tests.core.translation.gemini.sdk import Served, client, client_of
@@ -63,8 +63,8 @@ def streamed(*parts: Any, stop: Stop = Stop.END) -> bytes:
 def understood(served: Served, number: int = -1) -> Request:
     """What the codec makes of what the SDK asked."""
     sent = served.asked[number]
-    call = asked(sent.url.path)
-    assert call is not None
+    call = asked_of(b"POST", sent.url.path.encode())
+    assert call.api is Api.GEMINI
     return CODEC.decode_request(sent.read(), model=call.model, stream=call.stream)
 
 
@@ -113,7 +113,7 @@ def test_a_stream_is_read_chunk_by_chunk() -> None:
     assert chunks[-1].candidates[0].finish_reason is types.FinishReason.MAX_TOKENS
     assert chunks[-1].usage_metadata is not None
     assert chunks[-1].usage_metadata.total_token_count == 50
-    assert wants_events(served.asked[0].url.query.decode())
+    assert served.asked[0].url.query == b"alt=sse"
     assert understood(served).stream
 
 
