@@ -16,6 +16,7 @@ from twisted.web.http import (
     NO_BODY_CODES,
     NO_CONTENT,
     NOT_MODIFIED,
+    OK,
     RESPONSES,
     datetimeToString,
     parse_qs,
@@ -29,6 +30,8 @@ from llm_gateway.wire.stock import SPOOL_BYTES
 
 JOIN_BYTES = 16_384
 """A longer piece of an answer is handed over beside its head and chunk marks instead of being copied together."""
+
+_OK_PHRASE = RESPONSES[OK]
 
 _STATUS_LINES = {
     (minor == b"1", code): b"HTTP/1.%b %d %b\r\n" % (minor, code, phrase)
@@ -45,29 +48,55 @@ class Request(TwistedRequest):
     parsed when somebody looks at them. Of its own it has ``body_refused`` and :meth:`deliver_body`.
     """
 
-    channel: Any
-    _encoder: Any = None
+    # All that is looked at for every answer. Twisted has most of it as attributes of the class, which are found last;
+    # and a dictionary of more than thirty attributes takes long to make.
+    __slots__ = (
+        "_args",
+        "_bodiless",
+        "_cookies_in",
+        "_disconnected",
+        "_encoder",
+        "_flowing",
+        "_inFakeHead",
+        "_left",
+        "_postpath",
+        "_query",
+        "_when_lost",
+        "body_refused",
+        "body_stream",
+        "chunked",
+        "code",
+        "code_message",
+        "etag",
+        "finished",
+        "head_notes",
+        "lastModified",
+        "producer",
+        "sentLength",
+        "startedWriting",
+    )
 
-    body_refused = False
+    channel: Any
+    _encoder: Any
+    _inFakeHead: bool
+
+    body_refused: bool
     """Whether the body was longer than the site takes. It is left out then, and the resource has to say so (413)."""
 
-    body_stream: BodyStream | None = None
+    body_stream: BodyStream | None
     """Set while ``content`` is empty because the site streams the body to whoever calls :meth:`deliver_body`."""
 
-    head_notes: dict[str, Any] | None = None
+    head_notes: dict[str, Any] | None
     """
     Where a resource may keep what follows from method, target and headers alone, but for ``Content-Length``: the next
     request over this connection that has the very same ones finds it here. ``None`` where that has not come up.
     """
 
-    _when_lost: Callable[[], None] | None = None
-    _cookies_in: dict[bytes, bytes] | None = None
-    _args: dict[bytes, list[bytes]] | None = None
-    _query = b""
-    _bodiless = False
-    _flowing = False
+    _flowing: bool
     """Whether every piece that is written is just one more chunk."""
-    _left: int | None = None
+
+    _left: int | None
+    """What is to come of an answer that has a length."""
 
     def __init__(self, channel: Any, queued: object = False, parsePOSTFormSubmission: bool | None = None) -> None:
         # What the classes above set, without asking the transport for its addresses each time.
@@ -83,6 +112,20 @@ class Request(TwistedRequest):
         own = parsePOSTFormSubmission
         self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission if own is None else own
         self._adapterCache: dict[str, Any] = {}
+        # Of the request
+        self._query = b""
+        self._args: dict[bytes, list[bytes]] | None = None
+        self._cookies_in: dict[bytes, bytes] | None = None
+        self._postpath: list[bytes] | None = None
+        self.body_refused = False
+        self.body_stream = self.head_notes = None
+        # Of the answer
+        self.code = OK
+        self.code_message = _OK_PHRASE
+        self.lastModified = self.etag = self.producer = self._encoder = self._left = None
+        self.startedWriting = self.finished = self.chunked = self.sentLength = 0
+        self._bodiless = self._flowing = self._inFakeHead = self._disconnected = False
+        self._when_lost: Callable[[], None] | None = None
 
     # The client's leaving
 
@@ -159,6 +202,19 @@ class Request(TwistedRequest):
     def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
         self._cookies_in = cookies
 
+    @property
+    def postpath(self) -> list[bytes]:
+        """The segments of the path that nobody has gone along yet, in ``prepath`` those that somebody has."""
+        if self._postpath is None:
+            path = self.path or b"/"
+            segments = path[1:].split(b"/")
+            self._postpath = [unquote_to_bytes(each) for each in segments] if 0x25 in path else segments  # "%"
+        return self._postpath
+
+    @postpath.setter
+    def postpath(self, segments: list[bytes]) -> None:
+        self._postpath = segments
+
     def parseCookies(self) -> None:
         """Nobody may ever ask."""
         self._cookies_in = None
@@ -168,10 +224,7 @@ class Request(TwistedRequest):
         # No Server header: it would tell who attacks what to try first.
         fields_of(self.responseHeaders)[b"Date"] = [_date()]
         self.prepath = []
-        path = self.path
-        postpath = path[1:].split(b"/")
-        self.postpath = [unquote_to_bytes(segment) for segment in postpath] if 0x25 in path else postpath  # "%"
-        if path == b"*":
+        if self.path == b"*":
             self._handleStar()
             return
         try:
