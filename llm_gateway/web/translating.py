@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
@@ -20,8 +19,9 @@ from llm_gateway.core.translation.conversation import Request as Conversation
 from llm_gateway.core.translation.embeddings import EmbeddingsCodec, OpenAIEmbeddings
 from llm_gateway.core.translation.gemini.counting import read_count, read_count_request, write_count_request
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
-from llm_gateway.core.translation.losses import Losses, OnUnsupported
+from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.core.translation.openai_apis import preferred_api
+from llm_gateway.core.translation.spelling import SpelledLosses, Spelling, collapsed
 from llm_gateway.core.translation.tool_names import ToolNames
 from llm_gateway.core.translation.translation import DocumentTranslation, Interpreter, Translation
 from llm_gateway.errors import UpstreamMalformed
@@ -37,8 +37,6 @@ from llm_gateway.wire.upload import BytesBody
 
 MAX_NAMED_BYTES = 1_024
 """Of the header that names what could not be said."""
-
-_INDEX = re.compile(r"\[\d+\]")
 
 _EMBEDDINGS: dict[Api, tuple[EmbeddingsCodec, Api]] = {
     Api.EMBEDDINGS: (OpenAIEmbeddings(), Api.GEMINI_EMBEDDINGS),
@@ -102,11 +100,11 @@ def translated(
     )
     api = context.asked.api
     if api in CONVERSATIONS:
-        call, translation = _conversation(request, context, way, to, Losses(policy), body)
+        call, translation = _conversation(request, context, way, to, policy, body)
     elif api in COUNTS:
         call, translation = _count(request, context, way, to, body)
     else:
-        call, translation = _embeddings(request, context, way, to, Losses(policy), body)
+        call, translation = _embeddings(request, context, way, to, policy, body)
     lost = named(translation.lost) if translation.lost else None
     return call, TranslatedAnswer(answer, translation, context.request_id, way.secrets), lost
 
@@ -120,7 +118,7 @@ def named(fields: Sequence[str]) -> str:
     """
     text = ",".join(fields)
     if len(text) > MAX_NAMED_BYTES:
-        text = ",".join(dict.fromkeys(_INDEX.sub("[]", field) for field in fields))
+        text = ",".join(dict.fromkeys(map(collapsed, fields)))
     if len(text) > MAX_NAMED_BYTES:
         whole, _, _ = text[: MAX_NAMED_BYTES - 3].rpartition(",")
         text = f"{whole},..." if whole else "..."
@@ -128,26 +126,31 @@ def named(fields: Sequence[str]) -> str:
 
 
 def _conversation(
-    request: Request, context: CallContext, way: Way, to: Destination, losses: Losses, body: RequestBody
+    request: Request, context: CallContext, way: Way, to: Destination, policy: OnUnsupported, body: RequestBody
 ) -> tuple[ProviderCall, Interpreter]:
     asked, target = context.asked, way.target
     caller = _caller(context)
-    conversation = caller.decode_request(body.whole(), model=asked.model or context.model, stream=asked.stream)
+    document = body.whole()
+    conversation = caller.decode_request(document, model=asked.model or context.model, stream=asked.stream)
+    losses = SpelledLosses(policy, Spelling.of_request(conversation, document))
     api = target.conversation
     if api is Api.CHAT and Api.RESPONSES in target.apis and not target.names_models:
         api = preferred_api(conversation, to)
     translation = Translation(caller, CODECS[api], conversation, to, losses)
+    translation.lost = losses.named()
     url = target.url_of(api, to.model, stream=conversation.stream)
     return _call(request, way, url, translation), translation
 
 
 def _embeddings(
-    request: Request, context: CallContext, way: Way, to: Destination, losses: Losses, body: RequestBody
+    request: Request, context: CallContext, way: Way, to: Destination, policy: OnUnsupported, body: RequestBody
 ) -> tuple[ProviderCall, Interpreter]:
     asked = context.asked
     reader, api = _EMBEDDINGS[asked.api]
     writer, _ = _EMBEDDINGS[api]
-    embeddings = reader.decode_request(body.whole(), model=asked.model or context.model)
+    document = body.whole()
+    embeddings = reader.decode_request(document, model=asked.model or context.model)
+    losses = SpelledLosses(policy, Spelling(_SPOKEN[asked.api].value, document, embeddings.extras))
     written = writer.encode_request(embeddings, to, losses)
 
     def answer(document: bytes) -> bytes:
@@ -156,6 +159,7 @@ def _embeddings(
 
     codecs = CODECS[_SPOKEN[asked.api]], CODECS[_SPOKEN[api]]
     translation = DocumentTranslation(*codecs, written, losses, answer)
+    translation.lost = losses.named()
     return _call(request, way, way.target.url_of(api, to.model, stream=False), translation), translation
 
 
@@ -164,9 +168,10 @@ def _count(
 ) -> tuple[ProviderCall, Interpreter]:
     """Anthropic and Google can be asked; of other providers nobody can tell, and it is ``estimated``."""
     caller, target = context.asked.api, way.target
-    prompt = _prompt(context, body.whole())
+    document = body.whole()
+    prompt = _prompt(context, document)
     # What cannot be said is not counted; hardly any of it has tokens.
-    losses = Losses(OnUnsupported.DROP)
+    losses = SpelledLosses(OnUnsupported.DROP, Spelling.of_request(prompt, document))
     read: Callable[[bytes], int]
     if Api.COUNT_TOKENS in target.apis:
         api, read = Api.COUNT_TOKENS, _anthropics_count
@@ -181,6 +186,7 @@ def _count(
     translation = DocumentTranslation(
         *codecs, written, losses, lambda document: estimate_body(_COUNTED[caller][1], read(document))
     )
+    translation.lost = losses.named()
     return _call(request, way, target.url_of(api, to.model, stream=False), translation), translation
 
 

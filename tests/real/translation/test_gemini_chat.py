@@ -610,7 +610,7 @@ def test_hints_are_dropped_and_named(client: openai.OpenAI, provider: GeminiProv
         store=False,
         safety_identifier="u-2",
     )
-    assert {"prompt_cache_key", "verbosity", "metadata", "user"} <= named
+    assert {"prompt_cache_key", "verbosity", "metadata", "safety_identifier"} <= named
     assert provider.last["serviceTier"] == "flex"
 
 

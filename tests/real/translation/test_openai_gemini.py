@@ -243,10 +243,10 @@ def test_what_only_chat_can_say_is_passed_on(client: genai.Client, provider: Ope
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"stop_sequences": ["END"]}, "stop"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
-        ({"candidate_count": 2}, "n"),
+        ({"stop_sequences": ["END"]}, "generationConfig.stopSequences"),
+        ({"presence_penalty": 0.5}, "generationConfig.presencePenalty"),
+        ({"frequency_penalty": 0.5}, "generationConfig.frequencyPenalty"),
+        ({"candidate_count": 2}, "generationConfig.candidateCount"),
         ({"tools": [types.Tool(google_search=types.GoogleSearch())]}, "googleSearch"),
         ({"cached_content": "cachedContents/1"}, "cachedContent"),
     ],
@@ -752,5 +752,5 @@ def test_loss_of_a_hint_is_told(client: genai.Client, provider: OpenAIProvider) 
     )
     answer = ask(client, False, safety_settings=[harm], top_k=40)
     headers: Any = answer.last.sdk_http_response
-    assert {"safetySettings", "top_k"} <= set(headers.headers["x-gw-dropped"].split(","))
+    assert {"safetySettings", "generationConfig.topK"} <= set(headers.headers["x-gw-dropped"].split(","))
     assert headers.headers["x-request-id"] == "req_8e7a4b"
