@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
+from tests.real.provider import Exchange, Provider, Seen, answer_bytes, running_provider
 from tests.real.validating.anthropic_answers import Answered, Broken, Called, Counted, Failing, Play, Redacted, Thought
 from tests.real.validating.anthropic_rules import Issued, Refused, check
+from tests.real.validating.playing import Playing
 
 __all__ = ["KEY", "AnthropicProvider", "running_anthropic"]
 
@@ -29,34 +29,13 @@ _STREAM_HEADERS = {
     "cache-control": "no-cache",
     "transfer-encoding": "chunked",
 }
-_READ = 61
-"""Bytes that go out at once: neither events nor characters end there."""
-
-_PHRASES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
-class AnthropicProvider:
-    """Plays one answer after the other, to requests that pass."""
-
+class AnthropicProvider(Playing[Play]):
     def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
         self.url = f"{provider.url}/v1/messages"
-        self.requests: list[Json] = []
-        """The bodies of those that passed."""
-        self.refusals: list[str] = []
-        """What was wrong with those that did not. A test that does not empty the list fails at its end."""
-        self._provider = provider
-        self._plays: deque[Play] = deque()
         self._issued = Issued()
-        provider.script = self._answer
-
-    @property
-    def last(self) -> Json:
-        return self.requests[-1]
-
-    @property
-    def seen(self) -> Seen:
-        """The last request with its headers."""
-        return self._provider.seen[-1]
 
     def plays(self, *answers: Play) -> None:
         """
@@ -67,19 +46,6 @@ class AnthropicProvider:
             answer = play.answer if isinstance(play, Broken) else play
             if isinstance(answer, Answered):
                 self._remember(answer)
-
-    def forget(self) -> None:
-        """
-        Begin anew; signatures stay known.
-
-        :raises AssertionError: a request was refused, or an answer was not asked for.
-        """
-        refusals, unplayed = list(self.refusals), len(self._plays)
-        self.requests.clear()
-        self.refusals.clear()
-        self._plays.clear()
-        assert not refusals, refusals
-        assert not unplayed, f"{unplayed} answers were not asked for"
 
     def _remember(self, answer: Answered) -> None:
         order = []
@@ -109,9 +75,8 @@ class AnthropicProvider:
         elif isinstance(play, Counted):
             exchange.send(answer_bytes(msgspec.json.encode(play.document()), fields=_HEADERS))
         elif document.get("stream"):
-            self._stream(
-                exchange, play.stream(document["model"]), cut=isinstance(play, Broken) and play.failing is None
-            )
+            cut = isinstance(play, Broken) and play.failing is None
+            self._send_stream(exchange, play.stream(document["model"]), _STREAM_HEADERS, cut=cut)
         else:
             assert isinstance(play, Answered)
             exchange.send(answer_bytes(msgspec.json.encode(play.document(document["model"])), fields=_HEADERS))
@@ -139,19 +104,8 @@ class AnthropicProvider:
         return document
 
     def _fail(self, exchange: Exchange, failing: Failing) -> None:
-        status = f"{failing.status} {_PHRASES.get(failing.status, 'Error')}"
         body = msgspec.json.encode(failing.document())
-        exchange.send(answer_bytes(body, status=status, fields={**_HEADERS, **failing.headers}))
-
-    def _stream(self, exchange: Exchange, events: Iterable[bytes], *, cut: bool) -> None:
-        exchange.send(head_bytes(fields=_STREAM_HEADERS))
-        data = b"".join(events)
-        for at in range(0, len(data), _READ):
-            exchange.send(chunk(data[at : at + _READ]))
-        if cut:
-            exchange.connection.close()
-        else:
-            exchange.send(LAST_CHUNK)
+        self._send_failure(exchange, failing.status, body, {**_HEADERS, **failing.headers})
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import attrs
 import msgspec
 
-from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
+from tests.real.provider import Exchange, Provider, Seen, answer_bytes, running_provider
 from tests.real.validating.gemini_answers import Answered, Blocked, Broken, Counted, Failing, Play
 from tests.real.validating.gemini_rules import Issued, Refused, check, check_count
+from tests.real.validating.playing import Playing
 
 __all__ = ["KEY", "GeminiProvider", "running_gemini"]
 
@@ -32,43 +32,22 @@ _STREAM_HEADERS = {
     "content-disposition": "attachment",
     "transfer-encoding": "chunked",
 }
-_READ = 61
-"""Bytes that go out at once: neither events nor characters end there."""
-
-_PHRASES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
-class GeminiProvider:
-    """Plays one answer after the other, to requests that pass."""
-
+class GeminiProvider(Playing[Play]):
     def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
         self.base_url = f"{provider.url}/v1beta"
-        self.requests: list[Json] = []
-        """The bodies of those that passed."""
         self.models: list[str] = []
-        """What their paths named."""
-        self.refusals: list[str] = []
-        """What was wrong with those that did not. A test that does not empty the list fails at its end."""
-        self._provider = provider
-        self._plays: deque[Play] = deque()
+        """What the paths of those that passed named."""
         self._issued = Issued()
         self._numbers = count()
-        provider.script = self._answer
-
-    @property
-    def last(self) -> Json:
-        return self.requests[-1]
 
     @property
     def config(self) -> Json:
         """The last request's ``generationConfig``."""
         config: Json = self.last.get("generationConfig", {})
         return config
-
-    @property
-    def seen(self) -> Seen:
-        """The last request with its headers."""
-        return self._provider.seen[-1]
 
     def plays(self, *answers: Play) -> None:
         """
@@ -82,16 +61,8 @@ class GeminiProvider:
             self._plays.append(play)
 
     def forget(self) -> None:
-        """
-        Begin anew; signatures stay known.
-
-        :raises AssertionError: a request was refused, or an answer was not asked for.
-        """
-        refusals, unplayed = list(self.refusals), len(self._plays)
-        for each in (self.requests, self.models, self.refusals, self._plays):
-            each.clear()
-        assert not refusals, refusals
-        assert not unplayed, f"{unplayed} answers were not asked for"
+        self.models.clear()
+        super().forget()
 
     def _remembered(self, answer: Answered) -> Answered:
         """
@@ -120,7 +91,8 @@ class GeminiProvider:
             self._fail(exchange, play, stream=stream)
         elif stream:
             assert isinstance(play, Answered | Blocked | Broken)
-            self._stream(exchange, play.stream(model), cut=isinstance(play, Broken) and play.failing is None)
+            cut = isinstance(play, Broken) and play.failing is None
+            self._send_stream(exchange, play.stream(model), _STREAM_HEADERS, cut=cut)
         else:
             assert isinstance(play, Answered | Blocked | Counted)
             whole = play.document() if isinstance(play, Counted) else play.document(model)
@@ -151,21 +123,10 @@ class GeminiProvider:
         return asked[1], document
 
     def _fail(self, exchange: Exchange, failing: Failing, *, stream: bool) -> None:
-        status = f"{failing.status} {_PHRASES.get(failing.status, 'Error')}"
         # Where a stream was asked for, a list stands around the error.
         document = [failing.document()] if stream else failing.document()
         body = json.dumps(document, indent=2).encode()
-        exchange.send(answer_bytes(body, status=status, fields={**_HEADERS, **failing.headers}))
-
-    def _stream(self, exchange: Exchange, events: Iterable[bytes], *, cut: bool) -> None:
-        exchange.send(head_bytes(fields=_STREAM_HEADERS))
-        data = b"".join(events)
-        for at in range(0, len(data), _READ):
-            exchange.send(chunk(data[at : at + _READ]))
-        if cut:
-            exchange.connection.close()
-        else:
-            exchange.send(LAST_CHUNK)
+        self._send_failure(exchange, failing.status, body, {**_HEADERS, **failing.headers})
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from tests.real.provider import LAST_CHUNK, Exchange, Provider, Seen, answer_bytes, chunk, head_bytes, running_provider
+from tests.real.provider import Exchange, Provider, Seen, answer_bytes, running_provider
 from tests.real.validating.openai_answers import Answered, Broken, Called, Failing, Play, Thought
 from tests.real.validating.openai_chat_answers import DONE, chat_document, chat_failure, chat_stream, details_of
 from tests.real.validating.openai_chat_rules import check_chat, check_deepseek, check_google, check_openrouter
@@ -22,6 +21,7 @@ from tests.real.validating.openai_responses_answers import (
     response_stream,
 )
 from tests.real.validating.openai_responses_rules import check_response
+from tests.real.validating.playing import Playing
 
 __all__ = ["KEY", "OpenAIProvider", "running_openai"]
 
@@ -42,39 +42,18 @@ _STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "transfer-encoding": "chunked",
 }
-_READ = 61
-"""Bytes that go out at once: neither events nor characters end there."""
-
 _STRAYS = ("anthropic-", "x-goog-", "x-stainless-", "x-api-key", "cookie", "openai-organization")
-_PHRASES = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
-class OpenAIProvider:
-    """Plays one answer after the other, to requests that pass."""
-
+class OpenAIProvider(Playing[Play]):
     def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
         self.base_url = f"{provider.url}/v1"
         """OpenAI itself, with both of its APIs."""
         self.deepseek_url = f"{provider.url}/deepseek"
         self.openrouter_url = f"{provider.url}/openrouter"
         self.google_url = f"{provider.url}/google"
-        self.requests: list[Json] = []
-        """The bodies of those that passed."""
-        self.refusals: list[str] = []
-        """What was wrong with those that did not. A test that does not empty the list fails at its end."""
-        self._provider = provider
-        self._plays: deque[Play] = deque()
         self._issued = Issued()
-        provider.script = self._answer
-
-    @property
-    def last(self) -> Json:
-        return self.requests[-1]
-
-    @property
-    def seen(self) -> Seen:
-        """The last request with its headers."""
-        return self._provider.seen[-1]
 
     def plays(self, *answers: Play) -> None:
         """
@@ -85,19 +64,6 @@ class OpenAIProvider:
             answer = play.answer if isinstance(play, Broken) else play
             if isinstance(answer, Answered):
                 self._remember(answer)
-
-    def forget(self) -> None:
-        """
-        Begin anew; what was sealed stays known.
-
-        :raises AssertionError: a request was refused, or an answer was not asked for.
-        """
-        refusals, unplayed = list(self.refusals), len(self._plays)
-        self.requests.clear()
-        self.refusals.clear()
-        self._plays.clear()
-        assert not refusals, refusals
-        assert not unplayed, f"{unplayed} answers were not asked for"
 
     def _remember(self, answer: Answered) -> None:
         for block in answer.blocks:
@@ -126,7 +92,8 @@ class OpenAIProvider:
             self._fail(exchange, play)
         elif document.get("stream"):
             cut = isinstance(play, Broken) and play.failing is None
-            self._stream(exchange, self._events(play, document, exchange.request.target), cut=cut)
+            events = self._events(play, document, exchange.request.target)
+            self._send_stream(exchange, events, _STREAM_HEADERS, cut=cut)
         else:
             assert isinstance(play, Answered)
             target = exchange.request.target
@@ -191,19 +158,8 @@ class OpenAIProvider:
                 check_openrouter(document, self._issued)
 
     def _fail(self, exchange: Exchange, failing: Failing) -> None:
-        status = f"{failing.status} {_PHRASES.get(failing.status, 'Error')}"
         body = msgspec.json.encode({"error": failing.error()})
-        exchange.send(answer_bytes(body, status=status, fields={**_HEADERS, **failing.headers}))
-
-    def _stream(self, exchange: Exchange, events: Iterable[bytes], *, cut: bool) -> None:
-        exchange.send(head_bytes(fields=_STREAM_HEADERS))
-        data = b"".join(events)
-        for at in range(0, len(data), _READ):
-            exchange.send(chunk(data[at : at + _READ]))
-        if cut:
-            exchange.connection.close()
-        else:
-            exchange.send(LAST_CHUNK)
+        self._send_failure(exchange, failing.status, body, {**_HEADERS, **failing.headers})
 
 
 @contextmanager

@@ -55,7 +55,7 @@ TAKEN = {
 REFUSED = {
     "no messages": ({**asking(), "messages": []}, "at least one message"),
     "a field too many": (asking(n=2), "n: Extra inputs"),
-    "one in a block": (asking(said({**TEXT, "detail": "low"})), "messages.0.content.0.detail: Extra inputs"),
+    "one in a block": (asking(said({**TEXT, "detail": "low"})), r"messages\[0\].content\[0\].detail: Extra inputs"),
     "one in the assistant's": (asking(USER, said({**TEXT, "x": 1}, role="assistant"), USER), "x: Extra inputs"),
     "another type": (asking(max_tokens="5"), "max_tokens"),
     "a number for true": (asking(tools=[{**TOOL, "strict": 1}]), "strict"),
