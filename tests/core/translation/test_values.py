@@ -68,7 +68,7 @@ def test_message_without_a_word_begins_the_conversation_in_another() -> None:
 def test_answer_at_the_beginning_gets_somebody_to_answer() -> None:
     document = {"model": "m", "messages": [{"role": "assistant", "content": "Hi"}, *HELLO]}
     written, lost = said(Api.CHAT, document, Api.MESSAGES)
-    assert written["messages"][0] == {"role": "user", "content": [{"type": "text", "text": "Begin."}]}
+    assert written["messages"][0] == {"role": "user", "content": "Begin."}
     assert lost
 
 
