@@ -455,6 +455,43 @@ def test_names_without_room_end_in_dots_and_never_in_half_a_name() -> None:
     assert named(["a", "b[3].c"]) == "a,b[3].c"
 
 
+RESULT = {"type": "tool_result", "tool_use_id": "x", "content": "r"}
+
+
+@pytest.mark.parametrize(
+    ("caller", "to", "fields", "place"),
+    [
+        (
+            "messages",
+            "openai",
+            {"system": "s", "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": [RESULT]}]},
+            "messages[1].content[0]: ",
+        ),
+        (
+            "gemini",
+            "anthropic",
+            {"contents": [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]},
+            "contents[0].parts[0]: ",
+        ),
+        (
+            "responses",
+            "gemini",
+            {"instructions": "i", "input": [{"type": "function_call_output", "call_id": "x", "output": "r"}]},
+            "input[0]: ",
+        ),
+        ("messages", "openai", {"tools": [{"name": "f", "input_schema": []}]}, "tools[0].input_schema: "),
+    ],
+)
+def test_what_makes_no_sense_to_the_provider_is_named_as_the_caller_wrote_it(
+    gateway: MemoryGateway, caller: str, to: str, fields: dict[str, Any], place: str
+) -> None:
+    client = ask(gateway, caller, to, **fields)
+    status, headers, body = client.answer()
+    assert (status, headers["x-gw-error"]) == (400, "bad_request")
+    assert json.loads(body)["error"]["message"].startswith(place)
+    assert not gateway.agent.sent
+
+
 def test_what_would_change_the_answer_is_refused(gateway: MemoryGateway) -> None:
     client = ask(gateway, "chat", "anthropic", logit_bias={"50256": -100})
     status, headers, body = client.answer()

@@ -102,6 +102,13 @@ class Losses:
         if self.drop(field, weight, why):
             self.dropped.append(field)
 
+    def spelled(self, complaint: str) -> str:
+        """
+        :param complaint: about a field, whose name stands before the first colon.
+        :return: the same for the caller.
+        """
+        return complaint
+
     def change(self, field: str) -> None:
         """The field is said, but not exactly: mapped to the nearest that there is."""
         self.changed.append(field)

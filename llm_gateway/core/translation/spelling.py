@@ -723,6 +723,12 @@ class SpelledLosses(Losses):
             said = " and ".join(self._spelling.of(field)) + self._spelling.kind(field)
             raise Unsupported(refused.message.replace(field, said, 1)) from None
 
+    def spelled(self, complaint: str) -> str:
+        place, colon, rest = complaint.partition(":")
+        if not place.startswith(("messages", "tools", "tool_choice", "response_format")):
+            return complaint
+        return f"{' and '.join(self._spelling.of(place))}{colon}{rest}"
+
     def named(self) -> list[str]:
         """
         :return: what was dropped and what was changed.

@@ -18,7 +18,7 @@ from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.one_call import OneCall, with_one_call
 from llm_gateway.core.translation.tool_names import ToolNames
-from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
+from llm_gateway.errors import BadRequest, GatewayError, UpstreamDisconnected, UpstreamMalformed
 
 __all__ = ["DocumentTranslation", "Interpreter", "StreamTranslation", "Translation", "failure_of"]
 
@@ -132,7 +132,10 @@ class Translation(Interpreter):
         self._to = to
         self.stream = asked.stream
         self._names = ToolNames(asked, provider.tool_name, losses)
-        self.body = provider.encode_request(self._names.written(asked), to, losses)
+        try:
+            self.body = provider.encode_request(self._names.written(asked), to, losses)
+        except BadRequest as error:
+            raise BadRequest(losses.spelled(error.message)) from error
         self.lost = (*losses.dropped, *losses.changed)
 
     def answer(self, body: bytes) -> bytes:
