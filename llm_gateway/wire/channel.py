@@ -257,20 +257,22 @@ class Channel(Outlet):
         """
         site = self.site
         self._head = head
-        self.persistent = head.keep_alive and not site.seeing_off
+        method, target, version, keep_alive, _, notes = head
+        self.persistent = keep_alive and not site.seeing_off
         self._rendered = False
         self._deadline = inf
         request = self._request = self.requestFactory(self)
         # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
         request.requestHeaders._rawHeaders = fields
-        if head.notes is not None:
-            request.head_notes = head.notes
+        if notes is not None:
+            request.head_notes = notes
         if body is None and length == len(self._buffer) <= self._at_once_bytes:
             body, self._buffer = bytes(self._buffer), b""
             self._parser.whole_body(body)
         if body is not None:
             request.content = BytesIO(body)
-            self._render()
+            self._rendered = True
+            request.requestReceived(method, target, version)
             return
         if not isinstance(request, Request):
             request.parseCookies()
@@ -427,6 +429,9 @@ class Channel(Outlet):
         """The answer to this request has been written."""
         if request is not self._request and request != self._request:
             raise TypeError("This request is not the one that is being answered.")
+        if self._stream is None and self._awaiting is not _BODY:
+            self._next()
+            return
         self._answered = True
         stream, self._stream = self._stream, None
         if stream is not None:

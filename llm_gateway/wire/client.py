@@ -118,7 +118,10 @@ class Agent:
 
 def _whole_head(
     line: bytes, method: bytes, home: OriginPool, headers: Headers | None, body: IBodyProducer | None
-) -> bytes:
+) -> tuple[bytes, ...]:
+    """
+    :return: pieces to join.
+    """
     if body is None:
         end = b"Content-Length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n"
     elif body.length is UNKNOWN_LENGTH:
@@ -127,7 +130,7 @@ def _whole_head(
         end = b"Content-Length: %d\r\n\r\n" % body.length
     kept = headers if isinstance(headers, LastingHeaders) else None
     if kept is not None and kept.lines is not None:
-        return line + kept.lines + home.host_line + end
+        return line, kept.lines, home.host_line, end
     fields = {} if headers is None else fields_of(headers)
     if not _OUR_FRAMING.isdisjoint(fields):
         fields = {name: values for name, values in fields.items() if name not in _OUR_FRAMING}
@@ -139,19 +142,35 @@ def _whole_head(
     lines = written(fields)
     if kept is not None and host and fields is fields_of(kept):
         kept.lines = lines
-    return line + lines + host + end
+    return line, lines, host, end
 
 
 @implementer(IClientRequest)
 class Exchange:
     """One request on its way to its answer: waiting for a connection, then using it, perhaps a second one."""
 
+    __slots__ = (
+        "__weakref__",
+        "_answered",
+        "_connect_s",
+        "_connection",
+        "_home",
+        "_not_answered",
+        "_repeated",
+        "_wanted",
+        "absoluteURI",
+        "body",
+        "head",
+        "headers",
+        "method",
+    )
+
     def __init__(
         self,
         method: bytes,
         uri: bytes,
         headers: Headers | None,
-        head: bytes,
+        head: tuple[bytes, ...],
         body: IBodyProducer | None,
         home: OriginPool,
         connect_s: float,
@@ -159,7 +178,7 @@ class Exchange:
         not_answered: Callable[[Failure], None],
     ) -> None:
         """
-        :param head: the request's head as it is sent.
+        :param head: the request's head as it is sent, in pieces.
         :param answered: told of the answer's head, or else ``not_answered`` of what came of it.
         """
         self.method = method
@@ -177,9 +196,9 @@ class Exchange:
 
     def begin(self) -> None:
         """Use an idle connection, or wait for one."""
-        connection = self._home.take_idle()
+        connection = self._connection = self._home.take_idle()
         if connection is not None:
-            self._connected(connection)
+            connection.send(self)
         else:
             self._want()
 
@@ -188,7 +207,7 @@ class Exchange:
         answered, self._answered = self._answered, None
         self._connection = None
         # The response keeps its request, and a stream may be long.
-        self.head, self.body = b"", None
+        self.head, self.body = (), None
         if answered is not None:
             answered(response)
 

@@ -150,12 +150,12 @@ class Connection(Protocol):
         self._read_since = 0
         body = exchange.body
         if body is None:
-            self._writer.write(exchange.head)
+            self._writer.write(b"".join(exchange.head))
         elif type(body) is BytesBody:
             # The usual case, without the ceremony.
-            self._writer.write(exchange.head + body.take())
+            self._writer.write(b"".join((*exchange.head, body.take())))
         else:
-            upload = self._upload = Upload(exchange.head, body, self.transport, self._not_written)
+            upload = self._upload = Upload(b"".join(exchange.head), body, self.transport, self._not_written)
             upload.start()
 
     def give_up(self) -> None:

@@ -95,10 +95,15 @@ def written(fields: Fields) -> bytes:
     :return: header lines, each with its CRLF.
     """
     pieces: list[bytes] = []
+    write_to(pieces, fields)
+    return b"".join(pieces)
+
+
+def write_to(pieces: list[bytes], fields: Fields) -> None:
+    """As ``written``, for those who have more to join."""
     for name, values in fields.items():
         for value in values:
             pieces += name, b": ", value, b"\r\n"
-    return b"".join(pieces)
 
 
 def _spelt(name: bytes) -> bytes:

@@ -25,7 +25,7 @@ from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
-from llm_gateway.wire.fields import fields_of, headers_of, written
+from llm_gateway.wire.fields import Fields, fields_of, headers_of, write_to
 from llm_gateway.wire.stock import SPOOL_BYTES
 
 JOIN_BYTES = 16_384
@@ -33,11 +33,9 @@ JOIN_BYTES = 16_384
 
 _OK_PHRASE = RESPONSES[OK]
 
-_STATUS_LINES = {
-    (minor == b"1", code): b"HTTP/1.%b %d %b\r\n" % (minor, code, phrase)
-    for minor in (b"1", b"0")
-    for code, phrase in RESPONSES.items()
-}
+_STATUS_LINES, _OLD_STATUS_LINES = (
+    {code: b"HTTP/1.%d %d %b\r\n" % (minor, code, phrase) for code, phrase in RESPONSES.items()} for minor in (1, 0)
+)
 
 
 class Request(TwistedRequest):
@@ -222,14 +220,15 @@ class Request(TwistedRequest):
     def process(self) -> None:
         site = self.site = self.channel.site
         # No Server header: it would tell who attacks what to try first.
-        fields_of(self.responseHeaders)[b"Date"] = [_date()]
+        fields_of(self.responseHeaders)[b"Date"] = _date()
         self.prepath = []
         if self.path == b"*":
             self._handleStar()
             return
         try:
             resource = site.getResourceFor(self)
-            if _IEncodingResource.providedBy(resource):
+            # The first is much the faster to say no.
+            if hasattr(resource, "getEncoder") and _IEncodingResource.providedBy(resource):
                 encoder = resource.getEncoder(self)
                 if encoder is not None:
                     self._encoder = encoder
@@ -245,31 +244,36 @@ class Request(TwistedRequest):
             self.sentLength += len(data)
             self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
             return
-        if self.startedWriting and not (self.finished or self._disconnected or self._encoder):
-            self._write_on(data)
-            return
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
-        if not self.startedWriting:
-            self._add_content_type()
+        headers = fields_of(self.responseHeaders)
+        if not self.startedWriting and b"Content-Type" not in headers:
+            self._add_content_type(headers)
         if self._inFakeHead:
             # The resource believes that this is a GET.
             return
-        if self._encoder:
+        if self._encoder is not None:
             data = self._encoder.encode(data)
         if self._disconnected:
             return
         if self.startedWriting:
             self._write_on(data)
             return
-        head = self._head()
-        if self._bodiless:
-            self.channel.write(head)
+        pieces = self._head(headers)
+        left, size = self._left, len(data)
+        if left is not None and size <= left and size <= JOIN_BYTES:
+            # As most answers: in one piece.
+            self._left = left - size
+            self.sentLength = size
+            pieces.append(data)
+            self.channel.write(b"".join(pieces))
+        elif self._bodiless:
+            self.channel.write(b"".join(pieces))
         else:
-            self._write_on(data, head)
+            self._write_on(data, b"".join(pieces))
 
     def finish(self) -> None:
-        if self._encoder and not self.finished:
+        if self._encoder is not None and not self.finished:
             rest = self._encoder.finish()
             self._encoder = None
             if rest:
@@ -326,28 +330,31 @@ class Request(TwistedRequest):
         else:
             self.channel.writeSequence([head, data] if head else [data])
 
-    def _add_content_type(self) -> None:
-        headers = fields_of(self.responseHeaders)
+    def _add_content_type(self, headers: Fields) -> None:
         if (
-            b"Content-Type" not in headers
-            and self.defaultContentType is not None
+            self.defaultContentType is not None
             and self.code not in (NOT_MODIFIED, NO_CONTENT)
             and headers.get(b"Content-Length") != [b"0"]
         ):
             headers[b"Content-Type"] = [self.defaultContentType]
 
-    def _head(self) -> bytes:
-        """Status line and headers; from here on it is settled how long the answer is."""
+    def _head(self, headers: Fields) -> list[bytes]:
+        """
+        Status line and headers; from here on it is settled how long the answer is.
+
+        :return: pieces to join.
+        """
         self.startedWriting = 1
-        version, code, channel = self.clientproto, self.code, self.channel
-        recent = version == b"HTTP/1.1"
-        headers = fields_of(self.responseHeaders)
+        code, channel = self.code, self.channel
+        recent = self.clientproto == b"HTTP/1.1"
         # Only we know how the answer is framed.
-        headers.pop(b"Transfer-Encoding", None)
+        if b"Transfer-Encoding" in headers:
+            del headers[b"Transfer-Encoding"]
         length = headers.get(b"Content-Length")
         if self.method == b"HEAD" or code in NO_BODY_CODES or code < 200:
             self._bodiless = code >= 200
-        elif length is not None and _is_one_length(length):
+        elif length is not None and len(length) == 1 and length[0].isdigit():
+            # Something that a client can understand in one way only.
             self._left = int(length[0])
         elif recent:
             headers.pop(b"Content-Length", None)
@@ -365,26 +372,26 @@ class Request(TwistedRequest):
         elif channel.is_last() and recent and code >= 200:
             headers[b"Connection"] = [b"close"]
         if self.code_message == RESPONSES.get(code):
-            line = _STATUS_LINES[recent, code]
+            line = (_STATUS_LINES if recent else _OLD_STATUS_LINES)[code]
         else:
             # A reason phrase of the resource's own may come from anywhere.
             line = b"HTTP/1.%d %d %b\r\n" % (recent, code, b" ".join(self.code_message.splitlines()))
-        return line + written(headers) + b"\r\n"
+        pieces = [line]
+        write_to(pieces, headers)
+        pieces.append(b"\r\n")
+        return pieces
 
 
-def _is_one_length(values: list[bytes]) -> bool:
-    """Whether a resource has set ``Content-Length`` to something that a client can understand in one way only."""
-    return len(values) == 1 and values[0].isdigit()
+_date_from = _date_until = 0.0
+_date_values: list[bytes] = []
 
 
-_date_second = 0
-_date_text = b""
-
-
-def _date() -> bytes:
-    """The Date header, made once a second."""
-    global _date_second, _date_text
-    second = int(time.time())
-    if second != _date_second:
-        _date_second, _date_text = second, datetimeToString(second)
-    return _date_text
+def _date() -> list[bytes]:
+    """The Date header's values, made once a second."""
+    global _date_from, _date_until, _date_values
+    now = time.time()
+    # The clock may be set back.
+    if not _date_from <= now < _date_until:
+        second = int(now)
+        _date_from, _date_until, _date_values = second, second + 1.0, [datetimeToString(second)]
+    return _date_values

@@ -64,7 +64,25 @@ def _of_body(fields: Fields, request: IClientRequest) -> tuple[int | None, bool,
 class Response:
     """An answer; also the transport of its body, as long as that comes."""
 
-    previousResponse = None
+    __slots__ = (
+        "__weakref__",
+        "_claimed",
+        "_connection",
+        "_early",
+        "_protocol",
+        "_reason",
+        "closes",
+        "code",
+        "ends_with_connection",
+        "headers",
+        "length",
+        "paused",
+        "phrase",
+        "previousResponse",
+        "request",
+        "version",
+    )
+
     disconnecting = False
     """Asked for by protocols that read lines."""
 
@@ -81,6 +99,7 @@ class Response:
         :param fields: the headers, which are the response's own from now on.
         :raises ValueError: they leave open, or say in a way that others may read otherwise, where the body ends.
         """
+        self.previousResponse: IResponse | None = None
         self.request = request
         self.version = version
         self.code = code

@@ -62,6 +62,8 @@ class Site(Visited, TwistedSite):
             # The second positional argument of Twisted's is the timeout.
             kwargs["timeout"] = timeout
         super().__init__(resource, requestFactory, *args, **kwargs)
+        # Looked at for every answer.
+        self._logFile = None
         self.max_body_bytes = max_body_bytes
         self.refusal = refusal
         self.wants_stream = wants_stream
