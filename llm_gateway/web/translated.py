@@ -100,6 +100,8 @@ class TranslatedAnswer:
             self._write(body)
         if stream.over:
             self._tell()
+        elif stream.broken is not None:
+            raise stream.broken
 
     def _tell(self) -> None:
         # Once, and not held any longer: who is told holds this object.
@@ -115,6 +117,8 @@ class TranslatedAnswer:
             self._stream.feed(piece)
             if self._stream.over:
                 self._tell()
+            elif self._stream.broken is not None:
+                raise self._stream.broken
         elif not self._unreadable:
             self._pieces.append(piece)
 

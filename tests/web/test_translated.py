@@ -299,6 +299,25 @@ def test_error_within_a_stream_ends_it_although_the_provider_goes_on(
     assert gateway.record.ended == "upstream_error"
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in two"])
+@pytest.mark.parametrize(("caller", "to"), ACROSS)
+def test_what_cannot_be_read_is_told_at_once(gateway: MemoryGateway, caller: str, to: str, together: bool) -> None:
+    """Behind what can, and also where the provider says nothing more."""
+    client = ask(gateway, caller, to, stream=True)
+    response = gateway.sent.answer(content_type="text/event-stream")
+    end = "\r\n\r\n" if to == "gemini" else "\n\n"
+    good = "".join(STREAMS[to][: {"openai": 2, "anthropic": 4, "gemini": 1}[to]])
+    bad = f"data: {{broken{end}"
+    for piece in [good + bad] if together else [good, bad]:
+        response.write(piece.encode())
+    assert client.whole
+    body = client.answer()[2]
+    assert b"Hi " in body
+    assert "error" in json.dumps(events(body)[-1])
+    assert response.transport.closed
+    assert gateway.record.error == "upstream_malformed"
+
+
 def test_answer_that_is_too_long_to_be_held_ends_with_one_error(
     gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

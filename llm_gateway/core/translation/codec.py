@@ -13,6 +13,7 @@ from llm_gateway.core.translation.conversation import Answer, Request
 from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.losses import Losses
+from llm_gateway.errors import UpstreamMalformed
 
 __all__ = ["Codec", "Destination", "StreamDecoder", "StreamEncoder"]
 
@@ -35,10 +36,14 @@ class Destination(msgspec.Struct, frozen=True):
 class StreamDecoder(ABC):
     """Reads one streamed answer, cut anywhere, in bounded memory."""
 
+    broken: UpstreamMalformed | None = None
+    """What is wrong with the stream behind the events that were handed out last."""
+
     @abstractmethod
     def feed(self, data: bytes) -> Sequence[Event]:
         """
-        :return: what these bytes brought.
+        :return: what these bytes brought. What came before a fault is told first, however the bytes were cut: the fault
+            is :attr:`broken` then, and raised the next time.
         :raises UpstreamMalformed: this is not a stream of the dialect, or one event of it is too long.
         """
 

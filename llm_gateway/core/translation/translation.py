@@ -210,6 +210,11 @@ class StreamTranslation:
             return self._encode(events)
         return self._pass_on(self._names.streamed(events))
 
+    @property
+    def broken(self) -> UpstreamMalformed | None:
+        """What is wrong with the provider's stream behind what was passed on."""
+        return self._decoder.broken
+
     def close(self) -> bytes:
         """
         The provider's stream is over.

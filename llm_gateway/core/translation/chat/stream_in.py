@@ -52,12 +52,12 @@ class ChatStreamDecoder(StreamDecoder):
         self._mark = ""
         self._begun = False
         self._over = False
-        self._broken: UpstreamMalformed | None = None
+        self.broken: UpstreamMalformed | None = None
         self._usage: Usage | None = None
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         if self._over:
             return ()
         out: list[Event] = []
@@ -73,15 +73,15 @@ class ChatStreamDecoder(StreamDecoder):
         except BROKEN as error:
             self._break("an event of its stream is not a chat completion's chunk", error)
         except UpstreamMalformed as error:
-            self._broken = error
-        if self._broken is not None and not out:
-            raise self._broken
+            self.broken = error
+        if self.broken is not None and not out:
+            raise self.broken
         # What came before the fault is told first, wherever the bytes were cut.
         return out
 
     def close(self) -> Sequence[Event]:
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         if self._over:
             return ()
         try:
@@ -96,8 +96,8 @@ class ChatStreamDecoder(StreamDecoder):
         return out
 
     def _break(self, why: str, cause: Exception) -> None:
-        self._broken = UpstreamMalformed(f"The provider's answer cannot be read: {why}.")
-        self._broken.__cause__ = cause
+        self.broken = UpstreamMalformed(f"The provider's answer cannot be read: {why}.")
+        self.broken.__cause__ = cause
 
     def _take(self, event: ServerSentEvent, out: list[Event]) -> bool:
         """

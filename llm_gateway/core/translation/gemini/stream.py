@@ -49,6 +49,7 @@ from llm_gateway.core.translation.gemini.sources import written_grounding
 from llm_gateway.core.translation.gemini.usage import written_usage
 from llm_gateway.core.translation.opaque import sealed
 from llm_gateway.core.translation.room import Room, weight
+from llm_gateway.errors import UpstreamMalformed
 
 __all__ = ["GeminiStreamDecoder", "GeminiStreamEncoder"]
 
@@ -66,12 +67,24 @@ class GeminiStreamDecoder(StreamDecoder):
         self._document = self._reader.document
 
     def feed(self, data: bytes) -> Sequence[Event]:
+        if self.broken is not None:
+            raise self.broken
         chunks = self._cutter.feed(data)
         if len(chunks) == 1:
             return self._document(chunks[0])
-        return [event for chunk in chunks for event in self._reader.document(chunk)]
+        told: list[Event] = []
+        try:
+            for chunk in chunks:
+                told += self._reader.document(chunk)
+        except UpstreamMalformed as error:
+            self.broken = error
+            if not told:
+                raise
+        return told
 
     def close(self) -> Sequence[Event]:
+        if self.broken is not None:
+            raise self.broken
         self._cutter.close()
         return self._reader.close()
 

@@ -94,12 +94,11 @@ class MessagesStreamDecoder(StreamDecoder):
         self._part: Part | None = None
         self._foreign_input: list[str] = []
         self._foreign_characters = 0
-        self._broken: UpstreamMalformed | None = None
-        """What is wrong with the stream behind the events that were handed out."""
+        self.broken: UpstreamMalformed | None = None
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         events: list[Event] = []
         try:
             try:
@@ -111,18 +110,18 @@ class MessagesStreamDecoder(StreamDecoder):
             for frame in frames:
                 self._take(frame.data, events)
         except UpstreamMalformed as error:
-            self._broken = error
+            self.broken = error
         except (EventTooLarge, *BROKEN) as error:
-            self._broken = UpstreamMalformed("The provider's stream is not one of the Messages API.")
-            self._broken.__cause__ = error
+            self.broken = UpstreamMalformed("The provider's stream is not one of the Messages API.")
+            self.broken.__cause__ = error
         # What came before the fault was said, however the bytes were cut: it is told first.
-        if self._broken is not None and not events:
-            raise self._broken
+        if self.broken is not None and not events:
+            raise self.broken
         return events
 
     def close(self) -> Sequence[Event]:
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         try:
             self._parser.close()
         except TruncatedStream:

@@ -123,11 +123,15 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._refused = False
 
     def feed(self, data: bytes) -> Sequence[Event]:
+        if self.broken is not None:
+            raise self.broken
+        events: Sequence[RawEvent]
         try:
             events = self._parser.feed(data)
         except EventTooLarge as error:
-            raise UpstreamMalformed(f"One event of the provider's stream is over {MAX_EVENT_BYTES} bytes.") from error
-        if not events:
+            self._break(f"One event of the provider's stream is over {MAX_EVENT_BYTES} bytes.", error)
+            events = error.events
+        if not events and self.broken is None:
             return ()
         try:
             for event in events:
@@ -135,12 +139,22 @@ class ResponsesStreamDecoder(StreamDecoder):
                     break
                 self._read(event)
         except (*BROKEN, BadRequest) as error:
-            raise UpstreamMalformed("An event of the provider's stream could not be read.") from error
+            self._break("An event of the provider's stream could not be read.", error)
+        except UpstreamMalformed as error:
+            self.broken = error
         told, self._out = self._out, []
+        if self.broken is not None and not told:
+            raise self.broken
         return told
 
     def close(self) -> Sequence[Event]:
+        if self.broken is not None:
+            raise self.broken
         return ()
+
+    def _break(self, why: str, cause: Exception) -> None:
+        self.broken = UpstreamMalformed(why)
+        self.broken.__cause__ = cause
 
     def _read(self, raw: RawEvent) -> None:
         data = raw.data

@@ -440,7 +440,8 @@ def test_marker_of_the_chat_dialect_is_passed_over() -> None:
 )
 def test_what_is_no_stream_is_refused(data: bytes) -> None:
     with pytest.raises(UpstreamMalformed):
-        CODEC.stream_decoder(provider="openai").feed(data)
+        # What came before the fault is told first.
+        feed(CODEC.stream_decoder(provider="openai"), [data, b""])
 
 
 def test_event_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
