@@ -100,8 +100,8 @@ class TranslatedAnswer:
             self._write(body)
         if stream.over:
             self._tell()
-        elif stream.broken is not None:
-            raise stream.broken
+        elif stream.decoder.broken is not None:
+            raise stream.decoder.broken
 
     def _tell(self) -> None:
         # Once, and not held any longer: who is told holds this object.
@@ -117,8 +117,8 @@ class TranslatedAnswer:
             self._stream.feed(piece)
             if self._stream.over:
                 self._tell()
-            elif self._stream.broken is not None:
-                raise self._stream.broken
+            elif self._stream.decoder.broken is not None:
+                raise self._stream.decoder.broken
         elif not self._unreadable:
             self._pieces.append(piece)
 

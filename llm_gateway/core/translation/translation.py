@@ -185,7 +185,8 @@ class StreamTranslation:
         self._caller = caller
         self._asked = asked
         self._names = names
-        self._decoder = provider.stream_decoder(provider=to.provider)
+        self.decoder = provider.stream_decoder(provider=to.provider)
+        """Knows what is wrong with the provider's stream, behind what was passed on."""
         self._encoder = caller.stream_encoder(asked) if asked.stream else None
         self._encode = _nothing if self._encoder is None else self._encoder.encode
         self._one_call = OneCall() if asked.parallel_tool_calls is False else None
@@ -204,16 +205,11 @@ class StreamTranslation:
         """
         if self.over:
             return b""
-        events = self._decoder.feed(data)
+        events = self.decoder.feed(data)
         if self._flows and events and type(events[-1]) is Delta:
             # What ends a stream is the last of its events: it is not among these.
             return self._encode(events)
         return self._pass_on(self._names.streamed(events))
-
-    @property
-    def broken(self) -> UpstreamMalformed | None:
-        """What is wrong with the provider's stream behind what was passed on."""
-        return self._decoder.broken
 
     def close(self) -> bytes:
         """
@@ -222,7 +218,7 @@ class StreamTranslation:
         :return: the rest, or the whole answer.
         :raises UpstreamDisconnected: it broke off before anything of it went out.
         """
-        rest = self._pass_on(self._names.streamed(self._decoder.close()))
+        rest = self._pass_on(self._names.streamed(self.decoder.close()))
         if not self.over:
             raise UpstreamDisconnected("The provider ended its stream before the answer was whole.")
         if self._encoder is None and self.failure is None:
