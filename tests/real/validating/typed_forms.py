@@ -43,6 +43,10 @@ def _closed(schema: Any) -> Any:
             made["extra_behavior"] = "forbid"
         case "generator":
             made["type"] = "list"
+        case "model":
+            # Its fields alone: of a class that was used before, pydantic takes the tolerant validator that it has.
+            fields = made["schema"]
+            return {**fields, "ref": made["ref"]} if "ref" in made else fields
         case kind if kind in _STRICT:
             made["strict"] = True
     return made
