@@ -32,7 +32,12 @@ def document(body: bytes) -> Any:
     return json.loads(body.decode(), parse_constant=refuse, parse_int=lambda digits: int(digits[:4_000]))
 
 
-_REPEATED = {"tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}}, "reasoning": None}
+_REPEATED: dict[str, Any] = {
+    "tools": [],
+    "tool_choice": "auto",
+    "text": {"format": {"type": "text"}},
+    "reasoning": None,
+}
 """Of the request, in answers of the Responses API: if it is not right, it is not the answer that is wrong."""
 
 
