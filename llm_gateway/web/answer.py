@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import responses
 from typing import cast
 
@@ -15,11 +15,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 from llm_gateway.core.dialects import OPENAI, Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.headers import Fields
-from llm_gateway.core.record import REFUSED, CallRecord, timestamp
+from llm_gateway.core.record import REFUSED, CallRecord, printable, timestamp
 from llm_gateway.errors import BadRequest, CallerError, Draining, GatewayError, HeadersTooLarge, InternalError
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.context import CallContext, context_of, new_request_id
 from llm_gateway.wire.fields import fields_of
+
+MAX_DROPPED_BYTES = 2_048
+"""Of the header that names what was lost, of the request and of the answer."""
 
 _log = Logger()
 
@@ -50,6 +53,17 @@ class Answer:
         request.defaultContentType = None
         self._record.status = status
         self._record.first_byte_s = self._context.since_start()
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """
+        Say what the caller cannot be told of the provider's answer: in the log, and in a header if there is time.
+
+        :param names: short ones, and few.
+        """
+        record = self._record
+        record.dropped = printable(",".join(filter(None, (record.dropped, *names))), MAX_DROPPED_BYTES)
+        if not self.begun:
+            fields_of(self._request.responseHeaders)[b"X-Gw-Dropped"] = [record.dropped.encode("ascii", "replace")]
 
     def write(self, piece: bytes) -> None:
         self._record.bytes_out += len(piece)

@@ -132,15 +132,25 @@ class TranslatedAnswer:
                 self._headers.setdefault(b"Retry-After", [b"%d" % max(1, math.ceil(failure.retry_after_s))])
             self._whole(status, body)
         elif self._stream is None:
-            self._send(self._translation.answer(body))
+            body = self._translation.answer(body)
+            self._tell_unsaid()
+            self._send(body)
         else:
-            rest = self._stream.close()
-            self.failed = self._stream.failure is not None
-            if self._stream.failure is not None and not self.begun:
-                self._whole(*self._translation.said(self._stream.failure, self._request_id))
-            else:
-                self._send(rest)
+            self._end(self._stream)
         self._answer.finish()
+
+    def _end(self, stream: StreamTranslation) -> None:
+        rest = stream.close()
+        self.failed = stream.failure is not None
+        self._tell_unsaid()
+        if stream.failure is not None and not self.begun:
+            self._whole(*self._translation.said(stream.failure, self._request_id))
+        else:
+            self._send(rest)
+
+    def _tell_unsaid(self) -> None:
+        if self._translation.unsaid:
+            self._answer.leave_out(self._translation.unsaid)
 
     def break_off(self, error: GatewayError, *, stream: bool, inside: bool) -> None:
         assert self._stream is not None  # nothing else begins before it is whole

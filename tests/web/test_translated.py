@@ -299,6 +299,39 @@ def test_error_within_a_stream_ends_it_although_the_provider_goes_on(
     assert gateway.record.ended == "upstream_error"
 
 
+PICTURE = {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
+SEARCHED = {"executableCode": {"language": "PYTHON", "code": "1"}}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(
+    ("caller", "unsaid"),
+    [
+        ("chat", ["answer.executableCode"]),
+        ("responses", ["answer.executableCode"]),
+        ("messages", ["answer.image", "answer.executableCode"]),
+    ],
+)
+def test_what_of_an_answer_cannot_be_said_is_named(
+    gateway: MemoryGateway, caller: str, stream: bool, unsaid: list[str]
+) -> None:
+    """Nobody would know that there was a picture."""
+    client = ask(gateway, caller, "gemini", stream=stream, temperature=1)
+    document = json.loads(json.dumps(ANSWERS["gemini"]))
+    document["candidates"][0]["content"]["parts"] += [PICTURE, PICTURE, SEARCHED]
+    body = json.dumps(document)
+    response = gateway.sent.answer(content_type="text/event-stream" if stream else "application/json")
+    response.write((f"data: {body}\r\n\r\n" if stream else body).encode())
+    response.end()
+    _, headers, _ = client.answer()
+    dropped = (gateway.record.dropped or "").split(",")
+    assert [name for name in dropped if name.startswith("answer.")] == unsaid
+    if stream:
+        assert "answer." not in headers.get("x-gw-dropped", "")
+    else:
+        assert headers["x-gw-dropped"].split(",") == dropped
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in two"])
 @pytest.mark.parametrize(("caller", "to"), ACROSS)
 def test_what_cannot_be_read_is_told_at_once(gateway: MemoryGateway, caller: str, to: str, together: bool) -> None:

@@ -9,7 +9,16 @@ from typing import ClassVar
 
 import msgspec
 
-from llm_gateway.core.translation.conversation import Answer, Request
+from llm_gateway.core.translation.conversation import (
+    Answer,
+    Foreign,
+    Part,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.losses import Losses
@@ -82,6 +91,9 @@ class Codec(ABC):
     tool_name: ClassVar[re.Pattern[str]] = re.compile(r"[a-zA-Z0-9_-]{1,64}")
     """Matches the whole of every name that a tool may have there; a request to be encoded has no others."""
 
+    answers: ClassVar[frozenset[type]] = frozenset()
+    """What its answers may be made of besides texts, reasoning and calls."""
+
     @abstractmethod
     def decode_request(self, body: bytes, *, model: str | None = None, stream: bool | None = None) -> Request:
         """
@@ -116,6 +128,18 @@ class Codec(ABC):
 
     @abstractmethod
     def stream_encoder(self, request: Request) -> StreamEncoder: ...
+
+    def says(self, part: Part) -> bool:
+        """
+        :param part: of an answer.
+        :return: whether callers of this dialect can be told it; if not, it is left out of what they get.
+        """
+        match part:
+            case Text() | Thinking() | ToolCall() | Refusal():
+                return True
+            case Foreign():
+                return part.dialect == self.name
+        return type(part) in self.answers
 
     @abstractmethod
     def decode_failure(self, status: int, body: bytes) -> ProviderFailure:

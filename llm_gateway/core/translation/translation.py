@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.collect import StreamFailed, collect
-from llm_gateway.core.translation.conversation import Answer, Request, Role
-from llm_gateway.core.translation.events import Delta, Ended, Event, Failed
+from llm_gateway.core.translation.conversation import Answer, Foreign, Part, Request, Role
+from llm_gateway.core.translation.events import Delta, Ended, Event, Failed, PartBegun
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
@@ -31,6 +31,10 @@ _KINDS = {
     503: FailureKind.OVERLOADED,
     504: FailureKind.TIMEOUT,
 }
+
+
+_MOST_UNSAID = 16
+"""Kinds that are named. There are hardly more, but a provider may call its own as it likes."""
 
 
 def failure_of(error: GatewayError) -> ProviderFailure:
@@ -76,6 +80,8 @@ class Interpreter(ABC):
     """The fields of the request that could not be said, or not exactly."""
     stream = False
     """Whether the caller wants a stream."""
+    unsaid: Sequence[str] = ()
+    """What of the provider's answer the caller cannot be told, by the time that it is over."""
 
     def __init__(self, caller: Codec, provider: Codec) -> None:
         self._caller = caller
@@ -131,6 +137,7 @@ class Translation(Interpreter):
         self._asked = without_conversation(asked)
         self._to = to
         self.stream = asked.stream
+        self.unsaid = self._unsaid = _Unsaid(caller)
         self._names = ToolNames(asked, provider.tool_name, losses)
         try:
             self.body = provider.encode_request(self._names.written(asked), to, losses)
@@ -142,6 +149,8 @@ class Translation(Interpreter):
         answer = self._names.answered(self._decoded(body))
         if self._asked.parallel_tool_calls is False:
             answer = with_one_call(answer)
+        for choice in answer.choices:
+            self._unsaid.look(choice.parts)
         if self.stream:
             return self._caller.stream_encoder(self._asked).encode(exploded(answer))
         return self._caller.encode_answer(answer, self._asked)
@@ -156,7 +165,25 @@ class Translation(Interpreter):
             return self._provider.decode_answer(readable, provider=self._to.provider)
 
     def streamed(self) -> StreamTranslation:
-        return StreamTranslation(self._caller, self._provider, self._asked, self._to, self._names)
+        return StreamTranslation(self._caller, self._provider, self._asked, self._to, self._names, self._unsaid)
+
+
+class _Unsaid(list[str]):
+    """What the caller cannot be told of an answer, each kind once: ``answer.image``."""
+
+    def __init__(self, caller: Codec) -> None:
+        super().__init__()
+        self._caller = caller
+
+    def look_at(self, events: Iterable[Event]) -> None:
+        self.look(event.part for event in events if type(event) is PartBegun)
+
+    def look(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            if not self._caller.says(part):
+                name = f"answer.{part.kind if isinstance(part, Foreign) else type(part).__name__.lower()}"
+                if name not in self and len(self) < _MOST_UNSAID:
+                    self.append(name)
 
 
 class DocumentTranslation(Interpreter):
@@ -181,8 +208,11 @@ class DocumentTranslation(Interpreter):
 class StreamTranslation:
     """A provider's stream on its way to a caller; to one that wants a whole answer it is gathered."""
 
-    def __init__(self, caller: Codec, provider: Codec, asked: Request, to: Destination, names: ToolNames) -> None:
+    def __init__(
+        self, caller: Codec, provider: Codec, asked: Request, to: Destination, names: ToolNames, unsaid: _Unsaid
+    ) -> None:
         self._caller = caller
+        self._unsaid = unsaid
         self._asked = asked
         self._names = names
         self.decoder = provider.stream_decoder(provider=to.provider)
@@ -208,6 +238,8 @@ class StreamTranslation:
         events = self.decoder.feed(data)
         if self._flows and events and type(events[-1]) is Delta:
             # What ends a stream is the last of its events: it is not among these.
+            if len(events) > 1:
+                self._unsaid.look_at(events)
             return self._encode(events)
         return self._pass_on(self._names.streamed(events))
 
@@ -239,6 +271,7 @@ class StreamTranslation:
             events = self._one_call.keep(events)
         if self.over or not events:
             return b""
+        self._unsaid.look_at(events)
         for event in events:
             if isinstance(event, Failed):
                 self.failure = event.failure

@@ -6,11 +6,34 @@ import json
 import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_gateway.core.apis import Api
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.codecs import CODECS
+from llm_gateway.core.translation.conversation import (
+    Answer,
+    Audio,
+    Choice,
+    Document,
+    Finish,
+    Foreign,
+    Image,
+    Inline,
+    Linked,
+    Message,
+    Part,
+    Refusal,
+    Request,
+    Role,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    Usage,
+)
+from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from llm_gateway.core.translation.translation import StreamTranslation, Translation
 
@@ -95,3 +118,40 @@ def test_answer_repeats_its_request_although_that_is_not_held() -> None:
     assert created["instructions"] == "Be brief."
     assert created["tools"][0]["parameters"] == SCHEMA
     assert created["text"]["format"]["schema"] == SCHEMA
+
+
+PARTS: dict[str, Part] = {
+    "text": Text("b"),
+    "refusal": Refusal("b"),
+    "thinking": Thinking("b"),
+    "call": ToolCall("c", "look", "{}"),
+    "image": Image(Inline("image/png", "QUJD")),
+    "image elsewhere": Image(Linked("https://e.test/a.png")),
+    "document": Document(Inline("application/pdf", "QUJD"), "a.pdf"),
+    **{
+        codec.name: Foreign(codec.name, "of_its_own", msgspec.Raw(b'{"type":"of_its_own","executableCode":{}}'))
+        for codec in CODECS.values()
+        if codec.name != "chat"
+    },
+}
+
+
+@pytest.mark.parametrize("api", CODECS)
+@pytest.mark.parametrize("name", PARTS)
+def test_what_a_dialect_says_of_an_answer_is_what_it_claims_to_say(name: str, api: Api) -> None:
+    codec, part = CODECS[api], PARTS[name]
+    asked = Request("m", (Message(Role.USER, (Text("Hi"),)),), stream=True)
+    with_it, without = (
+        Answer("a", "m", (Choice(parts, Finish(Stop.END)),), Usage(1, 1), created=1)
+        for parts in ((Text("a"), part), (Text("a"),))
+    )
+    whole = codec.encode_answer(with_it, asked) != codec.encode_answer(without, asked)
+    streamed = codec.stream_encoder(asked).encode(exploded(with_it)) != codec.stream_encoder(asked).encode(
+        exploded(without)
+    )
+    assert (whole, streamed) == (codec.says(part), codec.says(part))
+
+
+def test_callers_that_get_a_transcript_are_not_told_the_sound() -> None:
+    says = {api.value for api, codec in CODECS.items() if codec.says(Audio(Inline("audio/wav", "QUJD"), "a"))}
+    assert says == {"chat", "gemini"}

@@ -14,7 +14,7 @@ from llm_gateway.core.translation.chat.request_out import write_request
 from llm_gateway.core.translation.chat.stream_in import ChatStreamDecoder
 from llm_gateway.core.translation.chat.stream_out import ChatStreamEncoder
 from llm_gateway.core.translation.codec import Codec, Destination, StreamDecoder, StreamEncoder
-from llm_gateway.core.translation.conversation import Answer, Request
+from llm_gateway.core.translation.conversation import Answer, Audio, Image, Request
 from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 
@@ -25,6 +25,7 @@ class ChatCodec(Codec):
     """Source: https://platform.openai.com/docs/api-reference/chat and the official Python SDK's types."""
 
     name: ClassVar[str] = "chat"
+    answers = frozenset({Audio, Image})
     dialect: ClassVar[str] = "openai"
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from llm_gateway.core.translation.codec import Codec, Destination
-from llm_gateway.core.translation.conversation import Answer, Request
+from llm_gateway.core.translation.conversation import Answer, Audio, Document, Image, Request
 from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.gemini.answers import read_answer
 from llm_gateway.core.translation.gemini.failures import error_document, read_failure
@@ -24,6 +24,7 @@ class GeminiCodec(Codec):
     """``generateContent``. Model and verb are in the path: see :mod:`llm_gateway.core.apis`."""
 
     name = "gemini"
+    answers = frozenset({Audio, Document, Image})
     dialect = "gemini"
     tool_name = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from llm_gateway.core.translation.codec import Codec, Destination, StreamDecoder, StreamEncoder
-from llm_gateway.core.translation.conversation import Answer, Request
+from llm_gateway.core.translation.conversation import Answer, Image, Inline, Part, Request
 from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.responses.failures import read_failure, write_failure
@@ -59,6 +59,10 @@ class ResponsesCodec(Codec):
 
     def stream_encoder(self, request: Request) -> StreamEncoder:
         return ResponsesStreamEncoder(request, self._sources)
+
+    def says(self, part: Part) -> bool:
+        # An image is a call that made it, with its data.
+        return isinstance(part.source, Inline) if isinstance(part, Image) else super().says(part)
 
     def decode_failure(self, status: int, body: bytes) -> ProviderFailure:
         return read_failure(status, body)
