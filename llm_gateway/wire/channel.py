@@ -100,7 +100,6 @@ class Channel(Outlet):
         "_buffer",
         "_busy",
         "_dropping",
-        "_expects",
         "_head",
         "_holds",
         "_pace_from",
@@ -110,6 +109,7 @@ class Channel(Outlet):
         "_searched",
         "_stream",
         "_upgraded",
+        "expects",
     )
 
     def __init__(self) -> None:
@@ -126,7 +126,8 @@ class Channel(Outlet):
         self._rendered = False
         self._answered = False
         self._body_bytes = 0
-        self._expects = False
+        self.expects = False
+        """Whether the client waits to be told to send its request's body."""
         self._dropping = False
         self._stream: BodyStream | None = None
         self._upgraded: IProtocol | None = None
@@ -316,7 +317,7 @@ class Channel(Outlet):
         self._body_bytes = self._pace_from = 0
         if not self._buffer:
             self._expect_within(PACE_S)
-        self._expects = self._head.expects
+        self.expects = self._head.expects
 
     def _render(self) -> None:
         assert self._head is not None
@@ -326,7 +327,7 @@ class Channel(Outlet):
 
     def _read_body(self) -> None:
         data = bytes(self._buffer)
-        self._expects = False
+        self.expects = False
         try:
             body, taken = self._parser.body(data)
         except BadRequest as bad:
@@ -371,7 +372,7 @@ class Channel(Outlet):
         """It is too long. The resource gets to answer it, without its body, and what comes of it is dropped."""
         self.persistent = False
         self._dropping = True
-        self._expects = False
+        self.expects = False
         request = self._request
         request.body_refused = True
         if self._stream is not None:
@@ -398,8 +399,8 @@ class Channel(Outlet):
 
     def _go_on(self) -> None:
         """Tell a client that asks whether to send the body."""
-        if self._expects:
-            self._expects = False
+        if self.expects:
+            self.expects = False
             self.write(_CONTINUE)
 
     def _refuse(self, status: int, message: str) -> None:
@@ -458,7 +459,7 @@ class Channel(Outlet):
 
     def is_last(self) -> bool:
         """Whether the answer whose headers are being written is the last one on this connection."""
-        if self._expects:
+        if self.expects:
             # Refused before the body was asked for: nobody knows whether it comes.
             self.persistent = False
         return not self.persistent

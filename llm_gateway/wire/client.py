@@ -59,33 +59,12 @@ class Agent:
         """
         answered: Deferred[IResponse] = Deferred(lambda _: exchange.cancel())
         try:
-            exchange = self._exchange(method, uri, headers, bodyProducer, answered.callback, answered.errback)
+            exchange = self.send(method, uri, headers, bodyProducer, answered.callback, answered.errback)
         except (SchemeNotSupported, RequestGenerationFailed):
             return fail()
-        exchange.begin()
         return answered
 
     def send(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers,
-        body: IBodyProducer | None,
-        answered: Callable[[IResponse], None],
-        not_answered: Callable[[Failure], None],
-    ) -> Exchange:
-        """
-        As ``request``, for those who can do without a Deferred.
-
-        :param answered: called with the response, or else ``not_answered`` with the failure; perhaps at once.
-        :return: what to cancel.
-        :raises Exception: what ``request`` fails with at once.
-        """
-        exchange = self._exchange(method, uri, headers, body, answered, not_answered)
-        exchange.begin()
-        return exchange
-
-    def _exchange(
         self,
         method: bytes,
         uri: bytes,
@@ -94,9 +73,18 @@ class Agent:
         answered: Callable[[Any], None],
         not_answered: Callable[[Failure], None],
     ) -> Exchange:
+        """
+        As ``request``, for those who can do without a Deferred.
+
+        :param answered: called with the ``IResponse``, or else ``not_answered`` with the failure; perhaps at once.
+        :return: what to cancel.
+        :raises Exception: what ``request`` fails with at once.
+        """
         home, line = self._resolve(method, uri)
         head = _whole_head(line, method, home, headers, body)
-        return Exchange(method, uri, headers, head, body, home, self._connect_s, answered, not_answered)
+        exchange = Exchange(method, uri, headers, head, body, home, self._connect_s, answered, not_answered)
+        exchange.begin()
+        return exchange
 
     def _resolve_anew(self, method: bytes, uri: bytes) -> tuple[OriginPool, bytes]:
         """

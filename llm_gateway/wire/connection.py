@@ -196,9 +196,13 @@ class Connection(Protocol):
             if response is not None:
                 if self._complete:
                     # As most answers, it came in one read. Its connection serves the next before anybody looks at it.
-                    response.is_all(body)
-                    self._finish(response, problem is None and _is_end(data, body, response))
-                    self._answer(exchange, response)
+                    response.is_all(body, _done)
+                    self._give_back(response, problem is None and _is_end(data, body, response))
+                    try:
+                        exchange.answer(response)
+                    except Exception:
+                        # Nobody else's: the connection may be on with the next exchange.
+                        _log.failure("Whoever waited for an answer failed at it")
                     return
                 if self._upload is not None and self._upload.done:
                     self._upload = None
@@ -208,7 +212,9 @@ class Connection(Protocol):
         if self._exchange is not exchange:
             return
         if self._complete and response is not None:
-            self._finish(response, problem is None and _is_end(data, body, response))
+            response.detach()
+            self._give_back(response, problem is None and _is_end(data, body, response))
+            response.ended(_done)
             return
         if problem is None and self._read_since > MAX_HEAD_BYTES:
             problem = ValueError("headers, trailers or chunk extensions without end")
@@ -294,14 +300,13 @@ class Connection(Protocol):
             self.abort()
             response.ended(failure)
 
-    def _finish(self, response: Response, clean: bool) -> None:
+    def _give_back(self, response: Response, clean: bool) -> None:
         """
-        The answer is whole.
+        The answer is whole: the next exchange may have the connection, if it can be used again.
 
         :param clean: whether nothing came behind it.
         """
         at_rest = clean and not self._closing and (self._upload is None or self._upload.done)
-        response.detach()
         if at_rest and not response.closes and response.version is _HTTP_1_1:
             if response.paused:
                 # An idle connection must notice when it is closed.
@@ -315,15 +320,6 @@ class Connection(Protocol):
                 self.close()
             else:
                 self.abort()
-        response.ended(_done)
-
-    @staticmethod
-    def _answer(exchange: Exchange, response: Response) -> None:
-        try:
-            exchange.answer(response)
-        except Exception:
-            # Nobody else's: the connection may be on with the next exchange.
-            _log.failure("Whoever waited for an answer failed at it")
 
     def _refuse(self, error: ParseError) -> None:
         response, failure = self._response, Failure(error)

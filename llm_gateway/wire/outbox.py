@@ -41,17 +41,19 @@ class Outbox:
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        self._waiting: list[_PromptWriter] = []
-        self._called = False
+        self.waiting: list[_PromptWriter] = []
+        """Those that have something to send."""
+        self.called = False
+        """Whether somebody is going to say that the round is over."""
 
     def round_begins(self) -> None:
         """Whoever says so says ``round_is_over`` before the reactor goes on."""
-        self._called = True
+        self.called = True
 
     def round_is_over(self) -> None:
         """Send what was written in it."""
-        self._called = False
-        self._send()
+        self.called = False
+        self.send()
 
     def writer(self, transport: Any) -> Writer:
         """
@@ -63,20 +65,16 @@ class Outbox:
         writer: Writer = transport
         return writer
 
-    def add(self, writer: _PromptWriter) -> None:
-        """It has something to send."""
-        if len(self._waiting) >= MOST_WAITING:
-            self._send()
-        self._waiting.append(writer)
-        if not self._called:
-            self._called = True
-            # When this round is over, before the reactor waits again.
-            self._reactor.callLater(0, self.round_is_over)
-
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def send(self) -> None:
+        """Send everything now."""
+        waiting, self.waiting = self.waiting, []
         for writer in waiting:
             writer.send()
+
+    def call(self) -> None:
+        """Have everything sent when this round is over, before the reactor waits again."""
+        self.called = True
+        self._reactor.callLater(0, self.round_is_over)
 
 
 class _PromptWriter:
@@ -92,7 +90,12 @@ class _PromptWriter:
     def write(self, data: bytes) -> None:
         pieces = self._pieces
         if not pieces:
-            self._outbox.add(self)
+            outbox = self._outbox
+            if len(outbox.waiting) >= MOST_WAITING:
+                outbox.send()
+            outbox.waiting.append(self)
+            if not outbox.called:
+                outbox.call()
         pieces.append(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:

@@ -31,13 +31,13 @@ class Outlet(Protocol):
     __slots__ = (
         "_answers_wait",
         "_deadline",
-        "_host",
         "_network",
-        "_peer",
         "_producer",
         "_producer_streams",
         "_tick_s",
         "_timer",
+        "host",
+        "peer",
         "persistent",
         "site",
         "timeOut",
@@ -53,8 +53,9 @@ class Outlet(Protocol):
     def __init__(self) -> None:
         self.persistent = True
         self._network: Any = None
-        self._peer: IAddress | None = None
-        self._host: IAddress | None = None
+        self.peer: IAddress | None = None
+        self.host: IAddress | None = None
+        """Once somebody has asked for them."""
         self._producer: Any = None
         self._producer_streams = True
         self._answers_wait = False
@@ -84,14 +85,14 @@ class Outlet(Protocol):
         self.write(b"".join([*lines, b"\r\n"]))
 
     def getPeer(self) -> IAddress:
-        if self._peer is None:
-            self._peer = cast(ITransport, self.transport).getPeer()
-        return self._peer
+        if self.peer is None:
+            self.peer = cast(ITransport, self.transport).getPeer()
+        return self.peer
 
     def getHost(self) -> IAddress:
-        if self._host is None:
-            self._host = cast(ITransport, self.transport).getHost()
-        return self._host
+        if self.host is None:
+            self.host = cast(ITransport, self.transport).getHost()
+        return self.host
 
     def isSecure(self) -> bool:
         return ISSLTransport(self.transport, None) is not None

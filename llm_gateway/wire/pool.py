@@ -122,10 +122,11 @@ class OriginPool:
             self._waiting.popleft().got.callback(connection)
             return
         self.in_use -= 1
-        if self._pool.keeps(len(self._idle)):
-            self._idle.append((connection, self._pool.now()))
-        else:
+        since = self._pool.idle_from_now(len(self._idle))
+        if since is None:
             connection.close()
+        else:
+            self._idle.append((connection, since))
 
     def discard(self) -> None:
         """The request is over and its connection not fit for another."""
@@ -247,13 +248,17 @@ class ConnectionPool:
         seconds: float = self._reactor.seconds()
         return seconds
 
-    def keeps(self, idle: int) -> bool:
-        """Whether one more connection may stay idle where ``idle`` are; if so, it will be expired in time."""
+    def idle_from_now(self, idle: int) -> float | None:
+        """
+        :param idle: how many connections to the same origin are idle.
+        :return: now, if one more may be; it will be expired in time.
+        """
         if self._all_closed or self._idle_s <= 0 or idle >= self._max_idle:
-            return False
+            return None
         if self._sweeping is None:
             self._sweeping = self._reactor.callLater(self._idle_s, self._sweep)
-        return True
+        now: float = self._reactor.seconds()
+        return now
 
     def opened(self) -> None:
         self._open += 1

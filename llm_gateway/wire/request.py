@@ -100,8 +100,8 @@ class Request(TwistedRequest):
         # What the classes above set, without asking the transport for its addresses each time.
         self.notifications = []
         self.channel = channel
-        self.client = channel.getPeer()
-        self.host = channel.getHost()
+        self.client = channel.peer or channel.getPeer()
+        self.host = channel.host or channel.getHost()
         self.requestHeaders = headers_of({})
         self.responseHeaders = headers_of({})
         self.cookies = []
@@ -369,7 +369,7 @@ class Request(TwistedRequest):
             self.responseHeaders.setRawHeaders(b"Set-Cookie", self.cookies)
         if b"Connection" in headers and any(b"close" in value.lower() for value in headers[b"Connection"]):
             channel.persistent = False
-        elif channel.is_last() and recent and code >= 200:
+        elif (channel.expects or not channel.persistent) and channel.is_last() and recent and code >= 200:
             headers[b"Connection"] = [b"close"]
         if self.code_message == RESPONSES.get(code):
             line = (_STATUS_LINES if recent else _OLD_STATUS_LINES)[code]

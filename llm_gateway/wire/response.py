@@ -205,14 +205,16 @@ class Response:
             self._early = (*self._early, data)
             self.pauseProducing()
 
-    def is_all(self, body: bytes) -> None:
-        """All of the body came with the head."""
-        if body:
-            self._early = (body,)
-
     def detach(self) -> None:
         """From now on the connection belongs to somebody else."""
         self._connection = None
+
+    def is_all(self, body: bytes, reason: Failure) -> None:
+        """All of the body came with the head, and from now on the connection belongs to somebody else."""
+        self._connection = None
+        if body:
+            self._early = (body,)
+        self._reason = reason
 
     def ended(self, reason: Failure) -> None:
         """No more will come."""

@@ -148,9 +148,10 @@ def swapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "Site", ours.Site)
     monkeypatch.setattr(test_web, "Site", ours.Site)
     monkeypatch.setattr(server, "Request", Request)
-    # It plays a channel for requests, and ours have one more question.
+    # It plays a channel for requests, and ours look at more of one.
     monkeypatch.setattr(requesthelper.DummyChannel, "site", ours.Site(Resource(), reactor=Clock()))
-    monkeypatch.setattr(requesthelper.DummyChannel, "is_last", lambda channel: False, raising=False)
+    for name, value in {"peer": None, "host": None, "expects": False, "persistent": True}.items():
+        monkeypatch.setattr(requesthelper.DummyChannel, name, value, raising=False)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
