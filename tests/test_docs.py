@@ -17,6 +17,7 @@ from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
     CredentialEntry,
     DialectEntry,
+    GroupEntry,
     HealthEntry,
     KeysFile,
     ModelEntry,
@@ -24,6 +25,7 @@ from llm_gateway.config.formats import (
     TimeoutsEntry,
     VirtualKeyEntry,
 )
+from llm_gateway.config.limits import LimitEntry, LimitSetEntry
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.routing_formats import (
@@ -260,6 +262,9 @@ def fields(shape: type[msgspec.Struct]) -> set[str]:
         ("keys.json", 1, VirtualKeyEntry),
         ("Credentials", 0, CredentialEntry),
         ("Credentials", 1, CredentialUseEntry),
+        ("Groups and labels", 0, GroupEntry),
+        ("Limits and budgets", 0, LimitSetEntry),
+        ("Limits and budgets", 1, LimitEntry),
         ("aiservices.json", 0, ProviderEntry),
         ("timeouts", 0, TimeoutsEntry),
         ("health", 0, HealthEntry),
@@ -390,7 +395,7 @@ def test_json_examples_are_configurations_that_load(page: Path, tmp_path: Path) 
     keys_files = [each for each in documents if "virtual_keys" in each]
     services = [each for each in documents if each and all(_is_services_entry(*entry) for entry in each.items())]
     if page.stem == "configuration":
-        assert (len(keys_files), len(services)) == (2, 6)
+        assert (len(keys_files), len(services)) == (3, 6)
     for keys in keys_files or [{"virtual_keys": {"vk": {"provider": "openai", "api_key": "sk"}}}]:
         for providers in services or [json.loads((ROOT / "aiservices.json").read_text())]:
             entries = [*keys["virtual_keys"].values(), *keys.get("credentials", {}).values()]

@@ -9,11 +9,13 @@ import attrs
 
 from llm_gateway.config.document import Scalar
 from llm_gateway.config.formats import CredentialEntry
+from llm_gateway.config.limits import read_limits
 from llm_gateway.config.notation import PROVIDER_NAME
 from llm_gateway.config.problems import Spot, join, looks_like_key, shown, suggestion
 from llm_gateway.config.secrets import SecretSource, key_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Credential, Secret, made_up_credential
+from llm_gateway.core.limits.values import Scope
 from llm_gateway.core.routing.settings import CredentialUse, Limits
 
 TELLING = 8
@@ -210,12 +212,14 @@ def _read(
         spot.report.add(spot.line, spot.place, 'a credential\'s name is 1 to 64 letters, digits, ".", "_" or "-"')
     if not is_object(spot, 'an object with "provider" and "api_key"'):
         return None, None
-    values = read_fields(spot, CredentialEntry, quote=False)
+    values = read_fields(spot, CredentialEntry, quote=False, aside=frozenset({"limits"}))
     api_key = reader.api_key(spot.field("api_key"), values.get("api_key"))
     provider = reader.provider(spot.field("provider"), values, {name, api_key})
     if name in virtual_keys or tells(name, api_key or ""):
         spot.report.add(spot.line, spot.place, "the name of a credential must not hold a key: logs show it")
     if not provider or not api_key:
         return None, None
-    limits = Limits(in_flight=values["in_flight"]) if "in_flight" in values else None
-    return Credential(name, provider, Secret(api_key)), limits
+    at_a_time = Limits(in_flight=values["in_flight"]) if "in_flight" in values else None
+    there = spot.field("limits")
+    limits = () if there is spot else read_limits(there, Scope.CREDENTIAL, name)
+    return Credential(name, provider, Secret(api_key), limits), at_a_time

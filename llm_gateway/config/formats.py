@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from llm_gateway.config.limits import LimitSetEntry
 from llm_gateway.config.notation import (
     PATTERN,
     SECRET_FORMS,
@@ -15,7 +16,10 @@ from llm_gateway.config.notation import (
     CountFrom0,
     CredentialName,
     HeaderName,
+    LabelName,
+    LabelValue,
     ModelName,
+    Name,
     PlaceName,
     ProviderName,
     Seconds,
@@ -30,6 +34,8 @@ from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.routing_formats import BreakingEntry, CredentialUseEntry, LimitsEntry
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.dialects import DIALECTS
+from llm_gateway.core.operations import OPERATIONS as CALL_OPERATIONS
+from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.presets import APIS
 from llm_gateway.core.routing.settings import ProviderSettings
 from llm_gateway.core.translation.losses import OnUnsupported
@@ -43,6 +49,10 @@ ON_UNSUPPORTED: Final = tuple(each.value for each in OnUnsupported if each is no
 MEDIA: Final = ("text", "image", "pdf", "audio", "video")
 
 OPERATIONS: Final = ("chat", "embeddings", "images", "speech", "transcription", "moderation", "realtime")
+
+MAX_LABELS: Final = 16
+LABEL_SOURCE: Final = r"^(header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}|metadata:.{1,64}|user)$"
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 
 _DEFAULT_TIMEOUTS = Timeouts()
 _DEFAULT_SETTINGS = ProviderSettings()
@@ -82,6 +92,68 @@ class VirtualKeyEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     on_unsupported: (
         Annotated[str, one_of("policy", *ON_UNSUPPORTED, plural="policies"), about(_UNSUPPORTED)] | UnsetType
     ) = UNSET
+    operations: (
+        Annotated[
+            Annotated[list[Annotated[str, one_of("operation", *CALL_OPERATIONS)]], Meta(min_length=1)],
+            about("What this key may be used for. Default: everything."),
+        ]
+        | UnsetType
+    ) = UNSET
+    expires: (
+        Annotated[
+            str,
+            Meta(pattern=_MOMENT, extra_json_schema={"format": "date-time"}),
+            about("From when on it is refused, with the difference from UTC: 2027-01-31T00:00:00Z."),
+        ]
+        | UnsetType
+    ) = UNSET
+    group: Annotated[Name, about("One of the groups at the top of this file: its limits count, too.")] | UnsetType = (
+        UNSET
+    )
+    labels: (
+        Annotated[
+            Annotated[dict[LabelName, LabelValue], Meta(max_length=MAX_LABELS)],
+            about('What the ledger says of its calls, to add up by: {"team": "search"}.'),
+        ]
+        | UnsetType
+    ) = UNSET
+    limits: Annotated[LimitSetEntry, about("What its calls may use.")] | UnsetType = UNSET
+    on_disconnect: (
+        Annotated[
+            str,
+            one_of("policy", *(each.value for each in OnDisconnect), plural="policies"),
+            about(
+                "What is done where the client leaves before the end of an answer: the provider's connection is closed "
+                "at once and what it wrote is estimated, or its answer is read to the end to know what it bills. "
+                "Default: abort_and_estimate."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    on_unpriced: (
+        Annotated[
+            str,
+            one_of("policy", *(each.value for each in OnUnpriced), plural="policies"),
+            about(
+                "What becomes of calls for models without a price where a budget counts: refused, or counted as "
+                "free of charge. Default: refuse."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class GroupEntry(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Virtual keys that have something in common."""
+
+    limits: Annotated[LimitSetEntry, about("What they may use together.")] | UnsetType = UNSET
+    labels: (
+        Annotated[
+            Annotated[dict[LabelName, LabelValue], Meta(max_length=MAX_LABELS)],
+            about("Of all of them; a key's own label of that name counts before it."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class CredentialEntry(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -90,6 +162,10 @@ class CredentialEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     provider: Annotated[ProviderName, about("Name of a provider in aiservices.json.")]
     api_key: Annotated[SecretText, about(f"The provider's real key. {SECRET_FORMS}")]
     in_flight: Annotated[Count, about("Calls with it at the same time. Default: no limit.")] | UnsetType = UNSET
+    limits: (
+        Annotated[LimitSetEntry, about("What all calls with it may use; calls that it has no room for go elsewhere.")]
+        | UnsetType
+    ) = UNSET
 
 
 class KeysFile(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -102,6 +178,18 @@ class KeysFile(Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[
             dict[CredentialName, CredentialEntry],
             about("Real keys by name. Virtual keys name them under credentials; logs show the names."),
+        ]
+        | UnsetType
+    ) = UNSET
+    groups: Annotated[dict[Name, GroupEntry], about("By name; virtual keys name theirs.")] | UnsetType = UNSET
+    limits: Annotated[LimitSetEntry, about("What all calls together may use.")] | UnsetType = UNSET
+    label_from: (
+        Annotated[
+            Annotated[dict[LabelName, Annotated[str, Meta(pattern=LABEL_SOURCE)]], Meta(max_length=MAX_LABELS)],
+            about(
+                "Labels that callers give, and where: header:NAME, metadata:NAME (a field of the body's metadata) or "
+                "user. A key's own labels count before them."
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -18,12 +18,26 @@ from llm_gateway.config.credentials import (
 )
 from llm_gateway.config.document import List, Object, Scalar
 from llm_gateway.config.formats import KeysFile, VirtualKeyEntry
+from llm_gateway.config.limits import read_limits
 from llm_gateway.config.models import read_key_models
+from llm_gateway.config.owners import (
+    Groups,
+    fields_of,
+    label_fault,
+    read_expiry,
+    read_group,
+    read_groups,
+    read_labels,
+    read_operations,
+    source_fault,
+)
 from llm_gateway.config.problems import Spot
 from llm_gateway.config.routing_formats import CredentialUseEntry
 from llm_gateway.config.secrets import SecretSource
 from llm_gateway.config.shape import is_object, members, read_fields
-from llm_gateway.config.values import VirtualKey
+from llm_gateway.config.values import Group, VirtualKey
+from llm_gateway.core.limits.values import Limit, Scope
+from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.translation.losses import OnUnsupported
 
 _HASHED = "sha256:"
@@ -31,7 +45,7 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{64}")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _NO_KEY = hashlib.sha256(b"").digest()
 _MAX_NAME = 64
-_READ_APART = frozenset({"credentials", "models"})
+_READ_APART = frozenset({"credentials", "models", "operations", "expires", "group", "labels", "limits"})
 """Fields that may be of several shapes."""
 
 
@@ -42,6 +56,12 @@ class KeysContent:
     keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
     """By digest."""
     credentials: Credentials = attrs.field(factory=Credentials)
+    groups: dict[str, Group] = attrs.field(factory=dict)
+    limits: tuple[Limit, ...] = ()
+    label_from: dict[str, str] = attrs.field(factory=dict)
+
+
+_TOP = frozenset({"credentials", "virtual_keys", "groups", "limits", "label_from"})
 
 
 def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | None) -> KeysContent:
@@ -55,7 +75,7 @@ def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | Non
     if looks_like_services_file(spot):
         spot.wrong("this looks like aiservices.json: are the two files swapped?")
         return KeysContent()
-    read_fields(spot, KeysFile, quote=False, aside=frozenset({"credentials", "virtual_keys"}))
+    read_fields(spot, KeysFile, quote=False, aside=_TOP)
     there = spot.field("virtual_keys")
     entries = there.node.members if there is not spot and isinstance(there.node, Object) else ()
     reader = CredentialReader(source, known)
@@ -65,15 +85,19 @@ def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | Non
         if not is_object(named):
             return KeysContent()
         credentials = read_credentials(named, reader, frozenset(member.name for member in entries))
+    grouped, limited, labelled = spot.field("groups"), spot.field("limits"), spot.field("label_from")
+    groups = Groups() if grouped is spot or not is_object(grouped) else read_groups(grouped)
+    limits = () if limited is spot else read_limits(limited, Scope.GLOBAL, "")
+    label_from = {} if labelled is spot else read_labels(labelled, source_fault)
     if there is spot or not is_object(there):
         return KeysContent(credentials=credentials)
-    keys = _KeysReader(reader, credentials)
+    keys = _KeysReader(reader, credentials, groups)
     for name, entry in members(there, what="virtual key", quote=False):
         keys.read(name, entry)
     if not entries:
         there.doubtful("no virtual keys: every call will be refused")
     credentials.warn_of_unused()
-    return KeysContent(keys.keys, credentials)
+    return KeysContent(keys.keys, credentials, dict(groups.right), limits, label_from)
 
 
 def looks_like_services_file(spot: Spot) -> bool:
@@ -91,6 +115,7 @@ class _KeysReader:
 
     reader: CredentialReader
     credentials: Credentials
+    groups: Groups
     keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
     _first: dict[bytes, Spot] = attrs.field(factory=dict)
 
@@ -108,6 +133,7 @@ class _KeysReader:
         models = spot.field("models")
         rules = None if models is spot else read_key_models(models)
         policy = OnUnsupported(values.get("on_unsupported", "default"))
+        owned = self._owned(spot, digest)
         if len(spot.report.problems) == faults and digest and chosen:
             self.credentials.used.update((each.name, each) for each in chosen.credentials)
             first = chosen.credentials[0]
@@ -120,7 +146,27 @@ class _KeysReader:
                 models=rules,
                 on_unsupported=policy,
                 credentials=chosen.uses,
+                on_disconnect=OnDisconnect(values.get("on_disconnect", "abort_and_estimate")),
+                on_unpriced=OnUnpriced(values.get("on_unpriced", "refuse")),
+                **owned,
             )
+
+    def _owned(self, spot: Spot, digest: bytes | None) -> dict[str, Any]:
+        """Who pays for its calls, and what they may be."""
+        found: dict[str, Any] = {}
+        there = {name: spot.field(name) for name in fields_of(spot)}
+        if "group" in there:
+            found["group"] = read_group(there["group"], self.groups)
+        group = self.groups.right.get(found.get("group") or "")
+        labels = read_labels(there["labels"], label_fault) if "labels" in there else {}
+        found["labels"] = {**group.labels, **labels} if group is not None else labels
+        if "expires" in there:
+            found["expires"] = read_expiry(there["expires"])
+        if "operations" in there:
+            found["operations"] = read_operations(there["operations"])
+        if "limits" in there:
+            found["limits"] = read_limits(there["limits"], Scope.KEY, (digest or b"").hex())
+        return found
 
     # What its calls are sent with
 

@@ -94,6 +94,9 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
         credentials=credentials.used,
         routing=attrs.evolve(routing.settings, providers=services.settings, credentials=credentials.limits),
+        groups=content.groups,
+        limits=content.limits,
+        label_from=content.label_from,
     )
     return Reading(configuration, _in_order(keys_report.problems) + _in_order(services_report.problems))
 

@@ -64,5 +64,8 @@ CredentialName = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$"
 Tokens = Annotated[int, from_to("a whole number of tokens", 1, MAX_TOKENS)]
 PlaceName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")]
 BetaName = Annotated[str, Meta(pattern="^[A-Za-z0-9._=*-]+$")]
+Name = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$")]
+LabelName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+LabelValue = Annotated[str, Meta(min_length=1, max_length=128)]
 AllOfThem = Annotated[bool, Meta(extra_json_schema={"const": True})]
 PATTERN = "* in a name stands for any characters."

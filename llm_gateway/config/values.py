@@ -11,7 +11,9 @@ from typing import Final, NoReturn
 import attrs
 
 from llm_gateway.core.clocks import Timeouts
+from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.model_rules import ModelRules
+from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.presets import APIS
 from llm_gateway.core.routing.settings import CredentialUse, RoutingSettings
 from llm_gateway.core.translation.losses import OnUnsupported
@@ -137,6 +139,17 @@ class Credential:
     name: str
     provider: str
     api_key: Secret
+    limits: tuple[Limit, ...] = ()
+    """What all calls with it may use."""
+
+
+@attrs.frozen
+class Group:
+    """Virtual keys that have limits in common."""
+
+    name: str
+    limits: tuple[Limit, ...] = ()
+    labels: Mapping[str, str] = attrs.field(factory=dict)
 
 
 MADE_UP: Final = "real:"
@@ -171,6 +184,19 @@ class VirtualKey:
     on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
     credentials: tuple[CredentialUse, ...] = ()
     """What its calls can be sent with, in the order of the file: at least one. Without any, the one it has is made."""
+    group: str | None = None
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    """What the ledger says of its calls; those of its group included."""
+    expires: float | None = None
+    """Seconds since the epoch from which on it is refused."""
+    operations: frozenset[str] | None = None
+    """Of ``core.operations.OPERATIONS``, those that it may be used for; ``None`` for all."""
+    limits: tuple[Limit, ...] = ()
+    """Its own; those of its group count, too."""
+    on_disconnect: OnDisconnect = OnDisconnect.ABORT_AND_ESTIMATE
+    on_unpriced: OnUnpriced = OnUnpriced.REFUSE
+    origin: str = "file"
+    """Where it is kept: ``file`` for ``keys.json``, ``database`` for those made at run time."""
 
     def __attrs_post_init__(self) -> None:
         # Not a default that takes self: the codec of the messages to workers does not know those.
@@ -196,6 +222,10 @@ def _frozen_credentials(credentials: Mapping[str, Credential]) -> Mapping[str, C
     return MappingProxyType(dict(credentials))
 
 
+def _frozen_groups(groups: Mapping[str, Group]) -> Mapping[str, Group]:
+    return MappingProxyType(dict(groups))
+
+
 @attrs.frozen
 class Configuration:
     """Both files, read together: a call that has begun keeps the one it began with."""
@@ -213,6 +243,11 @@ class Configuration:
     )
     """By name: every one that a key uses, those without a name of the operator's included."""
     routing: RoutingSettings = attrs.field(factory=RoutingSettings)
+    groups: Mapping[str, Group] = attrs.field(factory=dict, converter=_frozen_groups)
+    limits: tuple[Limit, ...] = ()
+    """What all calls together may use."""
+    label_from: Mapping[str, str] = attrs.field(factory=dict)
+    """Labels that callers give, with where: ``header:NAME``, ``metadata:NAME`` or ``user``."""
 
     @credentials.default
     def _first_credentials(self) -> Mapping[str, Credential]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llm_gateway.config.values import Configuration, Credential, Provider, Secret, VirtualKey
+from llm_gateway.config.values import Configuration, Credential, Group, Provider, Secret, VirtualKey
+from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.settings import Settings
@@ -26,6 +27,9 @@ class Content(msgspec.Struct, frozen=True):
     keys: list[VirtualKey]
     credentials: list[Credential] = []
     routing: RoutingSettings = msgspec.field(default_factory=RoutingSettings)
+    groups: list[Group] = []
+    limits: tuple[Limit, ...] = ()
+    label_from: dict[str, str] = {}
 
     @classmethod
     def of(cls, configuration: Configuration) -> Content:
@@ -34,6 +38,9 @@ class Content(msgspec.Struct, frozen=True):
             list(configuration.keys.values()),
             list(configuration.credentials.values()),
             configuration.routing,
+            list(configuration.groups.values()),
+            configuration.limits,
+            dict(configuration.label_from),
         )
 
     def configuration(self) -> Configuration:
@@ -43,6 +50,9 @@ class Content(msgspec.Struct, frozen=True):
             keys={key.digest: key for key in self.keys},
             credentials={credential.name: credential for credential in self.credentials},
             routing=self.routing,
+            groups={group.name: group for group in self.groups},
+            limits=self.limits,
+            label_from=self.label_from,
         )
 
 

@@ -18,7 +18,11 @@ GOOD_KEYS = '{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-o
 GOOD_SERVICES = '{"openai": "https://api.openai.com/v1/chat/completions"}'
 HASH_OF_VK_ONE = hashlib.sha256(b"vk_one").hexdigest()
 
-FIELDS_OF_A_KEY = "known fields: api_key, credentials, models, name, on_unsupported, provider"
+FIELDS_OF_A_KEY = (
+    "known fields: api_key, credentials, expires, group, labels, limits, models, name, on_disconnect, on_unpriced, "
+    "on_unsupported, operations, provider"
+)
+FIELDS_OF_KEYS = "nown fields: credentials, groups, label_from, limits, virtual_keys"
 FIELDS_OF_A_PROVIDER = (
     "known fields: api_version, apis, auth, base_url, breaking, dialect, dialects, forward_beta, forward_headers, "
     "headers, health, limits, location, models, on_unsupported, preset, project, region, resource, retry_reserve, "
@@ -183,7 +187,7 @@ KEYS = [
     Broken(
         "virtual-keys-misspelt",
         'keys.json:1: top level: needs a field "virtual_keys"\n'
-        'keys.json:2: top level: unknown field; did you mean "virtual_keys"? Known fields: credentials, virtual_keys',
+        'keys.json:2: top level: unknown field; did you mean "virtual_keys"? K' + FIELDS_OF_KEYS,
         keys='{\n"virtual_kesy": {}}',
     ),
     Broken(
@@ -196,7 +200,7 @@ KEYS = [
     ),
     Broken(
         "virtual-key-outside-of-virtual-keys",
-        "keys.json:2: top level: unknown field; known fields: credentials, virtual_keys",
+        "keys.json:2: top level: unknown field; k" + FIELDS_OF_KEYS,
         keys='{"virtual_keys": {"vk_one": {"provider": "openai", "api_key": "sk-one"}},\n'
         '"team-b": {"provider": "openai", "api_key": "sk-two"}}',
     ),

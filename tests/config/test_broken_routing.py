@@ -55,7 +55,7 @@ CREDENTIALS = [
     Broken(
         "credential-with-unknown-field",
         'keys.json:2: credentials.main: unknown field; did you mean "in_flight"? Known fields: api_key, in_flight, '
-        "provider",
+        "limits, provider",
         keys=credentials('"main": {"provider": "openai", "api_key": "sk-one", "in_fligth": 5}'),
     ),
     Broken(

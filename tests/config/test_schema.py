@@ -168,12 +168,37 @@ def test_schema_marks_what_it_can(broken: Broken) -> None:
     assert marked == (broken.name not in BEYOND_A_SCHEMA)
 
 
-FULL_KEYS = {
+A_LIMIT = {"limit": 5, "burst": 2, "warn_at": 0.8, "shadow": True, "unreachable": "open"}
+A_BUDGET = {"limit": "12.50", "warn_at": 1, "shadow": False, "unreachable": "local_share"}
+LIMITS = {
+    "requests_per_second": 5,
+    "requests_per_minute": A_LIMIT,
+    "requests_per_hour": 100,
+    "requests_per_day": 1000,
+    "input_tokens_per_minute": 100,
+    "input_tokens_per_hour": 100,
+    "input_tokens_per_day": 100,
+    "output_tokens_per_minute": 100,
+    "output_tokens_per_hour": 100,
+    "output_tokens_per_day": 100,
+    "tokens_per_minute": 100,
+    "tokens_per_hour": 100,
+    "tokens_per_day": 100,
+    "in_flight": {"limit": 4, "shadow": True},
+    "usd_per_day": A_BUDGET,
+    "usd_per_week": "0.000000001",
+    "usd_per_month": 20,
+    "usd_total": "100",
+}
+FULL_KEYS: dict[str, Any] = {
     "$schema": "keys.schema.json",
     "credentials": {
-        "openai-main": {"provider": "openai", "api_key": "${KEY}", "in_flight": 50},
+        "openai-main": {"provider": "openai", "api_key": "${KEY}", "in_flight": 50, "limits": {"tokens_per_day": 5}},
         "it": {"provider": "it", "api_key": "sk-two"},
     },
+    "groups": {"research": {"labels": {"team": "blue"}, "limits": LIMITS}},
+    "limits": {"usd_per_day": 10.5, "requests_per_second": 0},
+    "label_from": {"feature": "header:X-Feature", "project": "metadata:project", "user": "user"},
     "virtual_keys": {
         "vk_several": {"credentials": ["openai-main", {"name": "it", "order": 1, "weight": 0.5}]},
         "vk_one": {
@@ -182,6 +207,13 @@ FULL_KEYS = {
             "name": "one",
             "models": {"fast": "gpt-5.4-mini", "gpt-*": True},
             "on_unsupported": "drop",
+            "operations": ["chat", "embeddings"],
+            "expires": "2999-01-31T00:00:00+01:00",
+            "group": "research",
+            "labels": {"team": "red"},
+            "limits": LIMITS,
+            "on_disconnect": "drain_and_bill",
+            "on_unpriced": "allow",
         },
         "sha256:" + "0a" * 32: {"provider": "it", "api_key": "sk-${KEY}", "models": ["m", "n-*"]},
         "SHA256:" + "0B" * 32: {"provider": "it", "api_key": "x"},
@@ -319,6 +351,10 @@ def test_full_example_has_every_field() -> None:
         "VirtualKeyEntry": {**keys["vk_one"], **keys["vk_several"]},
         "CredentialEntry": credentials["openai-main"],
         "CredentialUseEntry": keys["vk_several"]["credentials"][1],
+        "GroupEntry": FULL_KEYS["groups"]["research"],
+        "LimitSetEntry": LIMITS,
+        "LimitEntry": A_LIMIT,
+        "BudgetEntry": A_BUDGET,
         "LimitsEntry": it["limits"],
         "BreakingEntry": it["breaking"],
         "RoutingEntry": routing,
