@@ -91,7 +91,7 @@ def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | Non
     label_from = {} if labelled is spot else read_labels(labelled, source_fault)
     if there is spot or not is_object(there):
         return KeysContent(credentials=credentials)
-    keys = _KeysReader(reader, credentials, groups)
+    keys = KeysReader(reader, credentials, groups)
     for name, entry in members(there, what="virtual key", quote=False):
         keys.read(name, entry)
     if not entries:
@@ -110,7 +110,7 @@ def looks_like_services_file(spot: Spot) -> bool:
 
 
 @attrs.define
-class _KeysReader:
+class KeysReader:
     """Reads one entry after the other, and knows the keys before it."""
 
     reader: CredentialReader

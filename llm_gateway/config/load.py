@@ -81,8 +81,10 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
     # Where nothing is known of providers, what a key names may be anything, a key in the wrong place too.
     content = read_keys_file(document, keys_source, known) if document else KeysContent()
     keys, credentials = (content.keys, content.credentials) if known else ({}, Credentials())
+    # Those that no key of the file uses, too: keys that are made at run time name them.
+    every = credentials.named | credentials.used if known else {}
     if top and known:
-        called = {credential.provider for credential in credentials.used.values()}
+        called = {credential.provider for credential in every.values()}
         presets = {name: preset for name, preset in presets.items() if name in called}
         _check_names(top, known.names, called, presets)
         if keys:
@@ -92,7 +94,7 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
         keys=keys,
         warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
-        credentials=credentials.used,
+        credentials=every,
         routing=attrs.evolve(routing.settings, providers=services.settings, credentials=credentials.limits),
         groups=content.groups,
         limits=content.limits,

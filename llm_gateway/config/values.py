@@ -197,9 +197,16 @@ class VirtualKey:
     on_unpriced: OnUnpriced = OnUnpriced.REFUSE
     origin: str = "file"
     """Where it is kept: ``file`` for ``keys.json``, ``database`` for those made at run time."""
+    account: str = ""
+    """
+    The digest, in hexadecimal, that its use is counted under, in limits and in the ledger: its own, or for one that was
+    made at run time the one of the first key that was handed out for it, whatever its key is by now.
+    """
 
     def __attrs_post_init__(self) -> None:
-        # Not a default that takes self: the codec of the messages to workers does not know those.
+        # Not defaults that take self: the codec of the messages to workers does not know those.
+        if not self.account:
+            object.__setattr__(self, "account", self.digest.hex())
         if not self.credentials:
             made_up = made_up_credential(self.provider, self.api_key.reveal())
             object.__setattr__(self, "credentials", (CredentialUse(made_up.name, made_up.provider),))
@@ -241,7 +248,7 @@ class Configuration:
     credentials: Mapping[str, Credential] = attrs.field(
         converter=_frozen_credentials, repr=lambda credentials: f"<{len(credentials)} credentials>"
     )
-    """By name: every one that a key uses, those without a name of the operator's included."""
+    """By name: those without a name of the operator's, that keys have beside them, too."""
     routing: RoutingSettings = attrs.field(factory=RoutingSettings)
     groups: Mapping[str, Group] = attrs.field(factory=dict, converter=_frozen_groups)
     limits: tuple[Limit, ...] = ()
