@@ -197,7 +197,7 @@ class VirtualKey:
     on_unpriced: OnUnpriced = OnUnpriced.REFUSE
     origin: str = "file"
     """Where it is kept: ``file`` for ``keys.json``, ``database`` for those made at run time."""
-    account: str = ""
+    account: str = attrs.field(default="", repr=False)
     """
     The digest, in hexadecimal, that its use is counted under, in limits and in the ledger: its own, or for one that was
     made at run time the one of the first key that was handed out for it, whatever its key is by now.
