@@ -54,15 +54,27 @@ class GatewayError(Exception):
     retry_after_s: ClassVar[int | None] = None
     ended: ClassVar[str] = "internal_error"
     """How the access log says that a call ended which failed so; see ``core.record.ENDINGS``."""
+    param: str | None = None
+    """The field of the request that is at fault, as the caller wrote it, for the dialects that have a place for it."""
 
-    def __init__(self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
+    ) -> None:
         """
         :param message: what happened and what to do about it, in one or two sentences for the caller.
         :param status: an HTTP status in place of the kind's own.
         :param headers: response headers that belong to this error, such as ``allow``.
+        :param param: the field that is at fault, in place of the kind's own.
         """
         super().__init__(message)
         self.message = message
+        if param is not None:
+            self.param = param
         self.http_status = self.status if status is None else status
         self.headers: dict[str, str] = dict(headers or {})
         if self.retry_after_s is not None:
@@ -82,6 +94,14 @@ class CallerError(GatewayError):
 
 class BadRequest(CallerError):
     """The request could not be understood as HTTP or lacks what its path needs."""
+
+    @classmethod
+    def of_field(cls, field: str, complaint: str) -> BadRequest:
+        """
+        :param field: its place in the request, such as ``messages[0].content``.
+        :param complaint: what is wrong with it, to be said behind its name and a colon.
+        """
+        return cls(f"{field}: {complaint}", param=field)
 
 
 class MissingKey(CallerError):
@@ -123,6 +143,7 @@ class ModelNotAllowed(CallerError):
 
     status = 404
     kind = "model_not_found"
+    param = "model"
     anthropic_type = "not_found_error"
     gemini_status = "NOT_FOUND"
 

@@ -92,9 +92,9 @@ def asked_of_azure(suffix: bytes, query: bytes, model: str | None, api_version: 
     path = b"/" + suffix
     if suffix in DEPLOYMENT_OPERATIONS:
         if not model:
-            raise BadRequest("This provider needs to be told the model, and the request names none.")
+            raise BadRequest("This provider needs to be told the model, and the request names none.", param="model")
         if model in (".", ".."):
-            raise BadRequest(f"No model is called {model!r}.")
+            raise BadRequest(f"No model is called {model!r}.", param="model")
         # As one segment: a slash in it would be another path.
         path = b"/deployments/" + quote_from_bytes(model.encode("utf-8"), safe="").encode("ascii") + path
     others = without_parameters(query, lambda name, _value: name == b"api-version") if query else b""

@@ -127,7 +127,7 @@ def _anthropic_page(models: Sequence[Model], asked: dict[str, list[str]]) -> dic
 
 def _position(names: list[str], name: str, parameter: str) -> int:
     if name not in names:
-        raise BadRequest(f"{parameter}: there is no such model.")
+        raise BadRequest.of_field(parameter, "there is no such model.")
     return names.index(name)
 
 
@@ -169,5 +169,5 @@ def _number(asked: dict[str, list[str]], name: str, default: int, *, at_least: i
     number = int(written) if written.isascii() and written.isdecimal() and len(written) < 10 else -1
     if number < at_least or (at_most is not None and number > at_most):
         upper = f" to {at_most}" if at_most is not None else " or more"
-        raise BadRequest(f"{name}: must be a whole number, {at_least}{upper}.")
+        raise BadRequest.of_field(name, f"must be a whole number, {at_least}{upper}.")
     return number

@@ -99,20 +99,21 @@ def _question(given: dict[str, Any]) -> Question:
     conversation = _one(given, "conversation")
     for name in given:
         if name not in ("model", "api", "stream", "conversation"):
-            raise BadRequest(f"There is no parameter {name[:64]!r}: model, api, stream and conversation are known.")
+            known = "model, api, stream and conversation are known."
+            raise BadRequest(f"There is no parameter {name[:64]!r}: {known}", param=name[:64])
     if api not in ASKED_BY:
-        raise BadRequest(f"api must be one of {', '.join(ASKED_BY)}.")
+        raise BadRequest(f"api must be one of {', '.join(ASKED_BY)}.", param="api")
     if stream not in ("true", "false"):
-        raise BadRequest("stream must be true or false.")
+        raise BadRequest("stream must be true or false.", param="stream")
     return Question(model, api, stream == "true", conversation)
 
 
 def _one(given: dict[str, Any], name: str) -> str:
     values = given.get(name, [b""])
     if len(values) > 1:
-        raise BadRequest(f"{name} must be given once.")
+        raise BadRequest(f"{name} must be given once.", param=name)
     try:
         text: str = values[0].decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(f"{name} must be UTF-8.") from None
+        raise BadRequest(f"{name} must be UTF-8.", param=name) from None
     return text

@@ -355,7 +355,7 @@ def _asked_model(method: bytes, context: CallContext, grant: Grant, body: Reques
     if _ABOUT_NO_MODEL.fullmatch(below):
         return body.model(context.model)
     if not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
-        raise BadRequest(WHICH_MODEL)
+        raise BadRequest(WHICH_MODEL, param="model")
     path_counts = not raw and way is not None and way.target.names_models
     return body.model_for_certain(context.model, path_counts=path_counts)
 

@@ -106,15 +106,15 @@ class RequestBody:
         self._path = path
         unread = self._unread = not (path_counts and path is not None)
         if self.streamed and unread:
-            raise BadRequest(WHICH_MODEL)
+            raise BadRequest(WHICH_MODEL, param="model")
         if self.streamed or not self._size:
             return self._named(path)
         places = find_model(self._view())
         if places is None and path is None:
-            raise BadRequest(WHICH_MODEL)
+            raise BadRequest(WHICH_MODEL, param="model")
         if places is not None:
             if places.ambiguous or (unread and places.alike):
-                raise BadRequest(_TWICE)
+                raise BadRequest(_TWICE, param="model")
             self._model = places.name
         return self._named(path or self._model)
 
@@ -140,13 +140,13 @@ class RequestBody:
         body = self._view()
         places = find_model(body)
         if places is not None and places.ambiguous:
-            raise BadRequest(_TWICE)
+            raise BadRequest(_TWICE, param="model")
         pieces = None if places is None and self._path is None else with_model(body, model)
         if isinstance(body, memoryview) and places is not None and pieces is not None:
             return pieces_body(pieces)
         named = b"".join([body] if pieces is None else pieces)
         if self._unread and places is None and ((found := find_model(named)) is None or found.alike):
-            raise BadRequest(WHICH_MODEL)
+            raise BadRequest(WHICH_MODEL, param="model")
         return BytesBody(named)
 
     def whole(self) -> bytes:

@@ -177,11 +177,13 @@ def _count(
         api, read = Api.COUNT_TOKENS, _anthropics_count
         codec = CODECS[Api.MESSAGES]
         named = ToolNames(prompt, codec.tool_name, losses).written(prompt)
-        written = _countable(codec.encode_request(named, to, losses))
+        with losses.complaining():
+            written = _countable(codec.encode_request(named, to, losses))
     else:
         api, read = Api.GEMINI_COUNT_TOKENS, read_count
         named = ToolNames(prompt, CODECS[Api.GEMINI].tool_name, losses).written(prompt)
-        written = write_count_request(named, to, losses)
+        with losses.complaining():
+            written = write_count_request(named, to, losses)
     codecs = CODECS[_COUNTED[caller][0]], CODECS[target.conversation]
     translation = DocumentTranslation(
         *codecs, written, losses, lambda document: estimate_body(_COUNTED[caller][1], read(document))

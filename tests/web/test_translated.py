@@ -544,6 +544,43 @@ def test_what_makes_no_sense_to_the_provider_is_named_as_the_caller_wrote_it(
     assert not gateway.agent.sent
 
 
+@pytest.mark.parametrize(
+    ("caller", "path", "fields", "place"),
+    [
+        (
+            "gemini",
+            "/v1beta/models/m:countTokens",
+            {"contents": [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}]},
+            "contents[0].parts[0]: ",
+        ),
+        (
+            "responses",
+            "/v1/responses/input_tokens",
+            {"model": "m", "input": [{"type": "function_call_output", "call_id": "x", "output": "r"}]},
+            "input[0]: ",
+        ),
+    ],
+)
+def test_what_cannot_be_counted_is_named_as_the_caller_wrote_it(
+    gateway: MemoryGateway, caller: str, path: str, fields: dict[str, Any], place: str
+) -> None:
+    client = gateway.client()
+    client.ask("POST", path, json.dumps(fields).encode(), authorization="Bearer vk_anthropic")
+    status, headers, body = client.answer()
+    assert (status, headers["x-gw-error"]) == (400, "bad_request")
+    assert json.loads(body)["error"]["message"].startswith(place)
+
+
+def test_what_is_at_fault_stands_in_openais_field_for_it(gateway: MemoryGateway) -> None:
+    """Be it wrong, or nothing that the provider could be told."""
+    for fields, param in (
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"logit_bias": {"50256": -100}}, "logit_bias"),
+    ):
+        body = ask(gateway, "chat", "anthropic", **fields).answer()[2]
+        assert json.loads(body)["error"]["param"] == param
+
+
 def test_what_would_change_the_answer_is_refused(gateway: MemoryGateway) -> None:
     client = ask(gateway, "chat", "anthropic", logit_bias={"50256": -100})
     status, headers, body = client.answer()

@@ -41,4 +41,11 @@ class OpenAI(Dialect):
 
     @staticmethod
     def _document(error: GatewayError) -> dict[str, Any]:
-        return {"error": {"message": error.message, "type": error.openai_type, "param": None, "code": error.kind}}
+        return {
+            "error": {
+                "message": error.message,
+                "type": error.openai_type,
+                "param": error.param,
+                "code": error.kind,
+            }
+        }

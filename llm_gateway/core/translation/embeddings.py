@@ -141,7 +141,7 @@ class OpenAIEmbeddings(EmbeddingsCodec):
         found = fields.need("input", _input)
         form = fields.take("encoding_format", text)
         if form not in (None, "float", "base64"):
-            raise BadRequest('encoding_format: has to be "float" or "base64".')
+            raise BadRequest.of_field("encoding_format", 'has to be "float" or "base64".')
         return EmbeddingsRequest(
             model=model if model is not None else named or "",
             inputs=_inputs(found),
@@ -200,9 +200,9 @@ def _inputs(found: str | list[str | int | list[int]]) -> tuple[str | tuple[int, 
     tokens = tuple(one for one in found if isinstance(one, int))
     if tokens:
         if len(tokens) < len(found):
-            raise BadRequest("input: has to be texts, or tokens, or lists of tokens.")
+            raise BadRequest.of_field("input", "has to be texts, or tokens, or lists of tokens.")
         return (tokens,)
     inputs = tuple(tuple(one) if isinstance(one, list) else one for one in found if not isinstance(one, int))
     if not inputs:
-        raise BadRequest("input: has to have at least one item.")
+        raise BadRequest.of_field("input", "has to have at least one item.")
     return inputs

@@ -55,7 +55,7 @@ def in_utf8(body: bytes) -> bytes:
         try:
             str(memoryview(body), "utf-8")
         except UnicodeDecodeError as error:
-            raise BadRequest("The request's body: is not UTF-8.") from error
+            raise BadRequest("The request's body is not UTF-8.") from error
     return body
 
 
@@ -116,22 +116,22 @@ _NULL = msgspec.Raw(b"null")
 
 def reading(decode: Callable[[R], T], raw: R, place: str) -> T:
     """
-    :param place: where the value stands in the request, such as ``input[2].content``.
+    :param place: where the value stands in the request, such as ``input[2].content``; empty for the whole of it.
     :raises BadRequest: it is of another type; the message names the place inside it too.
     """
     try:
         return decode(raw)
     except BROKEN as error:
-        raise BadRequest(_complaint(error, place)) from error
+        raise _complaint(error, place) from error
 
 
-def _complaint(error: Exception, place: str) -> str:
+def _complaint(error: Exception, place: str) -> BadRequest:
+    complaint = "is nested too deep." if isinstance(error, RecursionError) else "is not valid JSON."
     if isinstance(error, msgspec.ValidationError):
         reason, _, inner = str(error).partition(" - at `$")
-        return f"{place}{inner.rstrip('`')}: {reason}."
-    if isinstance(error, RecursionError):
-        return f"{place}: is nested too deep."
-    return f"{place}: is not valid JSON."
+        place += inner.rstrip("`")
+        complaint = f"{reason}."
+    return BadRequest.of_field(place, complaint) if place else BadRequest(f"The request's body: {complaint}")
 
 
 def _root(body: bytes) -> dict[str, msgspec.Raw]:
@@ -140,7 +140,7 @@ def _root(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _object(body)
     except BROKEN:
-        return reading(_object, mended(body), "The request's body")
+        return reading(_object, mended(body), "")
 
 
 class Fields:
@@ -179,7 +179,7 @@ class Fields:
         """
         raw = self.raw(name)
         if raw is None:
-            raise BadRequest(f"{self.at(name)}: is required.")
+            raise BadRequest.of_field(self.at(name), "is required.")
         return reading(decode, raw, self.at(name))
 
     def inner(self, name: str) -> Fields | None:

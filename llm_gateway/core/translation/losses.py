@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 
-from llm_gateway.errors import GatewayError
+from llm_gateway.errors import BadRequest, GatewayError
 
 __all__ = ["Losses", "OnUnsupported", "Unsupported", "Weight"]
 
@@ -87,7 +89,7 @@ class Losses:
         :raises Unsupported: the policy refuses that.
         """
         if self.policy is OnUnsupported.REJECT or (self.policy is OnUnsupported.DEFAULT and weight is Weight.MEANING):
-            raise Unsupported(f"{field} cannot be sent to this provider: {why}")
+            raise Unsupported(f"{field} cannot be sent to this provider: {why}", param=field)
         if self.policy is OnUnsupported.PASS and field.lower() not in _NEVER_PASSED:
             return True
         self.dropped.append(field)
@@ -102,12 +104,26 @@ class Losses:
         if self.drop(field, weight, why):
             self.dropped.append(field)
 
-    def spelled(self, complaint: str) -> str:
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
         """
-        :param complaint: about a field, whose name stands before the first colon.
+        While a request is written: what is wrong with it is told in the caller's words.
+        """
+        try:
+            yield
+        except BadRequest as error:
+            raise self.spelled(error) from error
+
+    def spelled(self, error: BadRequest) -> BadRequest:
+        """
         :return: the same for the caller.
         """
-        return complaint
+        return error
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """
+        :param names: the caller's, by those that its tools are told of with from now on.
+        """
 
     def change(self, field: str) -> None:
         """The field is said, but not exactly: mapped to the nearest that there is."""

@@ -30,6 +30,7 @@ from llm_gateway.core.translation.conversation import (
 )
 from llm_gateway.core.translation.fields import BROKEN
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported, Weight
+from llm_gateway.errors import BadRequest
 
 __all__ = ["SpelledLosses", "Spelling", "collapsed"]
 
@@ -92,6 +93,7 @@ _MESSAGES: _Names = {
     "response_format.description": _FORMAT_OF_MESSAGES,
     "response_format.json_schema": _FORMAT_OF_MESSAGES,
     "response_format.json_schema.name": _FORMAT_OF_MESSAGES,
+    "response_format.json_schema.schema": ("output_config.format.schema", "output_format.schema"),
     "response_format.json_schema.strict": _FORMAT_OF_MESSAGES,
     "stop": ("stop_sequences",),
     "user": ("metadata.user_id",),
@@ -115,6 +117,7 @@ _RESPONSES: _Names = {
     "response_format.description": ("text.format.description",),
     "response_format.json_schema": ("text.format",),
     "response_format.json_schema.name": ("text.format.name",),
+    "response_format.json_schema.schema": ("text.format.schema",),
     "response_format.json_schema.strict": ("text.format.strict",),
     "thinking": ("reasoning.effort",),
     "user": ("safety_identifier", "user"),
@@ -153,6 +156,7 @@ _GEMINI: _Names = {
     "response_format.description": _FORMAT_OF_GEMINI,
     "response_format.json_schema": _FORMAT_OF_GEMINI,
     "response_format.json_schema.name": _FORMAT_OF_GEMINI,
+    "response_format.json_schema.schema": _FORMAT_OF_GEMINI,
     "response_format.json_schema.strict": _FORMAT_OF_GEMINI,
     "seed": (f"{_CONFIG}seed",),
     "service_tier": ("serviceTier",),
@@ -379,6 +383,10 @@ class Spelling:
         self._prefix = ""
         self._tool_places: dict[str, str] = {}
         self._keys = {tool.name: _key(tool) for tool in tools}
+        self._items: dict[tuple[str, bool], int] | None = None
+        """Where calls of one id are, and their results (Responses)."""
+        self.renamed: Mapping[str, str] = {}
+        """What the caller calls the tools that are told of by other names."""
 
     @classmethod
     def of_request(cls, asked: Request, body: bytes) -> Spelling:
@@ -552,11 +560,28 @@ class Spelling:
                 return self._element(f"{place}.content", at, len(parts))
             case "gemini":
                 return self._element(f"{place}.parts", at, len(parts)) if self._find(f"{place}.parts") else place
+        if isinstance(part, ToolResult | ToolCall) and place.endswith("[]"):
+            return self._called_place(place, part)
         if isinstance(part, ToolResult | ToolCall | Thinking) or self._find(f"{place}.content") is None:
             return place
         if place.endswith("[]"):
             return f"{place}.content[]" if self._find(f"{place}.content[]") else f"{place}.content"
         return self._element(f"{place}.content", at, len(parts))
+
+    def _called_place(self, place: str, part: ToolCall | ToolResult) -> str:
+        """Items that are joined to one message are told apart by the ids of their calls."""
+        if self._items is None:
+            self._items = {}
+            for index, raw in enumerate(self._elements(place.removesuffix("[]")) or ()):
+                try:
+                    item = _read_item(raw)
+                except BROKEN:
+                    continue
+                if item.call_id is not None:
+                    self._items.setdefault((item.call_id, item.type.endswith("_output")), index)
+        called = (part.call_id, True) if isinstance(part, ToolResult) else (part.id, False)
+        at = self._items.get(called)
+        return place if at is None else f"{place.removesuffix('[]')}[{at}]"
 
     def _element(self, container: str, at: int, count: int) -> str:
         """
@@ -649,7 +674,7 @@ class Spelling:
         if match := _FOREIGN_TOOL.fullmatch(place):
             return self._tool_field(match["kind"], None)
         if match := _NAMED_TOOL.fullmatch(place):
-            name = match["name"]
+            name = self.renamed.get(match["name"], match["name"])
             if name == "strict" and match["field"] is None:
                 return self._tool_field(None, name)
             return self._tool_field(self._keys.get(name, name), match["field"])
@@ -720,14 +745,18 @@ class SpelledLosses(Losses):
         try:
             return super().drop(field, weight, why)
         except Unsupported as refused:
-            said = " and ".join(self._spelling.of(field)) + self._spelling.kind(field)
-            raise Unsupported(refused.message.replace(field, said, 1)) from None
+            names = self._spelling.of(field)
+            said = " and ".join(names) + self._spelling.kind(field)
+            raise Unsupported(refused.message.replace(field, said, 1), param=names[0]) from None
 
-    def spelled(self, complaint: str) -> str:
-        place, colon, rest = complaint.partition(":")
-        if not place.startswith(("messages", "tools", "tool_choice", "response_format")):
-            return complaint
-        return f"{' and '.join(self._spelling.of(place))}{colon}{rest}"
+    def spelled(self, error: BadRequest) -> BadRequest:
+        if error.param is None:
+            return error
+        name = self._spelling.of(error.param)[0]
+        return BadRequest.of_field(name, error.message.removeprefix(f"{error.param}: "))
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        self._spelling.renamed = names
 
     def named(self) -> list[str]:
         """
@@ -748,6 +777,12 @@ class _Tool(msgspec.Struct):
     tools: list[_Named] = []
 
 
+class _Item(msgspec.Struct):
+    type: str = "message"
+    call_id: str | None = None
+
+
+_read_item = msgspec.json.Decoder(_Item).decode
 _read_tool = msgspec.json.Decoder(_Tool).decode
 
 

@@ -52,6 +52,7 @@ class ToolNames:
             losses.change(places[name])
         self.given = {written: given for given, written in self._written.items()}
         """The caller's names, by those that the provider was sent instead."""
+        losses.rename(self.given)
 
     def written(self, request: Request) -> Request:
         """

@@ -52,9 +52,9 @@ def tool_schema(
             missing["properties"] = _EMPTY
         return (msgspec.Raw(_encode({**fields, **missing})) if missing else schema), False
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{place}: is not a JSON Schema object.") from error
+        raise BadRequest.of_field(place, "is not a JSON Schema object.") from error
     except RecursionError as error:
-        raise BadRequest(f"{place}: is nested too deep.") from error
+        raise BadRequest.of_field(place, "is nested too deep.") from error
 
 
 def _merged(schema: dict[str, object], forbidden: tuple[str, ...]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.one_call import OneCall, with_one_call
 from llm_gateway.core.translation.tool_names import ToolNames
-from llm_gateway.errors import BadRequest, GatewayError, UpstreamDisconnected, UpstreamMalformed
+from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
 
 __all__ = ["DocumentTranslation", "Interpreter", "StreamTranslation", "Translation", "failure_of"]
 
@@ -43,7 +43,7 @@ def failure_of(error: GatewayError) -> ProviderFailure:
     """
     status = error.http_status
     kind = _KINDS.get(status, FailureKind.SERVER if status >= 500 else FailureKind.INVALID)
-    return ProviderFailure(status, kind, error.message, code=error.kind)
+    return ProviderFailure(status, kind, error.message, error.param, error.kind)
 
 
 def without_conversation(asked: Request) -> Request:
@@ -139,10 +139,8 @@ class Translation(Interpreter):
         self.stream = asked.stream
         self.unsaid = self._unsaid = _Unsaid(caller)
         self._names = ToolNames(asked, provider.tool_name, losses)
-        try:
+        with losses.complaining():
             self.body = provider.encode_request(self._names.written(asked), to, losses)
-        except BadRequest as error:
-            raise BadRequest(losses.spelled(error.message)) from error
         self.lost = (*losses.dropped, *losses.changed)
 
     def answer(self, body: bytes) -> bytes:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llm_gateway.core.dialects import DIALECTS
-from llm_gateway.errors import MissingKey, UpstreamTimeout
+from llm_gateway.errors import BadRequest, MissingKey, ModelNotAllowed, UpstreamTimeout
 
 ERROR = UpstreamTimeout('took "too" long')
 
@@ -28,6 +28,20 @@ BODIES = {
 def test_error_has_the_dialects_own_shape(name: str) -> None:
     """The shape that its SDKs read."""
     assert json.loads(DIALECTS[name].error_body(ERROR, "r1")) == BODIES[name]
+
+
+def test_openais_errors_name_the_field_that_is_at_fault() -> None:
+    """Where one is known."""
+    for error, field in (
+        (BadRequest.of_field("input[0].role", "is required."), "input[0].role"),
+        (BadRequest("?", param="model"), "model"),
+        (ModelNotAllowed("There is no model named 'm'."), "model"),
+        (BadRequest("The path is none."), None),
+    ):
+        assert json.loads(DIALECTS["openai"].error_body(error, "r"))["error"]["param"] == field
+    assert b'"message":"input[0].role: is required."' in DIALECTS["openai"].error_body(
+        BadRequest.of_field("input[0].role", "is required."), "r"
+    )
 
 
 @pytest.mark.parametrize(("name", "event"), [("openai", None), ("anthropic", b"event: error"), ("gemini", None)])

@@ -43,7 +43,8 @@ def spelled(
     asked = CODEC[caller].decode_request(body.encode(), model="m", stream=False)
     losses = SpelledLosses(policy, Spelling.of_request(asked, body.encode()))
     named = ToolNames(asked, CODEC[provider].tool_name, losses).written(asked)
-    CODEC[provider].encode_request(named, to, losses)
+    with losses.complaining():
+        CODEC[provider].encode_request(named, to, losses)
     return losses.named()
 
 
@@ -256,8 +257,70 @@ def test_names_are_the_callers(caller: str, more: Json, provider: str, expected:
 )
 def test_refusals_name_the_callers_field(caller: str, more: Json, provider: str, told: str) -> None:
     document = {**PLAIN[caller], **more}
-    with pytest.raises(Unsupported, match=f"^{re.escape(told)} cannot be sent to this provider: "):
+    with pytest.raises(Unsupported, match=f"^{re.escape(told)} cannot be sent to this provider: ") as caught:
         spelled(caller, document, provider, DESTINATIONS[provider], OnUnsupported.DEFAULT)
+    assert caught.value.param == told
+
+
+CALLING: Mapping[str, Json] = {
+    "chat": {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in "ab"
+                ],
+            },
+            {"role": "tool", "tool_call_id": "a", "content": "r"},
+        ]
+    },
+    "responses": {
+        "input": [
+            {"role": "user", "content": "Hi"},
+            *({"type": "function_call", "call_id": one, "name": "f", "arguments": "{}"} for one in "ab"),
+            {"type": "function_call_output", "call_id": "a", "output": "r"},
+        ]
+    },
+    "gemini": {
+        "contents": [
+            {"role": "user", "parts": [{"text": "Hi"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}] * 2},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]},
+        ]
+    },
+}
+"""Conversations in which the second of two calls has no result."""
+
+_LIST_FOR_SCHEMA: Json = {"responseMimeType": "application/json", "responseJsonSchema": []}
+
+
+@pytest.mark.parametrize(
+    ("caller", "more", "provider", "told"),
+    [
+        ("chat", CALLING["chat"], "messages", "messages[1].tool_calls[1]"),
+        ("responses", CALLING["responses"], "messages", "input[2]"),
+        ("gemini", CALLING["gemini"], "messages", "contents[1].parts[1]"),
+        ("gemini", {"contents": CALLING["gemini"]["contents"][2:]}, "chat", "contents[0].parts[0]"),
+        ("gemini", {"contents": CALLING["gemini"]["contents"][2:]}, "messages", "contents[0].parts[0]"),
+        ("gemini", {"generationConfig": _LIST_FOR_SCHEMA}, "messages", "generationConfig.responseJsonSchema"),
+        pytest.param(
+            "messages",
+            {"tools": [{"name": "f", "input_schema": {}}, {"name": "g" * 99, "input_schema": []}]},
+            "chat",
+            "tools[1].input_schema",
+            id="a tool that the provider knows by another name",
+        ),
+    ],
+)
+def test_complaints_name_the_callers_field_and_nothing_made_up(
+    caller: str, more: Json, provider: str, told: str
+) -> None:
+    """Google's callers need not give ids to their calls: those that stand for them are none of theirs."""
+    with pytest.raises(BadRequest, match=f"^{re.escape(told)}: ") as caught:
+        spelled(caller, {**PLAIN[caller], **more}, provider, DESTINATIONS[provider])
+    assert caught.value.param == told
+    assert "gwfc" not in caught.value.message
 
 
 def test_fields_in_more_places_than_can_be_told_are_told_without_them() -> None:

@@ -57,7 +57,7 @@ def is_text(raw: msgspec.Raw) -> bool:
 def _needed(fields: Fields, name: str, raw: msgspec.Raw | None = None) -> Fields:
     found = fields.raw(name) if raw is None else raw
     if found is None:
-        raise BadRequest(f"{fields.at(name)}: is required.")
+        raise BadRequest.of_field(fields.at(name), "is required.")
     return Fields(found, fields.at(name))
 
 
@@ -92,7 +92,7 @@ class MessageReader:
         fields = Fields(raw, f"messages[{index}]")
         role = fields.need("role", text)
         if role not in _ROLES:
-            raise BadRequest(f"{fields.at('role')}: must be one of {', '.join(_ROLES)}.")
+            raise BadRequest.of_field(fields.at("role"), f"must be one of {', '.join(_ROLES)}.")
         if role == "assistant":
             parts = self._assistant(fields, index)
         elif role == "tool":
@@ -120,7 +120,7 @@ class MessageReader:
         raw = fields.raw("content")
         if raw is None:
             if needed:
-                raise BadRequest(f"{fields.at('content')}: is required.")
+                raise BadRequest.of_field(fields.at("content"), "is required.")
             return ()
         place = fields.at("content")
         if is_text(raw):
@@ -167,7 +167,7 @@ class MessageReader:
         if file_id is not None:
             return Document(Stored(file_id, "openai"), name, cache=_mark(fields))
         if data is None:
-            raise BadRequest(f"{file.place}: needs file_data or file_id.")
+            raise BadRequest.of_field(file.place, "needs file_data or file_id.")
         source = located(data)
         if isinstance(source, Linked) and not source.url.startswith(("http:", "https:")):
             # OpenAI takes the data without a URL around it too, and tells what it is by the name.
@@ -242,7 +242,7 @@ class MessageReader:
             function = _needed(fields, "function")
             call = ToolCall(call_id, function.need("name", text), function.take("arguments", text) or "", opaque)
         else:
-            raise BadRequest(f"{fields.at('type')}: must be function or custom.")
+            raise BadRequest.of_field(fields.at("type"), "must be function or custom.")
         self._keep(fields, hint=True)
         return call
 
@@ -256,14 +256,14 @@ class MessageReader:
         function = fields.need("name", text)
         call_id = self._functions.pop(function, None)
         if call_id is None:
-            raise BadRequest(f"{fields.place}: is the result of a function that no message before it calls.")
+            raise BadRequest.of_field(fields.place, "is the result of a function that no message before it calls.")
         return ToolResult(call_id, self._result_parts(fields), name=function)
 
     def _result_parts(self, fields: Fields) -> tuple[Text | Image | Document | Foreign, ...]:
         parts: list[Text | Image | Document | Foreign] = []
         for part in self._content(fields):
             if not isinstance(part, Text | Image | Document | Foreign):
-                raise BadRequest(f"{fields.at('content')}: a tool's result is made of texts, images and files.")
+                raise BadRequest.of_field(fields.at("content"), "a tool's result is made of texts, images and files.")
             parts.append(part)
         return tuple(parts)
 

@@ -148,7 +148,7 @@ class MessageWriter:
             case Foreign(dialect="chat"):
                 return [_as_object(part)]
             case Thinking() | ToolCall() | Refusal():
-                raise BadRequest(f"{place}: only the model says such a thing.")
+                raise BadRequest.of_field(place, "only the model says such a thing.")
         self._leave_out(part, place, "it has no such part of a message.")
         return []
 
@@ -241,9 +241,7 @@ class MessageWriter:
 
     def _result(self, result: ToolResult, place: str) -> None:
         if result.call_id not in self._calls:
-            raise BadRequest(
-                f"{place}: is a tool's result, and no message before it makes the call {result.call_id!r}."
-            )
+            raise BadRequest.of_field(place, "is the result of a call that is not in the conversation before it.")
         contents: list[Object] = []
         media: list[Object] = []
         for at, part in enumerate(result.parts):

@@ -73,10 +73,10 @@ class _Reader:
         fields = self._fields
         named = fields.take("model", text) or model
         if not named:
-            raise BadRequest("model: is required.")
+            raise BadRequest.of_field("model", "is required.")
         raw_messages = fields.need("messages", raws)
         if not raw_messages:
-            raise BadRequest("messages: must not be empty.")
+            raise BadRequest.of_field("messages", "must not be empty.")
         reader = MessageReader(self._extras, self._hints)
         messages = tuple(reader.read(raw, index) for index, raw in enumerate(raw_messages))
         streamed = fields.take("stream", boolean)
@@ -163,7 +163,7 @@ class _Reader:
         if choices is None:
             return 1
         if choices < 1:
-            raise BadRequest("n: must be 1 or more.")
+            raise BadRequest.of_field("n", "must be 1 or more.")
         return choices
 
     def _include_usage(self) -> bool:
@@ -252,7 +252,7 @@ class _Reader:
     def _allowed(self, tool: Fields) -> str:
         kind = tool.need("type", text)
         if kind not in ("function", "custom"):
-            raise BadRequest(f"{tool.at('type')}: must be function or custom.")
+            raise BadRequest.of_field(tool.at("type"), "must be function or custom.")
         return _inner(tool, kind).need("name", text)
 
     def _function_choice(self, raw: msgspec.Raw) -> ToolChoice:
@@ -323,21 +323,21 @@ class _Reader:
         if effort is None or effort == "default":
             return None
         if effort not in EFFORTS:
-            raise BadRequest(f"{fields.at(name)}: must be one of {', '.join(EFFORTS)}.")
+            raise BadRequest.of_field(fields.at(name), f"must be one of {', '.join(EFFORTS)}.")
         return effort
 
 
 def _inner(fields: Fields, name: str) -> Fields:
     found = fields.inner(name)
     if found is None:
-        raise BadRequest(f"{fields.at(name)}: is required.")
+        raise BadRequest.of_field(fields.at(name), "is required.")
     return found
 
 
 def _mode(raw: msgspec.Raw, place: str) -> ChoiceMode:
     mode = reading(text, raw, place)
     if mode not in _MODES:
-        raise BadRequest(f"{place}: must be none, auto or required, or name a tool.")
+        raise BadRequest.of_field(place, "must be none, auto or required, or name a tool.")
     return _MODES[mode]
 
 

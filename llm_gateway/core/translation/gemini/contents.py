@@ -221,7 +221,7 @@ class ContentWriter:
             return None
         if opaque.dialect == DIALECT and opaque.provider in (None, self._to.provider):
             return {"thoughtSignature": opaque.data}
-        why = f"it can be read only by {opaque.provider or opaque.dialect}, which made it."
+        why = f"only {opaque.provider or 'another provider'}, which made it, can read it."
         self._losses.lose(f"{self._place}.signature", Weight.MEANING, why)
         return None
 
@@ -239,7 +239,7 @@ class ContentWriter:
     def _result(self, part: ToolResult) -> Sequence[WirePart]:
         name = self._names.get(part.call_id) or part.name
         if name is None:
-            raise wrong(self._place, "there is no call before it that it could be the result of.")
+            raise wrong(self._place, "is the result of a call that is not in the conversation before it.")
         texts: list[str] = []
         inside: list[WirePart] = []
         behind: list[WirePart] = []

@@ -147,7 +147,8 @@ def _first(request: Fields, config: Fields, name: str, decode: Decode[T]) -> T |
 
 def _content(text: str | tuple[int, ...]) -> dict[str, object]:
     if not isinstance(text, str):
-        raise Unsupported("input cannot be sent to this provider: tokens mean something to the model's own maker only.")
+        why = "tokens mean something to the model's own maker only."
+        raise Unsupported(f"input cannot be sent to this provider: {why}", param="input")
     return {"parts": [{"text": text}]}
 
 

@@ -30,7 +30,7 @@ def wrong(place: str, why: str) -> BadRequest:
     """
     :param place: of the field in the caller's request, such as ``contents[0].parts[1].text``.
     """
-    return BadRequest(f"{place}: {why}")
+    return BadRequest.of_field(place, why)
 
 
 def camel(name: str) -> str:

@@ -153,7 +153,7 @@ def arguments_of(raw: msgspec.Raw | None, place: str) -> str:
     try:
         return bytes(raw).decode()
     except UnicodeDecodeError as error:
-        raise BadRequest(f"{place}: is not valid JSON.") from error
+        raise BadRequest.of_field(place, "is not valid JSON.") from error
 
 
 def _tool_result(fields: Fields, extras: Extras) -> ToolResult:
@@ -163,7 +163,7 @@ def _tool_result(fields: Fields, extras: Extras) -> ToolResult:
             part = part_of(raw, place, extras)
             if isinstance(part, Text | Image | Document | Foreign):
                 return part
-        raise BadRequest(f"{place}.type: may not be of this kind in the result of a tool.")
+        raise BadRequest.of_field(f"{place}.type", "may not be of this kind in the result of a tool.")
 
     parts = _text_or(fields, "content", inner)
     return ToolResult(
@@ -212,7 +212,7 @@ def _source(fields: Fields, also: tuple[str, ...]) -> Source | None:
     """
     source = fields.inner("source")
     if source is None:
-        raise BadRequest(f"{fields.at('source')}: is required.")
+        raise BadRequest.of_field(fields.at("source"), "is required.")
     kind = source.need("type", text)
     match kind:
         case "base64":
@@ -238,7 +238,7 @@ def _plain_of_blocks(source: Fields) -> Inline | None:
 
     def inner(raw: msgspec.Raw, place: str) -> Part:
         if reading(_typed, raw, place).type not in _IN_DOCUMENTS:
-            raise BadRequest(f"{place}.type: must be text or image.")
+            raise BadRequest.of_field(f"{place}.type", "must be text or image.")
         return part_of(raw, place, {})
 
     parts = _text_or(source, "content", inner)

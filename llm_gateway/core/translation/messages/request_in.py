@@ -69,7 +69,7 @@ def read_request(body: bytes, model: str | None, stream: bool | None) -> Request
     named = fields.take("model", text)
     if model is None:
         if named is None:
-            raise BadRequest("model: is required.")
+            raise BadRequest.of_field("model", "is required.")
         model = named
     request = Request(
         model=model,
@@ -105,14 +105,14 @@ def _system(fields: Fields, extras: Extras) -> tuple[Message, ...]:
         del parts[0]
     for part in parts:
         if not isinstance(part, Text):
-            raise BadRequest("system: may only be text.")
+            raise BadRequest.of_field("system", "may only be text.")
     texts = [part for part in parts if isinstance(part, Text) and part.text]
     return (Message(Role.SYSTEM, tuple(texts)),) if texts else ()
 
 
 def _messages(fields: Fields, extras: Extras) -> list[Message]:
     if "messages" not in fields.rest:
-        raise BadRequest("messages: is required.")
+        raise BadRequest.of_field("messages", "is required.")
     return [_message(raw, place, extras) for raw, place in fields.each("messages")]
 
 
@@ -123,9 +123,9 @@ def _message(raw: msgspec.Raw, place: str, extras: Extras) -> Message:
     fields = Fields(raw, place)
     role = fields.need("role", text)
     if role not in _ROLES:
-        raise BadRequest(f"{fields.at('role')}: must be user, assistant or system.")
+        raise BadRequest.of_field(fields.at("role"), "must be user, assistant or system.")
     if "content" not in fields.rest:
-        raise BadRequest(f"{fields.at('content')}: is required.")
+        raise BadRequest.of_field(fields.at("content"), "is required.")
     parts: list[Part] = text_or_blocks(fields, "content", extras)
     leave(fields, extras)
     return Message(_ROLES[role], attach(parts))
@@ -170,7 +170,7 @@ def _tool_choice(fields: Fields, extras: Extras) -> tuple[ToolChoice | None, boo
     elif kind in _MODES:
         found = ToolChoice(_MODES[kind])
     else:
-        raise BadRequest("tool_choice.type: must be auto, any, tool or none.")
+        raise BadRequest.of_field("tool_choice.type", "must be auto, any, tool or none.")
     leave(choice, extras)
     return found, None if alone is None else not alone
 
@@ -216,10 +216,10 @@ def _output_config(
     if form is None:
         return reasoning, None
     if form.need("type", text) != "json_schema":
-        raise BadRequest(f"{form.at('type')}: must be json_schema.")
+        raise BadRequest.of_field(form.at("type"), "must be json_schema.")
     schema = form.raw("schema")
     if schema is None:
-        raise BadRequest(f"{form.at('schema')}: is required.")
+        raise BadRequest.of_field(form.at("schema"), "is required.")
     leave(form, extras)
     return reasoning, OutputFormat(schema)
 

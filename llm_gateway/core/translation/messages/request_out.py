@@ -185,7 +185,7 @@ class _Writing:
         if tools:
             self._doc["tools"] = tools
         elif forced:
-            raise BadRequest("tool_choice: there is no tool to call.")
+            raise BadRequest.of_field("tool_choice", "there is no tool to call.")
         elif self._called and not self._own:
             self._recall_tools()
             return
@@ -288,7 +288,7 @@ class _Writing:
         if not self._abilities.structured:
             self._losses.lose("response_format", Weight.MEANING, "this model has no structured outputs")
             return None
-        conformed, changed = conforming(schema, "response_format.schema")
+        conformed, changed = conforming(schema, "response_format.json_schema.schema")
         if changed:
             self._losses.change("response_format")
         if not output.description:

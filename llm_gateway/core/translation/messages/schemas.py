@@ -40,9 +40,9 @@ def conforming(schema: msgspec.Raw, place: str) -> tuple[msgspec.Raw, bool]:
         conformed = changed.schema(found)
         return (msgspec.Raw(_encode(conformed)), True) if changed.anything else (schema, False)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{place}: is not a JSON Schema object.") from error
+        raise BadRequest.of_field(place, "is not a JSON Schema object.") from error
     except RecursionError as error:
-        raise BadRequest(f"{place}: is nested too deep.") from error
+        raise BadRequest.of_field(place, "is nested too deep.") from error
 
 
 class _Conformed:

@@ -33,14 +33,14 @@ _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class _Turn:
-    def __init__(self, role: str, place: str) -> None:
+    def __init__(self, role: str) -> None:
         self.role = role
-        self.place = place
-        """Of its first message, for complaints."""
         self.results: list[Json] = []
         self.blocks: list[Json] = []
         self.calls: dict[str, str] = {}
-        """Ids of its calls, as they are written, and as the caller wrote them."""
+        """Where its calls are, by their ids as they are written."""
+        self.answered: dict[str, str] = {}
+        """Where its results are, by the ids of their calls."""
         self.more: Json = {}
         """Fields of the message that only this dialect has."""
 
@@ -119,33 +119,34 @@ class Turns:
         if _is_instruction(message):
             self._say_instruction(messages, index, place)
             return
-        turn = self._turn(message.role.value, place)
+        turn = self._turn(message.role.value)
         turn.more.update(self._writer.more_at(place))
         for at, part in enumerate(message.parts):
             self._add(turn, part, f"{place}.content[{at}]")
         if not turn.results and not turn.blocks:
             self._turns.pop()
 
-    def _turn(self, role: str, place: str) -> _Turn:
+    def _turn(self, role: str) -> _Turn:
         if not self._turns or self._turns[-1].role != role:
-            self._turns.append(_Turn(role, place))
+            self._turns.append(_Turn(role))
         return self._turns[-1]
 
     def _add(self, turn: _Turn, part: Part, place: str) -> None:
         assistant = turn.role == "assistant"
         if isinstance(part, ToolCall):
             if not assistant:
-                raise BadRequest(f"{place}: only the assistant calls tools.")
+                raise BadRequest.of_field(place, "only the assistant calls tools.")
             written = self._new_id(part.id)
-            turn.calls[written] = part.id
+            turn.calls[written] = place
             self.called[part.name] = None
             turn.blocks.extend(self._writer.call(part, written, place))
         elif isinstance(part, ToolResult):
             if assistant:
-                raise BadRequest(f"{place}: the assistant has no results of tools.")
+                raise BadRequest.of_field(place, "the assistant has no results of tools.")
             known = self._ids.get(part.call_id)
             if known is None and not self._own:
-                raise BadRequest(f"{place}: no message before it calls a tool with the id {part.call_id!r}.")
+                raise BadRequest.of_field(place, "is the result of a call that is not in the conversation before it.")
+            turn.answered[known or part.call_id] = place
             turn.results.append(self._writer.result(part, known or part.call_id, place))
         else:
             turn.blocks.extend(self._writer.blocks(part, place, assistant=assistant))
@@ -166,13 +167,13 @@ class Turns:
         if not blocks:
             return
         if self._own or self._may_stand_here(messages, index):
-            turn = self._turn("system", place)
+            turn = self._turn("system")
             turn.more.update(self._writer.more_at(place))
             turn.blocks.extend(blocks)
             return
         self._losses.change(f"{place}.role")
         text = "\n\n".join(str(block["text"]) for block in blocks)
-        self._turn("user", place).blocks.append({"type": "text", "text": f"<system>\n{text}\n</system>"})
+        self._turn("user").blocks.append({"type": "text", "text": f"<system>\n{text}\n</system>"})
 
     def _may_stand_here(self, messages: tuple[Message, ...], index: int) -> bool:
         if not self._abilities.system_anywhere or not self._turns or self._turns[-1].role == "assistant":
@@ -186,31 +187,30 @@ class Turns:
             self._losses.lose(f"{place}.name", Weight.HINT, "messages have no names there")
 
     def _check_pairs(self) -> None:
-        for at, turn in enumerate(self._turns):
-            answered = {str(block["tool_use_id"]) for block in turn.results}
-            called = self._turns[at - 1].calls if at and self._turns[at - 1].role == "assistant" else {}
-            for stray in answered - called.keys():
-                given = next(given for given, written in self._ids.items() if written == stray)
-                raise BadRequest(f"{turn.place}: the result for the call {given!r} does not follow that call.")
-            if turn.role == "assistant" and turn.calls:
-                behind = self._turns[at + 1].results if at + 1 < len(self._turns) else []
-                missing = turn.calls.keys() - {str(block["tool_use_id"]) for block in behind}
-                for written, given in turn.calls.items():
-                    if written in missing:
-                        raise BadRequest(f"{turn.place}: the call {given!r} has no result in the messages behind it.")
+        called: dict[str, str] = {}
+        for turn in self._turns:
+            for call, place in turn.answered.items():
+                if call not in called:
+                    raise BadRequest.of_field(place, "is a result that does not follow its call.")
+            for call, place in called.items():
+                if call not in turn.answered:
+                    raise BadRequest.of_field(place, "is a call that has no result behind it.")
+            called = turn.calls
+        for place in called.values():
+            raise BadRequest.of_field(place, "is a call that has no result behind it.")
 
     def _round_off(self) -> None:
         turns = self._turns
         if not turns or turns[0].role != "user":
             self._losses.change("messages")
-            first = _Turn("user", "messages")
+            first = _Turn("user")
             first.blocks.append({"type": "text", "text": _BEGIN})
             turns.insert(0, first)
         if turns[-1].role != "assistant":
             return
         if not self._abilities.prefill:
             self._losses.change("messages")
-            self._turn("user", "messages").blocks.append({"type": "text", "text": _GO_ON})
+            self._turn("user").blocks.append({"type": "text", "text": _GO_ON})
         elif "text" in turns[-1].blocks[-1]:
             # A text to be continued must not end in white space.
             turns[-1].blocks[-1]["text"] = str(turns[-1].blocks[-1]["text"]).rstrip()

@@ -131,12 +131,12 @@ class Items:
         elif kind in builtins.OUTPUTS:
             self._add(Role.USER, builtins.OUTPUTS[kind](item))
         elif kind == "item_reference":
-            raise BadRequest(f"{item.place}: an item_reference cannot be sent to this provider: {_STATEFUL}")
+            raise BadRequest.of_field(item.place, f"an item_reference cannot be sent to this provider: {_STATEFUL}")
         elif kind == "additional_tools":
             self.tools += item.each("tools")
             return
         elif kind is None:
-            raise BadRequest(f"{item.at('type')}: is required.")
+            raise BadRequest.of_field(item.at("type"), "is required.")
         else:
             if kind == "tool_search_output":
                 self.tools += item.each("tools")
@@ -171,7 +171,7 @@ class Items:
         said = item.need("role", text)
         role = _ROLES.get(said)
         if role is None:
-            raise BadRequest(f"{item.at('role')}: must be one of {', '.join(_ROLES)}.")
+            raise BadRequest.of_field(item.at("role"), f"must be one of {', '.join(_ROLES)}.")
         self._said(role, self._content(item.need("content", msgspec.Raw), item.at("content")))
 
     def _said(self, role: Role, parts: tuple[Part, ...]) -> None:
@@ -225,7 +225,7 @@ class Items:
         parts = self._content(item.need("output", msgspec.Raw), item.at("output"))
         kept = tuple(part for part in parts if isinstance(part, Text | Image | Document | Foreign))
         if len(kept) < len(parts):
-            raise BadRequest(f"{item.at('output')}: may hold text, images and files only.")
+            raise BadRequest.of_field(item.at("output"), "may hold text, images and files only.")
         # These two name what the call named before; the codecs look it up there.
         item.rest.pop("name", None)
         item.rest.pop("namespace", None)
@@ -316,7 +316,7 @@ def _data_url(url: str, place: str) -> Inline:
     head, comma, data = url[5:].partition(",")
     media_type, _, encoding = head.partition(";")
     if not comma or encoding.rpartition(";")[2].strip() != "base64":
-        raise BadRequest(f"{place}: a data: URL must hold base64.")
+        raise BadRequest.of_field(place, "a data: URL must hold base64.")
     return Inline(media_type, data)
 
 
@@ -330,7 +330,7 @@ def _image(part: Fields) -> Image:
         return Image(_data_url(url, part.at("image_url")) if inline else Linked(url), detail, cache)
     if file_id is not None:
         return Image(Stored(file_id, "openai"), detail, cache)
-    raise BadRequest(f"{part.place}: needs image_url or file_id.")
+    raise BadRequest.of_field(part.place, "needs image_url or file_id.")
 
 
 def _file(part: Fields) -> Document:
@@ -348,4 +348,4 @@ def _file(part: Fields) -> Document:
         return Document(Linked(url), name, cache=cache)
     if file_id is not None:
         return Document(Stored(file_id, "openai"), name, cache=cache)
-    raise BadRequest(f"{part.place}: needs file_data, file_url or file_id.")
+    raise BadRequest.of_field(part.place, "needs file_data, file_url or file_id.")

@@ -66,7 +66,7 @@ def read_request(body: bytes, model: str | None = None, stream: bool | None = No
         items.read(given, "input")
     messages = items.messages
     if not messages:
-        raise BadRequest("input: is required.")
+        raise BadRequest.of_field("input", "is required.")
     if instructions:
         messages.insert(0, Message(Role.SYSTEM, (Text(instructions),)))
 
@@ -117,11 +117,11 @@ def read_request(body: bytes, model: str | None = None, stream: bool | None = No
 def _refuse_state(fields: Fields) -> None:
     for name, instead in _STATEFUL.items():
         if fields.raw(name) is not None:
-            raise BadRequest(
-                f"{name}: names something that OpenAI keeps, and this key's provider is another. {instead}"
+            raise BadRequest.of_field(
+                name, f"names something that OpenAI keeps, and this key's provider is another. {instead}"
             )
     if fields.take("background", boolean):
-        raise BadRequest("background: this key's provider does not answer in the background. Leave it out.")
+        raise BadRequest.of_field("background", "this key's provider does not answer in the background. Leave it out.")
     # What is not wanted, and not had, is no loss.
     if fields.take("store", boolean):
         fields.rest["store"] = msgspec.Raw(b"true")
@@ -134,7 +134,7 @@ def _model(fields: Fields, model: str | None) -> str:
     if model is not None:
         return model
     if not told:
-        raise BadRequest("model: is required.")
+        raise BadRequest.of_field("model", "is required.")
     return told
 
 
@@ -167,7 +167,7 @@ def _output(config: Fields | None, extras: dict[str, msgspec.Raw]) -> tuple[Outp
             schema, form.take("name", text), form.take("description", text), form.take("strict", boolean)
         )
     else:
-        raise BadRequest(f"{form.at('type')}: must be text, json_object or json_schema.")
+        raise BadRequest.of_field(form.at("type"), "must be text, json_object or json_schema.")
     _keep(form, extras)
     return output, verbosity
 

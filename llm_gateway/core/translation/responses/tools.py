@@ -115,7 +115,7 @@ def read_choice(raw: msgspec.Raw, place: str) -> ReadChoice:
     if is_text(raw):
         mode = _MODES.get(reading(text, raw, place))
         if mode is None:
-            raise BadRequest(f"{place}: must be one of {', '.join(_MODES)}, or an object.")
+            raise BadRequest.of_field(place, f"must be one of {', '.join(_MODES)}, or an object.")
         return ReadChoice(ToolChoice(mode), False)
     fields = Fields(raw, place)
     kind = fields.need("type", text)
@@ -124,7 +124,7 @@ def read_choice(raw: msgspec.Raw, place: str) -> ReadChoice:
         return ReadChoice(None, True) if name is None else ReadChoice(ToolChoice(ChoiceMode.REQUIRED, (name,)), False)
     mode = _MODES.get(fields.need("mode", text))
     if mode not in (ChoiceMode.AUTO, ChoiceMode.REQUIRED):
-        raise BadRequest(f"{fields.at('mode')}: must be auto or required.")
+        raise BadRequest.of_field(fields.at("mode"), "must be auto or required.")
     names = []
     for tool, where in fields.each("tools"):
         allowed = Fields(tool, where)

@@ -151,7 +151,7 @@ class ItemWriter:
     def _result(self, result: ToolResult, place: str) -> None:
         custom = self._calls.get(result.call_id)
         if custom is None:
-            raise BadRequest(f"{place}: is the result of a call that is not in the conversation before it.")
+            raise BadRequest.of_field(place, "is the result of a call that is not in the conversation before it.")
         self._cache(result.cache, place)
         parts = result.parts
         if result.is_error:

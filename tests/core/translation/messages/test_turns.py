@@ -120,12 +120,15 @@ def test_instructions_between_calls_and_results_do_not_part_them() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ((HELLO, user(SEEN)), "messages[1].content[0]: no message before it calls a tool with the id 'a'."),
-        ((HELLO, assistant(CALL), user("No")), "messages[1]: the call 'a' has no result in the messages behind it."),
-        ((HELLO, assistant(CALL)), "messages[1]: the call 'a' has no result in the messages behind it."),
+        (
+            (HELLO, user(SEEN)),
+            "messages[1].content[0]: is the result of a call that is not in the conversation before it.",
+        ),
+        ((HELLO, assistant(CALL), user("No")), "messages[1].content[0]: is a call that has no result behind it."),
+        ((HELLO, assistant(CALL)), "messages[1].content[0]: is a call that has no result behind it."),
         (
             (HELLO, assistant(CALL), user(SEEN), assistant("So."), user(SEEN)),
-            "messages[4]: the result for the call 'a' does not follow that call.",
+            "messages[4].content[0]: is a result that does not follow its call.",
         ),
         ((user(CALL),), "messages[0].content[0]: only the assistant calls tools."),
         ((HELLO, assistant(SEEN)), "messages[1].content[0]: the assistant has no results of tools."),
