@@ -18,6 +18,9 @@ UNAVAILABLE = "unavailable"
 SHED = "shed"
 INTERNAL_ERROR = "internal_error"
 
+SUPERSEDED = "superseded"
+"""Of one attempt, not of a call: another one, which ran beside it, was first."""
+
 ENDINGS: dict[str, str] = {
     OK: "the whole answer was handed to the client",
     CLIENT_GONE: "the client closed its connection first; the provider's was closed at once",

@@ -23,6 +23,7 @@ from llm_gateway.core.framing import Framing, Unframed, WholeEvents
 from llm_gateway.core.headers import EVENT_STREAM_HEADERS
 from llm_gateway.core.masking import masking
 from llm_gateway.errors import GatewayError, InternalError, UpstreamError, UpstreamMalformed, UpstreamTimeout
+from llm_gateway.upstream.account import READ_ON_BYTES, READ_ON_S, Account, Nowhere
 from llm_gateway.upstream.client import Sending, send
 from llm_gateway.upstream.failures import disconnected, upstream_error
 from llm_gateway.upstream.relay import HangUp, Held, Relay, Wait
@@ -110,6 +111,7 @@ class Attempt:
     """
 
     __slots__ = (
+        "_account",
         "_call",
         "_client",
         "_clock",
@@ -119,12 +121,14 @@ class Attempt:
         "_owner",
         "_patience",
         "_reactor",
+        "_reading_on",
         "_relay",
         "_request_id",
         "_sending",
         "_streaming",
         "_timer",
         "_watch",
+        "_whole",
         "dialect",
         "sink",
         "turn",
@@ -140,6 +144,7 @@ class Attempt:
         dialect: Dialect,
         request_id: str,
         owner: Owner,
+        account: Account | None = None,
     ) -> None:
         """
         :param watch: looks at attempts after ``call.timeouts.first_look_s``.
@@ -156,6 +161,9 @@ class Attempt:
         self.dialect = dialect
         self._request_id = request_id
         self._owner: Owner = owner
+        self._account = account
+        self._whole = False
+        self._reading_on = False
         self._timer: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
         self._sending: Sending | None = None
@@ -183,10 +191,15 @@ class Attempt:
         """The status of an answer that is an error; ``None`` of any other, and where there is none."""
         return self._relay.status if self._relay is not None and self._relay.failed else None
 
-    def drop(self) -> None:
-        """Its answer is not wanted any more: the provider's connection is closed at once, and nobody is told."""
+    def drop(self, ended: str = record.CLIENT_GONE) -> None:
+        """
+        Its answer is not wanted any more: the provider's connection is closed at once, and nobody is told.
+
+        :param ended: what its account says.
+        """
         # First: it may be on its way to tell, and called the client on that way.
-        self._owner = _nobody
+        if not self._reading_on:
+            self._owner = _nobody
         if self._over:
             return
         self._over = True
@@ -194,7 +207,33 @@ class Attempt:
         self._hang_up()
         if relay is not None:
             relay.let_go()
-        self._settle(Outcome(record.CLIENT_GONE))
+        self._settle(Outcome(ended))
+
+    def let_go(self, ended: str, reader: Owner) -> bool:
+        """
+        The client has no use for its answer any more. Drop it, unless its account reads on to know what was used.
+
+        :param reader: told of the end if it is read on.
+        :return: whether it is.
+        """
+        account, relay = self._account, self._relay
+        reads_on = ended == record.CLIENT_GONE and account is not None and account.reads_on and not self._over
+        if not reads_on or (relay is not None and relay.failed):
+            self.drop(ended)
+            return False
+        self._owner = reader
+        self._reading_on = True
+        self.sink = Nowhere(READ_ON_BYTES, self.drop)
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self._reactor.callLater(READ_ON_S, self._read_enough)
+        if relay is not None:
+            relay.divert(self.sink)
+        return True
+
+    def _read_enough(self) -> None:
+        self._patience = None
+        self.drop()
 
     def answered(self) -> None:
         """The sink has found that the answer is whole, although the provider has not ended it."""
@@ -202,6 +241,7 @@ class Attempt:
         if relay is None:
             # It is being finished anyway.
             return
+        self._whole = True
         relay.linger(self._reactor)
         try:
             self.sink.finish()
@@ -269,6 +309,9 @@ class Attempt:
                 # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
                 length = response.length
                 headers[b"Content-Length"] = [b"%d" % length]
+        tee = None
+        if self._account is not None:
+            tee = self._account.answered(response.code, headers, self.stop)
         wait = Wait.BODY
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR
@@ -290,6 +333,8 @@ class Attempt:
             wait,
             self._content,
             self._failed_event,
+            tee,
+            keep=self._account is not None and self._account.reads_on,
         )
 
     def _content(self) -> bool:
@@ -319,6 +364,7 @@ class Attempt:
         assert self._relay is not None
         if isinstance(reason.value, ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
             relay, self._relay = self._relay, None
+            self._whole = True
             if relay.failed:
                 self._settle(Outcome(self._ended_well, unanswered=True, held=relay.held()))
                 return
@@ -428,6 +474,13 @@ class Attempt:
             patience.cancel()
         # It and what it calls hold each other; without this they would wait for the garbage collector.
         owner, self._owner = self._owner, _nobody
+        account, self._account = self._account, None
+        if account is not None:
+            ended = record.CLIENT_GONE if self._reading_on else outcome.ended
+            try:
+                account.over(ended, outcome.error, whole=self._whole)
+            except Exception:
+                self._log_fault(Failure())
         owner.over(self, outcome)
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:

@@ -30,6 +30,7 @@ from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.core.translation.losses import Unsupported
 from llm_gateway.errors import Busy, GatewayError, InternalError, NoProvider, RateLimited, UpstreamTimeout
+from llm_gateway.upstream.account import Account
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.upstream.relay import Held
@@ -53,6 +54,7 @@ class Prepared(msgspec.Struct, frozen=True):
     """The one that this provider is asked in."""
     sink: Sink
     """Where its answer goes."""
+    account: Account | None = None
 
 
 class Asker(Protocol):
@@ -89,6 +91,8 @@ class Dispatcher:
         self._queued: dict[RoutedCall, Dispatch] = {}
         self._woken: deque[Dispatch] = deque()
         """Those whose turn it is; the first one is at it."""
+        self._read_on: set[Attempt] = set()
+        """Whose clients have left."""
         self._timer: IDelayedCall | None = None
 
     def use(self, settings: RoutingSettings) -> None:
@@ -104,6 +108,34 @@ class Dispatcher:
         :return: a call that is to be ``run``.
         """
         return Dispatch(self, route, call, asker)
+
+    def let_go(self, attempt: Attempt, ended: str) -> None:
+        """
+        Nobody waits for this attempt's answer any more.
+
+        :param ended: why.
+        """
+        if attempt.let_go(ended, self):
+            self._read_on.add(attempt)
+
+    @property
+    def reading_on(self) -> int:
+        """The answers that are read only to know what they use."""
+        return len(self._read_on)
+
+    def stop_reading(self) -> None:
+        """Read none of them any further."""
+        for attempt in list(self._read_on):
+            attempt.drop()
+        self._read_on.clear()
+
+    def content(self, attempt: Attempt) -> bool:
+        """An answer begins that nobody waits for."""
+        return True
+
+    def over(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Such an answer has ended."""
+        self._read_on.discard(attempt)
 
     def queued(self, routed: RoutedCall, dispatch: Dispatch) -> None:
         """It waits for a slot."""
@@ -185,6 +217,7 @@ class Dispatch:
         "_asker",
         "_clock",
         "_dispatcher",
+        "_given_up",
         "_hedge_timer",
         "_last",
         "_routed",
@@ -202,6 +235,8 @@ class Dispatch:
         """The last attempt that failed, with where its answer goes and whose it is: nowhere if nobody was asked."""
         self._timer: IDelayedCall | None = None
         self._hedge_timer: IDelayedCall | None = None
+        self._given_up: str | None = None
+        """How the call ended, where attempts still run."""
         self._settled = False
         self._routed = dispatcher.router.call(route, call, self._clock.seconds(), self._hang_up)
 
@@ -347,6 +382,7 @@ class Dispatch:
             prepared.dialect,
             self._asker.request_id,
             self,
+            prepared.account,
         )
         attempt.turn = turn
         self._running.append(attempt)
@@ -380,6 +416,7 @@ class Dispatch:
     def _give_up(self, outcome: Outcome) -> None:
         """Whatever runs or waits is not wanted any more."""
         self._settled = True
+        self._given_up = outcome.ended
         self._dispatcher.left(self._routed)
         self._routed.leave(self._clock.seconds())
         self._tell(outcome)
@@ -427,7 +464,7 @@ class Dispatch:
         for attempt in self._running:
             if attempt.turn is turn:
                 self._running.remove(attempt)
-                attempt.drop()
+                self._dispatcher.let_go(attempt, self._given_up or record.SUPERSEDED)
                 return
 
 

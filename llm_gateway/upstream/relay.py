@@ -74,6 +74,9 @@ class Relay(Protocol):
         wait: Wait,
         on_content: Callable[[], bool],
         on_failed: Callable[[], None],
+        tee: Callable[[bytes], None] | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         """
         :param length: of the body, where it is known.
@@ -83,6 +86,8 @@ class Relay(Protocol):
         :param wait: for what.
         :param on_content: called once, before the first byte goes to the client; says whether it may.
         :param on_failed: called once instead, when a stream has begun with an error: ``held`` has it.
+        :param tee: told of each piece as it comes, before anybody else; it may end all this.
+        :param keep: whether the provider's connection stays when the client's is gone: ``divert`` follows.
         """
         self._sink = sink
         self.status = status
@@ -97,6 +102,8 @@ class Relay(Protocol):
         self._wait = wait
         self._on_content = on_content
         self._on_failed = on_failed
+        self._tee = tee
+        self._keep = keep
         self._beginning = b""
         self._held_since: float | None = None
         self._registered = False
@@ -113,6 +120,10 @@ class Relay(Protocol):
             return
         try:
             self._clock.byte_came(self._now())
+            if self._tee is not None:
+                self._tee(data)
+                if self._on_end is None:
+                    return
             size = len(data)
             if size >= TAIL_BYTES:
                 self._tail = data if size <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
@@ -200,6 +211,14 @@ class Relay(Protocol):
             self._registered = False
             self._sink.unregisterProducer()
 
+    def divert(self, sink: Sink) -> None:
+        """From now on the answer goes there. Nobody is slow any more."""
+        self.let_go()
+        self._sink = sink
+        self._keep = False
+        if self.paused:
+            self.resumeProducing()
+
     def linger(self, clock: IReactorTime) -> None:
         """The client has all of the answer: what may still come of it is dropped, and not for long."""
         self._on_end = None
@@ -233,7 +252,8 @@ class Relay(Protocol):
 
     def stopProducing(self) -> None:
         """The client's connection is gone. Its request tells the one who settles the call, right after this."""
-        self.hang_up()
+        if not self._keep:
+            self.hang_up()
 
     def _beginning_with(self, piece: bytes, *, last: bool) -> bytes:
         """
