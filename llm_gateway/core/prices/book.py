@@ -1,0 +1,250 @@
+"""Finding what a model costs: by what the operator says of it, or by a list of prices."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from llm_gateway.core.model_rules import ModelRule, ModelRules
+from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, Prices, hours_of, rates_of, starts_at
+from llm_gateway.core.prices.values import Cost, Rates, cost, most
+from llm_gateway.core.usage.values import Usage
+
+__all__ = ["OwnPrices", "PriceBook"]
+
+_DAY = 86_400
+_COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])([0-2]\d|3[01])(?=$|[:-])")
+_DATE = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
+
+
+class OwnPrices:
+    """What the operator says of the models of one provider, under the names that the file gives them."""
+
+    def __init__(self, models: ModelRules, prices: Mapping[str, Prices], version: str) -> None:
+        """
+        :param models: the provider's, in the order of the file.
+        :param prices: by the pattern of one of those.
+        :param version: what rows say of a price that is from here.
+        """
+        rates = {pattern: rates_of(each, version) for pattern, each in prices.items()}
+        self._rates = rates
+        # As it is asked for, and as the provider calls it: a call is rated by the latter.
+        theirs = [ModelRule(rule.target, rule.pattern) for rule in models.rules if rule.target is not None]
+        priced = [rule for rule in models.rules if rule.pattern in rates]
+        self._by_their_names = ModelRules([rule for rule in theirs if rule.target in rates])
+        self._by_our_names = ModelRules([ModelRule(rule.pattern) for rule in priced])
+        self._called = ModelRules(theirs)
+
+    def find(self, model: str) -> Rates | None:
+        """
+        :param model: as the provider calls it, or the operator.
+        """
+        found = self._by_their_names.find(model)
+        if found is not None and found.target is not None:
+            return self._rates[found.target]
+        ours = self._by_our_names.find(model)
+        return None if ours is None else self._rates[ours.pattern]
+
+    def called(self, model: str) -> str | None:
+        """
+        :param model: as the provider calls it: the name of a deployment.
+        :return: what the operator calls it, where that is something else.
+        """
+        found = self._called.find(model)
+        if found is None or found.target is None or ("*" in found.target and found.is_name):
+            return None
+        return found.target_of(model)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The rates of a model, and for how long: seconds since the epoch, from and up to."""
+
+    since: float
+    until: float
+    rates: Rates | None
+
+
+_NOWHERE = _Found(-math.inf, math.inf, None)
+
+
+class PriceBook:
+    """
+    Every price that there is. It outlives no configuration: make another one.
+
+    It remembers what it has found, as every call asks for the same few models again.
+    """
+
+    MAX_KNOWN = 4096
+    """Names of models come from callers and from providers, who must not fill the memory with them."""
+
+    def __init__(self, prices: PriceList, own: Mapping[str, OwnPrices] | None = None) -> None:
+        """
+        :param own: the operator's, by provider.
+        """
+        self.version = prices.version
+        """Of the list."""
+        self._families = {name: _FamilyPrices(family, prices.version) for name, family in prices.families.items()}
+        self._own = dict(own or {})
+        self._known: dict[tuple[str, str | None, str], _Found] = {}
+
+    def find(self, provider: str, family: str | None, model: str, at: float) -> Rates | None:
+        """
+        :param provider: its name in ``aiservices.json``.
+        :param family: whose models it has, as `llm_gateway.config.values.Provider.family`.
+        :param model: as the provider calls it: in its answer, or in what it was sent.
+        :param at: when the call was sent, in seconds since the epoch.
+        :return: ``None`` where no price is known.
+        """
+        known = self._known.get((provider, family, model))
+        if known is None or not known.since <= at < known.until:
+            known = self._look_up(provider, family, model, at)
+        return known.rates
+
+    def cost(self, rates: Rates, usage: Usage) -> int:
+        """:return: billionths of a dollar, rounded half up."""
+        return cost(rates, usage)
+
+    def rate(self, provider: str, family: str | None, model: str, usage: Usage, at: float) -> Cost | None:
+        """:return: what an attempt costs, as `find`; ``None`` where no price is known."""
+        rates = self.find(provider, family, model, at)
+        return None if rates is None else Cost(cost(rates, usage), rates.version)
+
+    def most(self, rates: Rates, input: int, output: int) -> int:
+        """:return: the most that a call can cost, as `llm_gateway.core.prices.values.most`."""
+        return most(rates, input, output)
+
+    def listed(self) -> Iterator[tuple[str, Listed]]:
+        """:return: the models of the list, with their families."""
+        for name, family in self._families.items():
+            for model in family.family.models:
+                yield name, model
+
+    def _look_up(self, provider: str, family: str | None, model: str, at: float) -> _Found:
+        own = self._own.get(provider)
+        rates = None if own is None else own.find(model)
+        if rates is not None:
+            found = _Found(-math.inf, math.inf, rates)
+        else:
+            listed = self._listed(family, model)
+            if listed is None and own is not None and (ours := own.called(model)) is not None:
+                listed = self._listed(family, ours)
+            found = _NOWHERE if listed is None else listed.at(at)
+        if len(self._known) >= self.MAX_KNOWN:
+            self._known.clear()
+        self._known[provider, family, model] = found
+        return found
+
+    def _listed(self, name: str | None, model: str) -> _Model | None:
+        family = self._families.get(name or "")
+        if family is None:
+            return None
+        families = [family, *(self._families[other] for other in family.family.also if other in self._families)]
+        return next((found for each in families if (found := each.find(model)) is not None), None)
+
+
+class _FamilyPrices:
+    """The prices of one provider's models. What is not asked for is not worked out."""
+
+    def __init__(self, family: Family, version: str) -> None:
+        self.family = family
+        self._version = version
+        self._names: dict[str, Listed] | None = None
+        self._patterns: list[tuple[re.Pattern[str], re.Pattern[str] | None, Listed]] = []
+        self._models: dict[str, _Model] = {}
+
+    def find(self, model: str) -> _Model | None:
+        if self._names is None:
+            self._index()
+        for spelling in _spellings(model.casefold()):
+            listed = self._fitting(spelling)
+            if listed is not None:
+                found = self._models.get(listed.id)
+                if found is None:
+                    found = self._models[listed.id] = _Model(listed.prices, self._version)
+                return found
+        return None
+
+    def _fitting(self, spelling: str) -> Listed | None:
+        assert self._names is not None
+        named = self._names.get(spelling)
+        if named is not None:
+            return named
+        for pattern, but_not, listed in self._patterns:
+            if pattern.fullmatch(spelling) and not (but_not is not None and but_not.fullmatch(spelling)):
+                return listed
+        return None
+
+    def _index(self) -> None:
+        names: dict[str, Listed] = {}
+        for model in self.family.models:
+            plain = [name for name in model.names or (model.id.casefold(),) if not _is_pattern(name)]
+            for name in plain:
+                names.setdefault(name, model)
+            patterns = [name for name in model.names if _is_pattern(name)]
+            if patterns:
+                but_not = _compiled(model.but_not) if model.but_not else None
+                self._patterns.append((_compiled(patterns), but_not, model))
+        self._names = names
+
+
+class _Model:
+    """The prices of one model over time."""
+
+    def __init__(self, periods: Sequence[Period], version: str) -> None:
+        self._periods = [
+            (starts_at(period), hours_of(period), rates_of(period, version)) for period in periods or (Period(),)
+        ]
+
+    def at(self, at: float) -> _Found:
+        """:return: what counts then, and for how long that cannot change."""
+        since, until = -math.inf, math.inf
+        midnight = math.floor(at / _DAY) * _DAY if math.isfinite(at) else 0
+        for start, hours, _ in self._periods:
+            edges = [start]
+            if hours is not None:
+                edges += [midnight, midnight + hours[0], midnight + hours[1], midnight + _DAY]
+            since = max([since, *(edge for edge in edges if edge <= at)])
+            until = min([until, *(edge for edge in edges if edge > at)])
+        fitting = [rates for start, hours, rates in self._periods if start <= at and _within(hours, at - midnight)]
+        return _Found(since, until, fitting[-1] if fitting else self._periods[0][2])
+
+
+def _within(hours: tuple[int, int] | None, second: float) -> bool:
+    if hours is None:
+        return True
+    since, until = hours
+    return since <= second < until if since <= until else second >= since or second < until
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """
+    Say what a model may be called in a list, likeliest first: as it is, with its date as others write it, without.
+
+    :param name: in small letters.
+    """
+    yield name
+    name = name.removeprefix("models/")
+    dated = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
+    if dated != name:
+        yield dated
+    yield _DATE.sub("", name)
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "#" in name
+
+
+def _compiled(names: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(_expression(name) for name in names), re.DOTALL)
+
+
+def _expression(name: str) -> str:
+    # As in core.model_rules, each piece is taken where it first fits: many stars cost no more than one.
+    first, *pieces = (re.escape(piece).replace(r"\#", "[0-9]") for piece in name.split("*"))
+    if not pieces:
+        return first
+    last = pieces.pop()
+    return f"{first}{''.join(f'(?>.*?{piece})' for piece in pieces if piece)}.*{last}"
