@@ -9,7 +9,10 @@
     |   |-- ProviderNotConfigured   400
     |   |-- WrongProvider           403
     |   |-- WrongDialect            400
+    |   |-- KeyExpired              401
+    |   |-- OperationNotAllowed     403
     |   |-- ModelNotAllowed         404
+    |   |-- UnpricedModel           400
     |   |-- NotFound                404
     |   |-- MethodNotAllowed        405
     |   |-- RequestTooLarge         413
@@ -19,6 +22,11 @@
     |-- NoProvider                  503, every provider that could be asked is out, as far as the gateway knows
     |-- RateLimited                 429, every credential that could be used has to wait, as its provider has said
     |-- Busy                        503, too many calls are in flight, and too many wait
+    |-- LimitExceeded               429, a limit of the operator's is reached
+    |   |-- RateExceeded            429, of calls or tokens in some time, or of calls at the same time
+    |   `-- BudgetExceeded            429, of money
+    |-- LimitsUnreachable           503, what is left of a limit cannot be known
+    |-- LedgerFull                  503, what calls use can be written down no more
     |-- InternalError               500, a fault of ours
     `-- UpstreamError               a provider failed
         |-- UpstreamUnreachable     502, no connection
@@ -148,6 +156,31 @@ class ModelNotAllowed(CallerError):
     gemini_status = "NOT_FOUND"
 
 
+class KeyExpired(CallerError):
+    """The virtual key was good for some time only, which is over."""
+
+    status = 401
+    kind = "key_expired"
+    anthropic_type = "authentication_error"
+    gemini_status = "UNAUTHENTICATED"
+
+
+class OperationNotAllowed(CallerError):
+    """The virtual key may not be used for what the path does."""
+
+    status = 403
+    kind = "operation_not_allowed"
+    anthropic_type = "permission_error"
+    gemini_status = "PERMISSION_DENIED"
+
+
+class UnpricedModel(CallerError):
+    """Nobody knows what the model costs, and a budget counts for the call."""
+
+    kind = "model_unpriced"
+    gemini_status = "FAILED_PRECONDITION"
+
+
 class WrongDialect(CallerError):
     """The path speaks one dialect and the key's provider another, and there is no translation between them."""
 
@@ -236,6 +269,58 @@ class Busy(GatewayError):
     gemini_status = "UNAVAILABLE"
     retryable = True
     ended = "shed"
+
+
+class LimitExceeded(GatewayError):
+    """What the operator allows is used up. No provider was asked, or its answer was ended in the middle."""
+
+    status = 429
+    kind = "rate_limit_exceeded"
+    anthropic_type = "rate_limit_error"
+    gemini_status = "RESOURCE_EXHAUSTED"
+    ended = "over_limit"
+
+
+class RateExceeded(LimitExceeded):
+    """More calls or tokens than are allowed in some time, or at the same time."""
+
+    openai_type = "rate_limit_error"
+    retryable = True
+
+
+class BudgetExceeded(LimitExceeded):
+    """The money is gone; it is of no use to send the call again soon, and SDKs are told so."""
+
+    kind = "insufficient_quota"
+    openai_type = "insufficient_quota"
+
+    def __init__(self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+        # Both official SDKs obey it: openai-python and anthropic-sdk-python, _base_client.py, _should_retry.
+        super().__init__(message, status=status, headers={"x-should-retry": "false", **(headers or {})})
+
+
+class LimitsUnreachable(GatewayError):
+    """What counts use cannot be reached, and the limit says that calls are refused then."""
+
+    status = 503
+    kind = "limits_unreachable"
+    anthropic_type = "overloaded_error"
+    gemini_status = "UNAVAILABLE"
+    retryable = True
+    retry_after_s = 5
+    ended = "refused"
+
+
+class LedgerFull(GatewayError):
+    """More calls wait to be written down than there is room for, and the operator has calls refused then."""
+
+    status = 503
+    kind = "ledger_full"
+    anthropic_type = "overloaded_error"
+    gemini_status = "UNAVAILABLE"
+    retryable = True
+    retry_after_s = 30
+    ended = "refused"
 
 
 class InternalError(GatewayError):

@@ -16,6 +16,7 @@ REFUSED = "refused"
 DRAINED = "drained"
 UNAVAILABLE = "unavailable"
 SHED = "shed"
+OVER_LIMIT = "over_limit"
 INTERNAL_ERROR = "internal_error"
 
 SUPERSEDED = "superseded"
@@ -30,6 +31,7 @@ ENDINGS: dict[str, str] = {
     REFUSED: "the gateway refused the call; no provider was asked",
     UNAVAILABLE: "no provider was asked, since all that could be are left alone for a while",
     SHED: "no provider was asked, since too many calls are in flight and too many wait",
+    OVER_LIMIT: "a limit or a budget was used up while the answer came; both connections were closed",
     DRAINED: "the gateway was stopping and the call outlived the drain timeout",
     INTERNAL_ERROR: "a fault of the gateway's own",
 }
