@@ -1,0 +1,110 @@
+"""What is asked of the limits for one call, and what they answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from llm_gateway.core.limits.counter import Counter
+    from llm_gateway.core.limits.values import Limit
+
+__all__ = ["NOTHING", "Amounts", "Held", "Refused", "Reservation", "Standing", "Want", "amounts_of"]
+
+Amounts = tuple[int, int, int, int, int, int]
+"""By column: requests, tokens in, tokens out, tokens, calls in flight, billionths of a dollar."""
+
+
+class Want(msgspec.Struct, frozen=True):
+    """How much a call is going to use, or used."""
+
+    requests: int = 1
+    input: int = 0
+    """Tokens that are read."""
+    output: int = 0
+    """Tokens that are written."""
+    nano: int = 0
+    """Billionths of a dollar."""
+
+
+NOTHING = Want(requests=0)
+
+
+def amounts_of(want: Want, in_flight: int) -> Amounts:
+    """
+    :param in_flight: how many calls more are running with it.
+    :return: what it asks of each column.
+    """
+    read, written = want.input, want.output
+    return want.requests, read, written, read + written, in_flight, want.nano
+
+
+class Held:
+    """What one call holds of one limit."""
+
+    __slots__ = ("counter", "known", "last", "mark", "n")
+
+    def __init__(self, counter: Counter, n: int) -> None:
+        self.counter = counter
+        self.n = n
+        """How much of it is reserved and not known to be used."""
+        self.known = 0
+        """How much is known to be used, and counted as that."""
+        self.last = 0
+        """How much of this was counted last."""
+        self.mark = 0
+        """And where."""
+
+
+class Reservation:
+    """
+    What one call has of its limits, from when it was let in until it is settled.
+
+    It belongs to the store that gave it; others only read it.
+    """
+
+    __slots__ = ("counted", "granted", "held", "left_out", "local", "settled", "shadowed", "warned")
+
+    def __init__(self, granted: Want) -> None:
+        self.granted = granted
+        """How much was reserved when it was let in: less than was wanted, where less was said to be enough."""
+        self.held: list[Held] = []
+        self.counted: list[tuple[Counter, int, int]] = []
+        """By limit that counts at once: how much, and where."""
+        self.shadowed: tuple[Limit, ...] = ()
+        """Limits that are only watched and would have refused it."""
+        self.warned: tuple[Limit, ...] = ()
+        """Limits whose share for a warning was passed by letting it in."""
+        self.left_out: tuple[Limit, ...] = ()
+        """Limits whose store could not be reached when it was let in: it is counted there when it is settled."""
+        self.local = False
+        """Whether this process alone counts it."""
+        self.settled = False
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A call that a limit does not let in. Nothing of it was counted anywhere."""
+
+    limit: Limit
+    """The one to wait longest for."""
+    retry_after_s: float | None
+    """When it can be let in if nobody else comes; ``None`` where waiting does not help."""
+    remaining: int = 0
+    """How much of the limit is free."""
+    unreachable: bool = False
+    """Whether nobody could count, and the limit wants calls to be refused then."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How one limit stands."""
+
+    limit: Limit
+    used: int
+    """Of what is in its window, known to be used."""
+    held: int
+    """Reserved by calls that are running."""
+    remaining: int
+    """How much the next call can have at most."""
+    reset_s: float | None
+    """When all of it is free again if nobody comes; ``None`` if never, or if it depends on running calls alone."""

@@ -1,0 +1,231 @@
+"""Counts in this process's memory; what a store of shared ones is made of, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from llm_gateway.core.limits.claims import Held, Refused, Reservation, Standing, Want, amounts_of
+from llm_gateway.core.limits.counter import FLAGS, NEVER, SEEDED, Cells, Counter
+from llm_gateway.core.limits.gcra import Gcra
+from llm_gateway.core.limits.values import Limit, Measure, Window
+from llm_gateway.core.limits.windows import InFlight, Sliding, Total
+
+__all__ = ["Table", "counter_class"]
+
+_STEADY = (Window.SECOND, Window.MINUTE, Window.HOUR)
+_REMEMBERED = 65_536
+"""Limits that are found without their name; more begin anew."""
+
+
+def counter_class(limit: Limit) -> type[Counter]:
+    """:return: by which algorithm it is counted."""
+    if limit.window is Window.NOW:
+        return InFlight
+    if limit.window is Window.TOTAL:
+        return Total
+    if limit.window in _STEADY and limit.measure is not Measure.DOLLARS and Gcra.serves(limit):
+        return Gcra
+    return Sliding
+
+
+class Table:
+    """A ``Store`` in memory."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Cells] = {}
+        self._counters: dict[int, Counter] = {}
+        """By the identity of the limit, which its counter keeps alive: a hash of all it says would cost more than the
+        rest."""
+        self._seats = 0
+        self._seat = 0
+
+    def take(self, limits: Sequence[Limit], want: Want, now: int) -> Reservation | Refused:
+        amounts = amounts_of(want, 1)
+        known = self._counters
+        self._enter()
+        try:
+            refused = None
+            shadowed: list[Limit] | None = None
+            warned: list[Limit] | None = None
+            counters = []
+            for limit in limits:
+                counter = known.get(id(limit)) or self._counter(limit)
+                if not counter.fits(now, amounts[counter.column]):
+                    if counter.refuses:
+                        refused = self._refused(limits, amounts, now)
+                        break
+                    shadowed = [*(shadowed or ()), limit]
+                counters.append(counter)
+            if refused is None:
+                reservation = Reservation(want)
+                held = reservation.held
+                for counter in counters:
+                    n = amounts[counter.column]
+                    if counter.at_once:
+                        reservation.counted.append((counter, n, counter.use(now, n)))
+                    else:
+                        counter.hold(n)
+                        held.append(Held(counter, n))
+                        if counter.column != 4:
+                            continue
+                    if counter.warn_from is not None and counter.passed(now):
+                        warned = [*(warned or ()), counter.limit]
+        finally:
+            self._leave()
+        if refused is not None:
+            return self.take(limits, want, now) if self._found_dead(now) else refused
+        if shadowed is not None:
+            reservation.shadowed = tuple(shadowed)
+        if warned is not None:
+            reservation.warned = tuple(warned)
+        return reservation
+
+    def extend(self, reservation: Reservation, more: Want, used: Want | None, now: int) -> bool:
+        amounts = amounts_of(more, 0)
+        self._enter()
+        try:
+            if used is not None:
+                totals = amounts_of(used, 0)
+                for each in reservation.held:
+                    if each.counter.column != 4:
+                        self._learn(each, totals[each.counter.column], now)
+            for each in reservation.held:
+                n = amounts[each.counter.column]
+                if n and each.counter.refuses and not each.counter.fits(now, n):
+                    return False
+            for each in reservation.held:
+                n = amounts[each.counter.column]
+                if n:
+                    each.counter.hold(n)
+                    each.n += n
+        finally:
+            self._leave()
+        return True
+
+    def settle(self, reservation: Reservation, used: Want, now: int) -> tuple[Limit, ...]:
+        amounts = amounts_of(used, 0)
+        warned: tuple[Limit, ...] = ()
+        self._enter()
+        try:
+            for each in reservation.held:
+                counter = each.counter
+                n = amounts[counter.column] - each.known
+                if n > 0:
+                    counter.use(now, n)
+                    if counter.warn_from is not None and counter.passed(now):
+                        warned += (counter.limit,)
+                elif n < 0:
+                    counter.give_back(now, min(-n, each.last), each.mark)
+                counter.release(each.n)
+            requests = amounts[0]
+            for counter, n, mark in reservation.counted:
+                if requests < n:
+                    counter.give_back(now, n - requests, mark)
+                elif requests > n:
+                    counter.use(now, requests - n)
+        finally:
+            self._leave()
+        return warned
+
+    def charge(self, limits: Iterable[Limit], used: Want, now: int) -> tuple[Limit, ...]:
+        amounts = amounts_of(used, 0)
+        warned: tuple[Limit, ...] = ()
+        self._enter()
+        try:
+            for limit in limits:
+                counter = self._counters.get(id(limit)) or self._counter(limit)
+                n = amounts[counter.column]
+                if n:
+                    counter.use(now, n)
+                    if counter.warn_from is not None and counter.passed(now):
+                        warned += (limit,)
+        finally:
+            self._leave()
+        return warned
+
+    def read(self, limits: Iterable[Limit], now: int) -> list[Standing]:
+        self._enter()
+        try:
+            return [(self._counters.get(id(each)) or self._counter(each)).standing(now) for each in limits]
+        finally:
+            self._leave()
+
+    def unseeded(self, limits: Iterable[Limit]) -> list[Limit]:
+        self._enter()
+        try:
+            return [
+                each
+                for each in limits
+                if each.window is not Window.NOW and not self._counter(each).cells[FLAGS] & SEEDED
+            ]
+        finally:
+            self._leave()
+
+    def seed(self, limit: Limit, uses: Sequence[tuple[int, int]], now: int) -> bool:
+        self._enter()
+        try:
+            counter = self._counter(limit)
+            if counter.cells[FLAGS] & SEEDED:
+                return False
+            counter.cells[FLAGS] |= SEEDED
+            for at, n in uses:
+                counter.seed(now, min(at, now), n)
+        finally:
+            self._leave()
+        return True
+
+    def sweep(self) -> int:
+        """Nobody but this process holds anything."""
+        return 0
+
+    def _enter(self) -> None:
+        """Keep others out, until ``_leave``."""
+
+    def _leave(self) -> None:
+        """Let others in again."""
+
+    def _found_dead(self, now: int) -> bool:
+        """:return: whether something was given back just now that dead processes held."""
+        return False
+
+    def _row(self, name: str, length: int) -> Cells:
+        """:return: the row of this name, all 0 when it is new."""
+        row = self._rows.get(name)
+        if row is None:
+            row = self._rows[name] = [0] * length
+        return row
+
+    def _counter(self, limit: Limit) -> Counter:
+        counter = self._counters.get(id(limit))
+        if counter is None:
+            kind = counter_class(limit)
+            # What is counted by another algorithm is counted elsewhere: it means other things by the same places.
+            row = self._row(f"{limit.id}:{kind.kind}", kind.length(limit, self._seats))
+            if len(self._counters) >= _REMEMBERED:
+                self._counters.clear()
+            counter = self._counters[id(limit)] = kind(limit, row, self._seats, self._seat)
+        return counter
+
+    def _learn(self, each: Held, total: int, now: int) -> None:
+        """Count as used what is known to be, and hold as much less."""
+        n = total - each.known
+        if n > 0:
+            each.mark = each.counter.use(now, n)
+            each.known, each.last = total, n
+            let_go = min(n, each.n)
+            each.counter.release(let_go)
+            each.n -= let_go
+
+    def _refused(self, limits: Sequence[Limit], amounts: Sequence[int], now: int) -> Refused:
+        """:return: the refusal of the limit that keeps the call out longest."""
+        worst, longest = None, 0
+        for limit in limits:
+            counter = self._counter(limit)
+            n = amounts[counter.column]
+            if not counter.refuses or counter.fits(now, n):
+                continue
+            wait = counter.wait(now, n)
+            if worst is None or (longest != NEVER and (wait == NEVER or wait > longest)):
+                worst, longest = counter, wait
+        assert worst is not None
+        return Refused(worst.limit, None if longest == NEVER else longest / 1e9, worst.remaining(now))

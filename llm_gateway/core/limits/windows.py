@@ -1,0 +1,189 @@
+"""Counts that are kept whole: of a window that slides in steps, of all time, and of what is running."""
+
+from __future__ import annotations
+
+from llm_gateway.core.limits.counter import BUSY_NS, FLAGS, HELD, MAIN, NEVER, SEATS, SUM, WARNED, Cells, Counter
+from llm_gateway.core.limits.gcra import window_ns
+from llm_gateway.core.limits.values import Limit, Window
+
+__all__ = ["InFlight", "Sliding", "Total", "steps_of"]
+
+_STEPS = {Window.DAY: 48, Window.WEEK: 56, Window.MONTH: 60}
+"""Half an hour, three hours, twelve hours."""
+
+
+def steps_of(window: Window) -> int:
+    """:return: how many steps a window slides in."""
+    return _STEPS.get(window, 60)
+
+
+class Sliding(Counter):
+    """
+    How much is used in a window that slides in steps.
+
+    There is one bucket more than steps in a window, so that those that count always reach back a whole window: in no
+    time of its length is more let in than the limit. What was used comes free again a step later at most.
+    """
+
+    kind = "sliding"
+    __slots__ = ("_base", "_size", "_step")
+
+    def __init__(self, limit: Limit, cells: Cells, seats: int, seat: int) -> None:
+        super().__init__(limit, cells, seats, seat)
+        steps = steps_of(limit.window)
+        self._step = window_ns(limit) // steps
+        self._size = steps + 1
+        self._base = SEATS + seats
+
+    @classmethod
+    def length(cls, limit: Limit, seats: int) -> int:
+        return SEATS + seats + steps_of(limit.window) + 1
+
+    def _roll(self, now: int) -> int:
+        """
+        Drop the buckets that are out of the window.
+
+        :return: the number of the bucket that ``now`` is in.
+        """
+        cells, size, base = self.cells, self._size, self._base
+        last, current = cells[MAIN], now // self._step
+        if current <= last:
+            # Below only where processes do not agree on the time: what one of them has dropped stays so.
+            return last
+        for number in range(max(last + 1, current - size + 1), current + 1):
+            place = base + number % size
+            gone = cells[place]
+            if gone:
+                cells[place] = 0
+                cells[SUM] -= gone
+        cells[MAIN] = current
+        return current
+
+    def fits(self, now: int, n: int) -> bool:
+        cells = self.cells
+        if now // self._step > cells[MAIN]:
+            self._roll(now)
+        return cells[SUM] + cells[HELD] + n <= self.limit.amount
+
+    def use(self, now: int, n: int) -> int:
+        cells = self.cells
+        number = now // self._step
+        number = self._roll(now) if number > cells[MAIN] else cells[MAIN]
+        cells[self._base + number % self._size] += n
+        cells[SUM] += n
+        return number
+
+    def give_back(self, now: int, n: int, mark: int) -> None:
+        if self._roll(now) - mark < self._size:
+            cells = self.cells
+            cells[self._base + mark % self._size] -= n
+            cells[SUM] -= n
+
+    def mend(self) -> None:
+        super().mend()
+        cells = self.cells
+        cells[SUM] = sum([cells[each] for each in range(self._base, self._base + self._size)])
+
+    def wait(self, now: int, n: int) -> int:
+        cells, amount = self.cells, self.limit.amount
+        if n > amount:
+            return NEVER
+        last = self._roll(now)
+        used = cells[SUM]
+        if used + n <= amount:
+            return BUSY_NS
+        for number in range(last - self._size + 1, last + 1):
+            used -= cells[self._base + number % self._size]
+            if used + n <= amount:
+                return (number + self._size) * self._step - now
+        raise AssertionError("the buckets do not make up the sum")
+
+    def used(self, now: int) -> int:
+        self._roll(now)
+        return self.cells[SUM]
+
+    def remaining(self, now: int) -> int:
+        self._roll(now)
+        return max(0, self.limit.amount - self.cells[SUM] - self.cells[HELD])
+
+    def reset(self, now: int) -> int:
+        last = self._roll(now)
+        for number in range(last, last - self._size, -1):
+            if self.cells[self._base + number % self._size]:
+                return (number + self._size) * self._step - now
+        return 0
+
+    def seed(self, now: int, at: int, n: int) -> None:
+        last = self._roll(now)
+        number = min(at // self._step, last)
+        if last - number < self._size:
+            self.cells[self._base + number % self._size] += n
+            self.cells[SUM] += n
+
+
+class Total(Counter):
+    """How much is used in all."""
+
+    kind = "total"
+    __slots__ = ()
+
+    def fits(self, now: int, n: int) -> bool:
+        return self.cells[SUM] + self.cells[HELD] + n <= self.limit.amount
+
+    def use(self, now: int, n: int) -> int:
+        self.cells[SUM] += n
+        return 0
+
+    def give_back(self, now: int, n: int, mark: int) -> None:
+        self.cells[SUM] -= n
+
+    def wait(self, now: int, n: int) -> int:
+        return NEVER if self.cells[SUM] + n > self.limit.amount else BUSY_NS
+
+    def used(self, now: int) -> int:
+        return self.cells[SUM]
+
+    def remaining(self, now: int) -> int:
+        return max(0, self.limit.amount - self.cells[SUM] - self.cells[HELD])
+
+    def reset(self, now: int) -> int:
+        return NEVER if self.cells[SUM] else 0
+
+    def seed(self, now: int, at: int, n: int) -> None:
+        self.cells[SUM] += n
+
+
+class InFlight(Counter):
+    """How many calls are running. All of it is held, nothing is ever used."""
+
+    kind = "in_flight"
+    __slots__ = ()
+
+    def fits(self, now: int, n: int) -> bool:
+        return self.cells[HELD] + n <= self.limit.amount
+
+    def release(self, n: int) -> None:
+        super().release(n)
+        if self.warn_from is not None and self.cells[HELD] < 0.9 * self.warn_from:
+            self.cells[FLAGS] &= ~WARNED
+
+    def use(self, now: int, n: int) -> int:
+        return 0
+
+    def give_back(self, now: int, n: int, mark: int) -> None:
+        """Nothing was used."""
+
+    def wait(self, now: int, n: int) -> int:
+        return NEVER if n > self.limit.amount else BUSY_NS
+
+    def used(self, now: int) -> int:
+        return self.cells[HELD]
+
+    def remaining(self, now: int) -> int:
+        return max(0, self.limit.amount - self.cells[HELD])
+
+    def reset(self, now: int) -> int:
+        return NEVER if self.cells[HELD] else 0
+
+    def seed(self, now: int, at: int, n: int) -> None:
+        """Nothing runs before the store begins."""

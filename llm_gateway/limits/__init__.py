@@ -1,0 +1,1 @@
+"""Where counts are kept: in one process's memory, or in memory that the workers of one machine share."""
