@@ -136,6 +136,8 @@ class Sent:
     producer: IBodyProducer | None
     answered: Deferred[IResponse]
     cancelled: bool = False
+    response: FakeResponse | None = None
+    """Its answer, once there is one."""
 
     @property
     def body(self) -> bytes:
@@ -150,7 +152,7 @@ class Sent:
     def answer(self, code: int = 200, *, length: int | None = None, **headers: str) -> FakeResponse:
         """The provider's status and headers come."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        response = FakeResponse(code, {"content-type": "application/json", **named}, length)
+        response = self.response = FakeResponse(code, {"content-type": "application/json", **named}, length)
         self.answered.callback(response)
         return response
 

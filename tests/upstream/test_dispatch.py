@@ -26,7 +26,8 @@ from llm_gateway.core.routing.candidates import Call, Candidate
 from llm_gateway.core.routing.outcomes import Scope
 from llm_gateway.core.routing.resolving import Resolved, ResolvedGroup
 from llm_gateway.core.routing.settings import Hedging, Limits, ProviderSettings, Retries, RoutingSettings, Strategy
-from llm_gateway.errors import BadRequest, Draining, GatewayError
+from llm_gateway.errors import BadRequest, BudgetExceeded, Draining, GatewayError
+from llm_gateway.upstream.account import READ_ON_BYTES
 from llm_gateway.upstream.attempt import ERRORS_S, Outcome, ProviderCall
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared, log_change
@@ -101,6 +102,35 @@ class Sink:
             raise RuntimeError(SECRET)
 
 
+class FakeAccount:
+    """What is written down of one attempt."""
+
+    def __init__(self, reads_on: bool) -> None:
+        self.reads_on = reads_on
+        self.status = 0
+        self.body = b""
+        self.told: list[tuple[str, str | None, bool]] = []
+        self.stop_at = 0
+        """Of bytes, where not 0: then the money is gone."""
+
+    def answered(
+        self, status: int, headers: Fields, stop: Callable[[GatewayError], None]
+    ) -> Callable[[bytes], None] | None:
+        assert self.told == []
+        self.status = status
+
+        def feed(piece: bytes) -> None:
+            assert self.told == []
+            self.body += piece
+            if self.stop_at and len(self.body) >= self.stop_at:
+                stop(BudgetExceeded("The money is gone."))
+
+        return feed
+
+    def over(self, ended: str, error: GatewayError | None, *, whole: bool) -> None:
+        self.told.append((ended, None if error is None else error.kind, whole))
+
+
 class Asker:
     """The client's side of a call, which writes down what it is told."""
 
@@ -114,6 +144,9 @@ class Asker:
         self.prepared: list[tuple[str, int]] = []
         self.sinks: list[Sink] = []
         self.refused: dict[str, Exception] = {}
+        self.accounts: list[FakeAccount] = []
+        self.reads_on = False
+        self.stop_at = 0
         self.when_over: Callable[[], None] = lambda: None
 
     def prepare(self, candidate: Candidate, number: int) -> Prepared:
@@ -124,7 +157,10 @@ class Asker:
         self.sinks.append(sink)
         url = f"https://{candidate.provider}.test/".encode()
         call = ProviderCall(candidate.provider, "POST", url, Headers(), None, (), self.scene.timeouts)
-        return Prepared(call, RelayClient(self.scene.agent), self.scene.watch, OPENAI, sink)
+        account = FakeAccount(self.reads_on)
+        account.stop_at = self.stop_at
+        self.accounts.append(account)
+        return Prepared(call, RelayClient(self.scene.agent), self.scene.watch, OPENAI, sink, account)
 
     def content(self, candidate: Candidate) -> None:
         self.chosen.append(candidate.provider)
@@ -193,6 +229,7 @@ class Scene:
     clock: Clock = attrs.Factory(Clock)
     changes: list[Change] = attrs.Factory(list)
     dispatches: list[Dispatch] = attrs.Factory(list)
+    reads_on: bool = False
     dispatcher: Dispatcher = attrs.field(init=False)
     watch: Watch = attrs.field(init=False)
 
@@ -209,6 +246,7 @@ class Scene:
         group = ResolvedGroup("m", candidates or (A, B), (), Strategy.IN_ORDER, sticky=False)
         route = self.dispatcher.router.route(Resolved(group))
         asker = Asker(self, trouble)
+        asker.reads_on = self.reads_on
         dispatch = self.dispatcher.dispatch(route, Call(tenant, stream=stream), asker)
         self.dispatches.append(dispatch)
         return asker, dispatch
@@ -250,12 +288,13 @@ _scenes: list[Scene] = []
 
 @pytest.fixture(autouse=True)
 def all_is_given_back() -> Iterator[None]:
-    """After every test: each call is told of its end once, and no slot, ticket or timer is left."""
+    """After every test: each call and each account is told of its end once, and no slot, ticket or timer is left."""
     _scenes.clear()
     yield
     for scene in _scenes:
         for dispatch in scene.dispatches:
             dispatch.leave()
+        scene.dispatcher.stop_reading()
         router = scene.dispatcher.router
         assert (router.admission.in_use, router.admission.waiting()) == (0, 0)
         assert [each for each in scene.clock.getDelayedCalls() if each.active()] == []
@@ -264,6 +303,7 @@ def all_is_given_back() -> Iterator[None]:
             assert isinstance(dispatch._asker, Asker)
             assert len(dispatch._asker.told) <= 1
             assert all(sink.producer is None for sink in dispatch._asker.sinks)
+            assert [len(account.told) for account in dispatch._asker.accounts] == [1] * len(dispatch._asker.accounts)
     _scenes.clear()
 
 
@@ -449,6 +489,118 @@ def test_client_may_leave_at_any_time(state: Callable[[Scene], None]) -> None:
     assert len(scene.agent.sent) == sends
     assert asker.outcome.ended == "client_gone"
     assert all(each.cancelled or each.answered.called for each in scene.agent.sent)
+
+
+# What is written down
+
+
+def test_account_is_told_of_every_attempt_and_of_all_that_came() -> None:
+    scene = Scene()
+    asker, _ = scene.run()
+    fails(scene.last)
+    scene.clock.advance(1)
+    works(scene.last)
+    assert [(each.status, each.body, each.told) for each in asker.accounts] == [
+        (503, b"{}", [("upstream_error", None, True)]),
+        (200, b"ok", [("ok", None, True)]),
+    ]
+
+
+def test_account_knows_an_answer_that_broke_off() -> None:
+    scene = Scene()
+    asker, _ = scene.run(stream=True)
+    streams(scene.last, EVENT, b"data: ha").end(ConnectionLost())
+    [account] = asker.accounts
+    assert account.body == EVENT + b"data: ha"
+    assert account.told == [("upstream_error", "upstream_disconnected", False)]
+
+
+def test_loser_of_a_race_is_told_apart_from_a_client_that_left() -> None:
+    scene = Scene(RACY)
+    asker, dispatch = scene.run(stream=True)
+    raced(scene)
+    streams(scene.last, EVENT)
+    dispatch.leave()
+    assert [each.told for each in asker.accounts] == [[("superseded", None, False)], [("client_gone", None, False)]]
+
+
+@pytest.mark.parametrize("stop_at", [1, len(EVENT) + 1])
+def test_account_may_end_a_stream(stop_at: int) -> None:
+    """Before its first event as well as later; the provider is asked no more, and is not to blame."""
+    scene = Scene()
+    asker, dispatch = scene.ask(stream=True)
+    asker.stop_at = stop_at
+    dispatch.run()
+    response = streams(scene.last, EVENT)
+    if stop_at > 1:
+        response.write(EVENT)
+    [account] = asker.accounts
+    assert account.told == [("over_limit", "insufficient_quota", False)]
+    assert asker.outcome.ended == "over_limit"
+    assert asker.sink.ended == ("broken off: insufficient_quota" if stop_at > 1 else None)
+    assert response.transport.closed
+    assert scene.changes == []
+    assert len(scene.agent.sent) == 1
+
+
+@pytest.mark.parametrize("state", [sending, holding, commenting, relaying])
+def test_answer_is_read_on_for_its_account(state: Callable[[Scene], None]) -> None:
+    scene = Scene(reads_on=True)
+    asker, dispatch = scene.run(stream=True)
+    state(scene)
+    dispatch.leave()
+    assert asker.outcome.ended == "client_gone"
+    [account] = asker.accounts
+    if state is holding:
+        # An error is not billed.
+        assert account.told == [("client_gone", None, False)]
+        return
+    assert (account.told, scene.dispatcher.reading_on) == ([], 1)
+    response = scene.last.answer(content_type=SSE) if state is sending else scene.last.response
+    assert response is not None
+    response.write(b"data: [DONE]\n\n")
+    response.end()
+    assert account.told == [("client_gone", None, True)]
+    assert account.body.endswith(b"data: [DONE]\n\n")
+    assert scene.dispatcher.reading_on == 0
+    assert asker.sink.body == (EVENT if state is relaying else b"")
+
+
+@pytest.mark.parametrize("bound", ["time", "bytes", "stop"])
+def test_answer_is_read_on_within_bounds(bound: str) -> None:
+    scene = Scene(reads_on=True)
+    asker, dispatch = scene.run(stream=True)
+    response = streams(scene.last, EVENT)
+    dispatch.leave()
+    if bound == "time":
+        scene.clock.pump([1] * int(TIMEOUTS.idle_s - 1))
+        for _ in range(5):
+            response.write(EVENT)
+            scene.clock.pump([1] * 10)
+    elif bound == "bytes":
+        for _ in range(READ_ON_BYTES // 65_536 + 1):
+            response.write(b"data: " + b"x" * 65_536 + b"\n\n")
+    else:
+        scene.dispatcher.stop_reading()
+    [account] = asker.accounts
+    assert account.told == [("client_gone", None, False)]
+    assert response.transport.closed
+    assert scene.dispatcher.reading_on == 0
+
+
+def test_paused_answer_goes_on_when_its_client_has_left() -> None:
+    scene = Scene(reads_on=True)
+    asker, dispatch = scene.run(stream=True)
+    response = streams(scene.last, EVENT)
+    producer = asker.sink.producer
+    assert producer is not None
+    producer.pauseProducing()
+    assert response.transport.paused
+    # As the request does it when its connection is lost.
+    producer.stopProducing()
+    dispatch.leave()
+    assert not response.transport.paused
+    assert not response.transport.closed
 
 
 @pytest.mark.parametrize("state", STATES)
