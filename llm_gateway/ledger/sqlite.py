@@ -1,0 +1,169 @@
+"""The ledger in a file: SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llm_gateway.ledger.row import Row
+from llm_gateway.ledger.store import (
+    CREATE_VERSIONS,
+    VERSION,
+    BadRow,
+    Conflict,
+    Store,
+    StoreError,
+    Transaction,
+    Values,
+    flat,
+    insert_sql,
+    translated,
+)
+
+__all__ = ["SqliteStore"]
+
+BUSY_S = 2.0
+"""How long another process is waited for that writes. A batch takes milliseconds."""
+_AT_ONCE = (100, 10, 1)
+"""How many rows one statement writes: it runs without Python's lock, which the thread with the calls needs."""
+_OLDEST = (3, 35, 0)
+"""Of SQLite. ``on conflict`` behind ``select``, and enough parameters for a hundred rows."""
+
+
+# A number that has no place in 64 bits; text that is no UTF-8.
+_BAD_VALUES = (sqlite3.InterfaceError, sqlite3.DataError, OverflowError, UnicodeError)
+
+
+class SqliteStore(Store):
+    """
+    One file, which several processes of one machine may use.
+
+    It is not for a folder on another machine: SQLite needs locks that work, and memory that is shared.
+    """
+
+    kind = "sqlite"
+
+    def __init__(self, path: str, busy_s: float = BUSY_S) -> None:
+        """
+        :param busy_s: how long to wait for another process that writes.
+        """
+        super().__init__(path)
+        self.path = os.path.abspath(path)
+        self._busy_s = busy_s
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        with self._busy:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self._busy, self._errors():
+            connection = self._connected()
+            # At once, and not with the first change: two that read first and then want to write would both fail.
+            connection.execute("begin immediate")
+            try:
+                yield _Transaction(connection)
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("rollback")
+                raise
+            connection.execute("commit")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self._busy, self._errors():
+            connection = self._connected()
+            # All that is read is of one moment, and nobody who writes waits for it.
+            connection.execute("begin")
+            try:
+                yield _Transaction(connection)
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("rollback")
+
+    def label(self, name: str) -> tuple[str, Values]:
+        return "(select value from json_each(labels) where key = ?)", (name,)
+
+    def tidy(self) -> None:
+        with self._busy, self._errors():
+            self._connected().execute("pragma incremental_vacuum(2000)").fetchall()
+
+    def _insert(self, transaction: Transaction, rows: Sequence[Row]) -> int:
+        [(before,)] = transaction.rows("select coalesce(max(id), 0) from attempts")
+        new, start = 0, 0
+        for size in _AT_ONCE:
+            while len(rows) - start >= size:
+                new += transaction.execute(insert_sql(size), flat(rows[start : start + size]))
+                start += size
+        if new:
+            # Nobody else writes meanwhile: what has a higher number is ours.
+            self.fold(transaction, "from attempts where id > ?", (before,))
+        return new
+
+    def _connected(self) -> sqlite3.Connection:
+        """
+        :raises sqlite3.Error: it cannot be.
+        :raises OSError: the file cannot be made.
+        """
+        if self._connection is not None:
+            return self._connection
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise StoreError(f"SQLite {'.'.join(map(str, _OLDEST))} is needed, and this is {sqlite3.sqlite_version}")
+        is_new = not os.path.exists(self.path)
+        # SQLite would make it readable by everybody.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(self.path, self._busy_s, isolation_level=None, check_same_thread=False)
+        try:
+            if is_new:
+                connection.execute("pragma auto_vacuum = incremental")
+            connection.execute("pragma journal_mode = wal").fetchall()
+            # A commit waits for the disk, in its own thread: power can be lost once what it has written is forgotten
+            # by the journal.
+            connection.execute("pragma synchronous = full")
+            connection.execute("pragma foreign_keys = on")
+            connection.execute("begin immediate")
+            transaction = _Transaction(connection)
+            transaction.execute(CREATE_VERSIONS)
+            [(version,)] = transaction.rows(VERSION)
+            self._migrate(transaction, version)
+            connection.execute("commit")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with (
+                translated(_BAD_VALUES, BadRow, self.shown),
+                translated((sqlite3.IntegrityError,), Conflict, self.shown),
+                translated((sqlite3.Error, OSError), StoreError, self.shown),
+            ):
+                yield
+        except Conflict:
+            raise
+        except StoreError:
+            # The next one begins with a new connection: the file may be another one by then, or this one broken.
+            self.close()
+            raise
+
+
+class _Transaction:
+    """What SQLite takes between ``begin`` and ``commit``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Values = ()) -> int:
+        return self._connection.execute(statement, values).rowcount
+
+    def rows(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, values).fetchall()
