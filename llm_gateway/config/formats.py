@@ -20,11 +20,14 @@ from llm_gateway.config.notation import (
     LabelValue,
     ModelName,
     Name,
+    PieceName,
     PlaceName,
+    Price,
     ProviderName,
     Seconds,
     SecretText,
     Share,
+    TokenCount,
     Tokens,
     Url,
     about,
@@ -240,6 +243,52 @@ class DialectEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     ) = UNSET
 
 
+class ClassPricesEntry(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is different for some calls."""
+
+    input: Annotated[Price, about("Tokens that are read, and have no class of their own.")] | UnsetType = UNSET
+    cached: Annotated[Price, about("Read from a cache. Default: input.")] | UnsetType = UNSET
+    cache_write: Annotated[Price, about("Written to a cache. Default: input.")] | UnsetType = UNSET
+    cache_write_1h: Annotated[Price, about("Written to a cache for an hour. Default: cache_write.")] | UnsetType = UNSET
+    audio_input: Annotated[Price, about("Default: input.")] | UnsetType = UNSET
+    cached_audio: Annotated[Price, about("Default: audio_input, or cached where that is not given.")] | UnsetType = (
+        UNSET
+    )
+    image_input: Annotated[Price, about("Default: input.")] | UnsetType = UNSET
+    output: Annotated[Price, about("Tokens that are written, and have no class of their own.")] | UnsetType = UNSET
+    reasoning: Annotated[Price, about("Default: output.")] | UnsetType = UNSET
+    audio_output: Annotated[Price, about("Default: output.")] | UnsetType = UNSET
+    image_output: Annotated[Price, about("Default: output.")] | UnsetType = UNSET
+
+
+class TierPricesEntry(ClassPricesEntry, forbid_unknown_fields=True, kw_only=True):
+    """What is different in a service tier."""
+
+    above: (
+        Annotated[dict[TokenCount, ClassPricesEntry], about("What is different above so many tokens read.")] | UnsetType
+    ) = UNSET
+
+
+class PricesEntry(TierPricesEntry, forbid_unknown_fields=True, kw_only=True):
+    """What a model costs, in dollars per million tokens, in place of the list of prices."""
+
+    request: Annotated[Price, about("Dollars for each call in which tokens were used.")] | UnsetType = UNSET
+    pieces: (
+        Annotated[
+            dict[PieceName, Price],
+            about("Dollars for each piece of what is not counted in tokens: web_search, images, seconds, characters."),
+        ]
+        | UnsetType
+    ) = UNSET
+    tiers: (
+        Annotated[
+            dict[PieceName, TierPricesEntry],
+            about("What is different in a service tier, by the name that answers have for it: priority, flex, batch."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class ModelEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     """What is to be known of a model, besides or in place of what the catalogue says."""
 
@@ -263,6 +312,13 @@ class ModelEntry(Struct, forbid_unknown_fields=True, kw_only=True):
     ) = UNSET
     operations: (
         Annotated[list[Annotated[str, one_of("operation", *OPERATIONS)]], about("What it is for.")] | UnsetType
+    ) = UNSET
+    prices: (
+        Annotated[
+            PricesEntry,
+            about("What it costs, in dollars per million tokens, in place of what the list of prices says."),
+        ]
+        | UnsetType
     ) = UNSET
 
 

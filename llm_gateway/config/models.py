@@ -7,6 +7,7 @@ from typing import Any
 
 from llm_gateway.config.document import List, Object, Scalar
 from llm_gateway.config.formats import ModelEntry
+from llm_gateway.config.prices import read_prices
 from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import members, read_fields
 from llm_gateway.core.model_rules import ModelFacts, ModelRule, ModelRules
@@ -38,11 +39,13 @@ def _provider_rule(name: str, spot: Spot) -> ModelRule | None:
     if not isinstance(spot.node, Object):
         spot.wrong(f"must be an object, not {spot.node.kind}")
         return None
-    values = read_fields(spot, ModelEntry, quote=True)
+    values = read_fields(spot, ModelEntry, quote=True, aside=frozenset({"prices"}))
+    priced = spot.field("prices")
+    prices = None if priced is spot else read_prices(priced)
     target = values.pop("upstream_name", None)
     if target is not None and not _is_target(name, target, spot.field("upstream_name")):
         target = None
-    return ModelRule(name, target, _facts(values)) if named_well else None
+    return ModelRule(name, target, _facts(values), prices) if named_well else None
 
 
 def _facts(values: dict[str, Any]) -> ModelFacts:

@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from llm_gateway.core.prices.lists import MAX_DOLLARS
+
 MAX_TIMEOUT_S: Final = 86_400
 """One day: longer is a slip of the unit, such as milliseconds."""
 
@@ -62,6 +64,13 @@ ProviderName = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$")]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 CredentialName = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$")]
 Tokens = Annotated[int, from_to("a whole number of tokens", 1, MAX_TOKENS)]
+TokenCount = Annotated[str, Meta(pattern="^[1-9][0-9]{0,9}$")]
+PieceName = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")]
+Price = (
+    Annotated[str, Meta(pattern=r"^[0-9]{1,7}([.][0-9]{1,18})?$")]
+    | Annotated[float, from_to("a number of dollars", 0, MAX_DOLLARS)]
+)
+"""Dollars, as text or as a number."""
 PlaceName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")]
 BetaName = Annotated[str, Meta(pattern="^[A-Za-z0-9._=*-]+$")]
 Name = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$")]

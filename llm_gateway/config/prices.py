@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from llm_gateway.core.prices.lists import BadPrice, PriceList, read_list
+from msgspec import Struct
 
-__all__ = ["read_price_file", "shipped_prices"]
+from llm_gateway.config.document import Object, Scalar
+from llm_gateway.config.formats import ClassPricesEntry, PricesEntry, TierPricesEntry
+from llm_gateway.config.problems import Spot
+from llm_gateway.config.shape import is_object, members, read_fields
+from llm_gateway.config.values import Provider
+from llm_gateway.core.prices.book import OwnPrices, PriceBook
+from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, pico, read_list
+from llm_gateway.core.prices.values import CLASSES
+
+__all__ = ["OWN", "price_book", "read_price_file", "read_prices", "shipped_prices"]
+
+OWN = "aiservices.json"
+"""The version of prices that the operator has written there."""
+
+_PIECE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TOKENS = re.compile(r"[1-9][0-9]{0,9}")
 
 
 @cache
@@ -27,3 +46,108 @@ def read_price_file(path: Path) -> PriceList:
         return read_list(path.read_bytes())
     except BadPrice as error:
         raise BadPrice(f"{path}: {error}") from None
+
+
+def price_book(providers: Mapping[str, Provider], prices: PriceList | None = None) -> PriceBook:
+    """
+    :param providers: the configuration's.
+    :param prices: the list to go by, where the operator says nothing; ``None`` for the shipped one.
+    """
+    own = {
+        name: OwnPrices(provider.models, OWN)
+        for name, provider in providers.items()
+        if any(rule.prices is not None or rule.target is not None for rule in provider.models.rules)
+    }
+    return PriceBook(prices or shipped_prices(), own)
+
+
+def read_prices(spot: Spot) -> Prices | None:
+    """
+    Read the ``prices`` of a model.
+
+    :return: None when something has been reported.
+    """
+    before = len(spot.report.problems)
+    if not is_object(spot):
+        return None
+    assert isinstance(spot.node, Object)
+    values = _classes(spot, PricesEntry)
+    by_tokens = "input" in values or "output" in values
+    if not spot.node.members:
+        spot.wrong('must not be empty; {"input": 0, "output": 0} is for a model that costs nothing')
+    elif by_tokens or not (values.keys() & {"request", "pieces"}):
+        # Whoever leaves one out by mistake gives tokens away, and every budget with them.
+        for name in ("input", "output"):
+            if name not in values and spot.field(name) is spot:
+                spot.wrong(f'needs a field "{name}"; 0 is for what costs nothing')
+    return Prices(**values) if len(spot.report.problems) == before else None
+
+
+def _classes(spot: Spot, shape: type[Struct]) -> dict[str, Any]:
+    """:return: the fields of `Prices` that are right."""
+    if not is_object(spot):
+        return {}
+    read_fields(spot, shape, quote=True, aside=frozenset(shape.__struct_fields__))
+    values: dict[str, Any] = {}
+    for name in shape.__struct_fields__:
+        there = spot.field(name)
+        if there is spot:
+            continue
+        if name in CLASSES or name == "request":
+            value: Any = _price(there, 1 if name == "request" else 1_000_000)
+        elif name == "pieces":
+            value = dict(_pieces(there))
+        elif name == "above":
+            value = dict(_above(there))
+        else:
+            value = dict(_tiers(there))
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _price(spot: Spot, per: int = 1_000_000) -> str | None:
+    """:return: the price as `Prices` has it; None when it has been reported."""
+    value = spot.node.value if isinstance(spot.node, Scalar) else None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        spot.wrong(f'must be dollars, as a number or as text such as "2.50", not {spot.node.kind}')
+        return None
+    # What a float was written as is what it is shown as, up to 15 digits; a price has fewer.
+    text = value if isinstance(value, str) else f"{Decimal(repr(value)):f}"
+    try:
+        exact = pico(text, per) * per == Decimal(text) * 10**12
+    except BadPrice as error:
+        spot.wrong(str(error))
+        return None
+    if not exact:
+        spot.wrong(f"must not have more than {6 if per > 1 else 12} digits behind the point")
+        return None
+    return text
+
+
+def _pieces(spot: Spot) -> Iterator[tuple[str, str]]:
+    for name, there in _named(spot, "piece", _PIECE, "the name of a piece, such as web_search"):
+        price = _price(there, 1)
+        if price is not None:
+            yield name, price
+
+
+def _above(spot: Spot) -> Iterator[tuple[str, Prices]]:
+    for name, there in _named(spot, "number of tokens", _TOKENS, 'a number of tokens, such as "200000"'):
+        yield name, Prices(**_classes(there, ClassPricesEntry))
+
+
+def _tiers(spot: Spot) -> Iterator[tuple[str, Prices]]:
+    for name, there in _named(spot, "tier", _PIECE, "the name of a service tier, such as priority"):
+        yield name, Prices(**_classes(there, TierPricesEntry))
+
+
+def _named(spot: Spot, what: str, pattern: re.Pattern[str], expected: str) -> Iterator[tuple[str, Spot]]:
+    """Go through an object whose names fit a pattern, reporting the others."""
+    if not is_object(spot):
+        return
+    for name, there in members(spot, what=what, quote=True):
+        if pattern.fullmatch(name):
+            yield name, there
+        else:
+            spot.report.add(there.line, there.place, f"is not {expected}")

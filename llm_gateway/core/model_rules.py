@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from llm_gateway.core.prices.lists import Prices
+
 __all__ = ["NOTHING", "ModelFacts", "ModelRule", "ModelRules"]
 
 
@@ -51,6 +53,8 @@ class ModelRule(msgspec.Struct, frozen=True):
     target: str | None = None
     """The name to use in its place; a ``*`` in it stands for what the pattern's one stood for."""
     facts: ModelFacts = NOTHING
+    prices: Prices | None = None
+    """What it costs, where the operator says so."""
 
     @property
     def is_name(self) -> bool:

@@ -926,7 +926,7 @@ DIALECTS_AND_MODELS = [
     Broken(
         "model-with-unknown-field",
         'aiservices.json:2: openai.models.fast: unknown field "max_tokens"; did you mean "max_output_tokens"? Known '
-        "fields: context_window, inputs, max_output_tokens, operations, outputs, reasoning, sampling, title, "
+        "fields: context_window, inputs, max_output_tokens, operations, outputs, prices, reasoning, sampling, title, "
         "upstream_name",
         services=openai_with('"models": {"fast": {"max_tokens": 5}}'),
     ),

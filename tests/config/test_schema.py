@@ -219,6 +219,27 @@ FULL_KEYS: dict[str, Any] = {
         "SHA256:" + "0B" * 32: {"provider": "it", "api_key": "x"},
     },
 }
+_CLASSES = {
+    "input": "2.50",
+    "cached": "0.25",
+    "cache_write": "3.125",
+    "cache_write_1h": 5,
+    "audio_input": 40,
+    "cached_audio": 2.5,
+    "image_input": "5",
+    "output": "15",
+    "reasoning": "15",
+    "audio_output": "80",
+    "image_output": "30.00",
+}
+PRICES: dict[str, Any] = {
+    **_CLASSES,
+    "request": "0.005",
+    "pieces": {"web_search": "0.01"},
+    "above": {"200000": _CLASSES},
+    "tiers": {"flex": {**_CLASSES, "above": {"200000": _CLASSES}}},
+}
+
 FULL_SERVICES = {
     "$schema": "aiservices.schema.json",
     "openai": "http://localhost:1",
@@ -250,6 +271,7 @@ FULL_SERVICES = {
                 "max_output_tokens": 100,
                 "reasoning": True,
                 "sampling": False,
+                "prices": PRICES,
                 "inputs": ["text", "image"],
                 "outputs": ["text"],
                 "operations": ["chat"],
@@ -348,6 +370,9 @@ def test_full_example_has_every_field() -> None:
         "HealthEntry": it["health"],
         "DialectEntry": it["dialects"]["anthropic"],
         "ModelEntry": it["models"]["m"],
+        "PricesEntry": PRICES,
+        "TierPricesEntry": PRICES["tiers"]["flex"],
+        "ClassPricesEntry": PRICES["above"]["200000"],
         "VirtualKeyEntry": {**keys["vk_one"], **keys["vk_several"]},
         "CredentialEntry": credentials["openai-main"],
         "CredentialUseEntry": keys["vk_several"]["credentials"][1],

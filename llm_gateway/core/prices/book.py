@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
-from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, Prices, hours_of, rates_of, starts_at
+from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, hours_of, rates_of, starts_at
 from llm_gateway.core.prices.values import Cost, Rates, cost, most
 from llm_gateway.core.usage.values import Usage
 
@@ -23,19 +23,18 @@ _DATE = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 class OwnPrices:
     """What the operator says of the models of one provider, under the names that the file gives them."""
 
-    def __init__(self, models: ModelRules, prices: Mapping[str, Prices], version: str) -> None:
+    def __init__(self, models: ModelRules, version: str) -> None:
         """
         :param models: the provider's, in the order of the file.
-        :param prices: by the pattern of one of those.
         :param version: what rows say of a price that is from here.
         """
-        rates = {pattern: rates_of(each, version) for pattern, each in prices.items()}
-        self._rates = rates
+        self._rates = {
+            rule.pattern: rates_of(rule.prices, version) for rule in reversed(models.rules) if rule.prices is not None
+        }
         # As it is asked for, and as the provider calls it: a call is rated by the latter.
         theirs = [ModelRule(rule.target, rule.pattern) for rule in models.rules if rule.target is not None]
-        priced = [rule for rule in models.rules if rule.pattern in rates]
-        self._by_their_names = ModelRules([rule for rule in theirs if rule.target in rates])
-        self._by_our_names = ModelRules([ModelRule(rule.pattern) for rule in priced])
+        self._by_their_names = ModelRules([rule for rule in theirs if rule.target in self._rates])
+        self._by_our_names = ModelRules([ModelRule(rule.pattern) for rule in models.rules if rule.prices is not None])
         self._called = ModelRules(theirs)
 
     def find(self, model: str) -> Rates | None:

@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Final
 
 import msgspec
 
@@ -31,7 +32,7 @@ from llm_gateway.core.prices.values import CLASSES, Above, Rates
 
 __all__ = ["BadPrice", "Family", "Listed", "Period", "PriceList", "Prices", "dollars", "pico", "rates_of", "read_list"]
 
-MAX_DOLLARS = 1_000_000
+MAX_DOLLARS: Final = 1_000_000
 """Beyond it somebody meant something else. Per million tokens, or for one piece."""
 
 _AMOUNT = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,18})?")
@@ -75,6 +76,10 @@ class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forb
     """What is different, for all tokens, where more than so many are read: ``{"200000": {...}}``."""
     tiers: dict[str, Prices] = {}
     """What is different in a service tier, ``above`` included."""
+
+    def __hash__(self) -> int:
+        # Made by msgspec it would be of all fields, and those that are by name have none.
+        return hash((self.input, self.output))
 
 
 class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):

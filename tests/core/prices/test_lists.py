@@ -1,0 +1,100 @@
+"""A list of prices as a file: what is right in it, and what is not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_gateway.core.prices.lists import BadPrice, Prices, dollars, pico, rates_of, read_list
+
+
+@pytest.mark.parametrize(
+    ("text", "per", "rate"),
+    [
+        ("1", 1_000_000, 1_000_000),
+        ("2.50", 1_000_000, 2_500_000),
+        ("0.000001", 1_000_000, 1),
+        ("0.0000005", 1_000_000, 1),
+        ("0.0000004", 1_000_000, 0),
+        ("0", 1_000_000, 0),
+        ("1000000", 1_000_000, 10**12),
+        ("0.01", 1, 10**10),
+        ("0.000030833333", 1, 30_833_333),
+    ],
+)
+def test_dollars_become_whole_numbers(text: str, per: int, rate: int) -> None:
+    assert pico(text, per) == rate
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1e3", "1_0", " 1", "1.", ".5", "nan", "1000001", "٣", "1,5"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(BadPrice):
+        pico(text)
+
+
+@given(st.integers(0, 10**12))
+def test_rate_is_shown_as_the_dollars_that_make_it(rate: int) -> None:
+    assert pico(dollars(rate)) == rate
+    assert pico(dollars(rate, 1), 1) == rate
+
+
+def test_tier_and_long_prompt_keep_what_they_do_not_change() -> None:
+    rates = rates_of(
+        Prices(
+            input="2",
+            cached="0.2",
+            output="8",
+            request="0.01",
+            above={"1000": Prices(input="4"), "200": Prices(output="9")},
+            tiers={"priority": Prices(input="3", above={"500": Prices(output="99")})},
+        ),
+        "v",
+    )
+    assert [(step.tokens, step.rates.input, step.rates.cached, step.rates.output) for step in rates.above] == [
+        (200, 2_000_000, 200_000, 9_000_000),
+        (1000, 4_000_000, 200_000, 8_000_000),
+    ]
+    tier = rates.tiers["priority"]
+    assert (tier.input, tier.cached, tier.output, tier.request) == (3_000_000, 200_000, 8_000_000, 10**10)
+    assert [(step.tokens, step.rates.input, step.rates.output) for step in tier.above] == [(500, 3_000_000, 99_000_000)]
+    assert {rates.version, tier.version, rates.above[0].rates.version} == {"v"}
+
+
+def a_list(**model: Any) -> dict[str, Any]:
+    listed = {"id": "m", "prices": [{"input": "1"}], **model}
+    return {"version": "v", "date": "2026-11-22", "families": {"openai": {"title": "OpenAI", "models": [listed]}}}
+
+
+def test_list_is_read_as_it_is_written() -> None:
+    found = read_list(json.dumps(a_list(names=["m", "m-*"])).encode())
+    assert found.families["openai"].models[0].names == ("m", "m-*")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "truncated"),
+        (json.dumps({"version": "v"}), "date"),
+        (json.dumps({**a_list(), "version": ""}), "version"),
+        (json.dumps({**a_list(), "extra": 1}), "extra"),
+        (json.dumps(a_list(prices=[{"inptu": "1"}])), "inptu"),
+        (json.dumps(a_list(prices=[{"input": 1}])), "input"),
+        (json.dumps(a_list(prices=[{"input": "-1"}])), "families.openai, model m: input: must be dollars"),
+        (json.dumps(a_list(prices=[{"pieces": {"web_search": "x"}}])), "pieces.web_search: must be dollars"),
+        (json.dumps(a_list(prices=[{"tiers": {"flex": {"output": "x"}}}])), "tiers.flex.output: must be dollars"),
+        (json.dumps(a_list(prices=[{"above": {"9": {"output": "x"}}}])), "above.9.output: must be dollars"),
+        (json.dumps(a_list(prices=[{"above": {"many": {}}}])), "above: must be by a whole number"),
+        (json.dumps(a_list(prices=[{"above": {"9": {"above": {"10": {}}}}}])), "above.9: has neither"),
+        (json.dumps(a_list(prices=[{"start": "today"}])), "start: must be a day"),
+        (json.dumps(a_list(prices=[{"hours": ["1:00", "02:00"]}])), "hours: must be two times"),
+        (json.dumps({**a_list(), "families": {"a": {"title": "A", "also": ["b"]}}}), "there is no family b"),
+        (b"\xff".decode("latin-1"), "JSON"),
+    ],
+)
+def test_wrong_list_is_refused_with_the_place(text: str, complaint: str) -> None:
+    with pytest.raises(BadPrice, match=complaint):
+        read_list(text.encode("latin-1"))
