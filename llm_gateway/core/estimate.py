@@ -42,7 +42,7 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 
-__all__ = ["estimate_body", "estimate_input", "estimate_text"]
+__all__ = ["estimate_body", "estimate_input", "estimate_text", "vocabulary_factor"]
 
 PER_REQUEST = 3
 PER_MESSAGE = 4
@@ -87,7 +87,7 @@ def estimate_input(request: Request, *, dialect: str, model: str = "") -> int:
         words += estimate_text(_json_text(raw.raw))
     if request.output is not None and request.output.schema is not None:
         words += SCHEMA * estimate_text(_json_text(request.output.schema))
-    return max(1, math.ceil((words + PER_REQUEST) * _factor(model) + media))
+    return max(1, math.ceil((words + PER_REQUEST) * vocabulary_factor(model) + media))
 
 
 def estimate_body(dialect: str, tokens: int) -> bytes:
@@ -102,7 +102,10 @@ def estimate_body(dialect: str, tokens: int) -> bytes:
     return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def _factor(model: str) -> float:
+def vocabulary_factor(model: str) -> float:
+    """
+    :return: by what ``estimate_text`` is multiplied for this model.
+    """
     name = model.casefold().replace(".", "-")
     if "claude" not in name:
         return 1.0

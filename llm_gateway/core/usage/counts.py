@@ -1,0 +1,264 @@
+"""
+The providers' own numbers, as classes that do not overlap.
+
+The codecs already know what each dialect means by its totals; what they have no use for, since no other dialect can say
+it, is read here: images, what of the sound was cached, tools that are billed by the call, the service tier.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object and
+.../audio/json-object; https://platform.claude.com/docs/en/api/messages; https://ai.google.dev/api/generate-content
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llm_gateway.core.translation.chat.documents import CompletionDetailsDoc, PromptDetailsDoc, UsageDoc, count
+from llm_gateway.core.translation.chat.usage import usage_in
+from llm_gateway.core.translation.conversation import Usage as Totals
+from llm_gateway.core.translation.gemini.usage import ModalityTokenCount, UsageMetadata, usage_of
+from llm_gateway.core.translation.messages.usage import Counts
+from llm_gateway.core.usage.values import Usage
+
+__all__ = ["Counted", "GeminiCounts", "MessagesCounts", "OpenAICounts", "ToolUsage", "tier_of"]
+
+_ORDINARY = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand", "unspecified"})
+
+
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """What a provider said so far."""
+
+    usage: Usage
+    has_input: bool
+    """Whether it told what it read."""
+    has_output: bool
+
+
+def tier_of(said: object) -> str | None:
+    """
+    :param said: a provider's name for a service tier.
+    :return: ``None`` for the ordinary one, however it is called.
+    """
+    if not isinstance(said, str):
+        return None
+    name = said.lower()
+    return None if name in _ORDINARY else name[:64]
+
+
+def _counted(
+    totals: Totals,
+    tier: str | None,
+    pieces: dict[str, int],
+    image_input: int = 0,
+    image_output: int = 0,
+    cached_audio: int = 0,
+) -> Counted:
+    """
+    Take the parts out of the totals. What is left is text; a part is never more than what is left, so that the classes
+    come to the provider's totals whatever it says of the parts.
+    """
+    left = totals.input or 0
+    cached = min(totals.cached_input or 0, left)
+    left -= cached
+    written = min(totals.cache_write or 0, left)
+    left -= written
+    hour = min(totals.cache_write_1h or 0, written)
+    cached_audio = min(cached_audio, cached)
+    audio = min(max((totals.audio_input or 0) - cached_audio, 0), left)
+    left -= audio
+    image = min(image_input, left)
+    rest = totals.output or 0
+    reasoning = min(totals.reasoning or 0, rest)
+    rest -= reasoning
+    spoken = min(totals.audio_output or 0, rest)
+    rest -= spoken
+    painted = min(image_output, rest)
+    return Counted(
+        Usage(
+            input=left - image,
+            cached=cached - cached_audio,
+            cache_write=written - hour,
+            cache_write_1h=hour,
+            audio_input=audio,
+            cached_audio=cached_audio,
+            image_input=image,
+            output=rest - painted,
+            reasoning=reasoning,
+            audio_output=spoken,
+            image_output=painted,
+            pieces=pieces,
+            tier=tier,
+        ),
+        totals.input is not None,
+        totals.output is not None,
+    )
+
+
+# OpenAI, and who is compatible with it
+
+
+class _CachedDetails(msgspec.Struct, gc=False):
+    audio_tokens: object = None
+
+
+class _InputDetails(PromptDetailsDoc):
+    image_tokens: object = None
+    cached_tokens_details: _CachedDetails | None = None
+
+
+class _OutputDetails(CompletionDetailsDoc):
+    image_tokens: object = None
+
+
+class OpenAICounts(UsageDoc):
+    """``usage`` of any operation: Responses, images and transcriptions have other names for what chat counts."""
+
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    input_tokens: object = None
+    output_tokens: object = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+    input_token_details: _InputDetails | None = None
+    """Of a transcription."""
+    seconds: object = None
+    """Of a transcription that is billed by its duration."""
+
+    def counted(self, tier: object = None, pieces: dict[str, int] | None = None, *, images: bool = False) -> Counted:
+        """
+        :param tier: what the answer says beside its usage.
+        :param pieces: that the answer shows beside its usage.
+        :param images: whether what has no class is an image: of the API for images, by default.
+        """
+        if self.prompt_tokens is None:
+            self.prompt_tokens = self.input_tokens
+        if self.completion_tokens is None:
+            self.completion_tokens = self.output_tokens
+        inputs = self.prompt_tokens_details or self.input_tokens_details or self.input_token_details
+        outputs = self.completion_tokens_details or self.output_tokens_details
+        # The same objects under another name: what reads the totals looks here.
+        self.prompt_tokens_details, self.completion_tokens_details = inputs, outputs
+        if self.prompt_tokens is None and self.total_tokens is not None:
+            # Of embeddings and rankings.
+            self.prompt_tokens = max((count(self.total_tokens) or 0) - (count(self.completion_tokens) or 0), 0)
+        totals = usage_in(self)
+        found = {} if pieces is None else dict(pieces)
+        seconds = count(self.seconds)
+        if seconds is not None:
+            found["seconds"] = seconds + (seconds != self.seconds)
+        image_output = 0 if outputs is None else count(outputs.image_tokens) or 0
+        if images and (outputs is None or outputs.image_tokens is None):
+            image_output = totals.output or 0
+        cached = None if inputs is None else inputs.cached_tokens_details
+        return _counted(
+            totals,
+            tier_of(tier),
+            found,
+            0 if inputs is None else count(inputs.image_tokens) or 0,
+            image_output,
+            0 if cached is None else count(cached.audio_tokens) or 0,
+        )
+
+
+class _Searches(msgspec.Struct, gc=False):
+    num_requests: object = None
+
+
+class ToolUsage(msgspec.Struct, gc=False):
+    """``tool_usage`` of a Response: what tools of the provider's own used beside the model."""
+
+    image_gen: OpenAICounts | None = None
+    web_search: _Searches | None = None
+
+    def pieces(self) -> dict[str, int]:
+        """
+        :return: searches, and the tokens of the model for images, which has prices of its own.
+        """
+        found: dict[str, int] = {}
+        if self.web_search is not None:
+            found["web_search"] = count(self.web_search.num_requests) or 0
+        if self.image_gen is not None:
+            found["image_gen_input_tokens"] = count(self.image_gen.input_tokens) or 0
+            found["image_gen_output_tokens"] = count(self.image_gen.output_tokens) or 0
+        return {name: number for name, number in found.items() if number}
+
+
+# Anthropic
+
+
+class _Iteration(Counts):
+    type: str = ""
+
+
+class MessagesCounts(Counts):
+    """``usage`` of a message or of its ``message_delta``, which repeats the totals of what it has something new of."""
+
+    server_tool_use: dict[str, object] | None = None
+    speed: str | None = None
+    iterations: list[_Iteration] | None = None
+
+    def add(self, newer: MessagesCounts) -> None:
+        """What a later event says takes the place of what was said before; what it leaves out stays."""
+        for name in MessagesCounts.__struct_fields__:
+            value = getattr(newer, name)
+            if value is not None:
+                setattr(self, name, value)
+
+    def counted(self) -> Counted:
+        pieces: dict[str, int] = {}
+        for name, said in (self.server_tool_use or {}).items():
+            calls = count(said)
+            if calls:
+                pieces[name.removesuffix("_requests")[:64]] = calls
+        totals = self.neutral()
+        for each in self.iterations or ():
+            # What the others used is in the totals.
+            if each.type == "compaction":
+                totals = _sum(totals, each.neutral())
+            elif each.type.startswith("advisor"):
+                # Another model's, at another price.
+                more = each.neutral()
+                pieces["advisor_input_tokens"] = pieces.get("advisor_input_tokens", 0) + (more.input or 0)
+                pieces["advisor_output_tokens"] = pieces.get("advisor_output_tokens", 0) + (more.output or 0)
+        tier = self.speed if self.speed not in (None, "standard") else self.service_tier
+        return _counted(totals, tier_of(tier), pieces)
+
+
+def _sum(one: Totals, other: Totals) -> Totals:
+    return Totals(
+        *(
+            None if left is None and right is None else (left or 0) + (right or 0)
+            for left, right in zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+        )
+    )
+
+
+# Gemini
+
+
+_TRAFFIC = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_OFFPEAK": "offpeak"}
+
+
+class GeminiCounts(UsageMetadata, rename="camel", frozen=True):
+    """``usageMetadata``."""
+
+    cache_tokens_details: list[ModalityTokenCount] | None = None
+    service_tier: str | None = None
+    traffic_type: str | None = None
+    """Vertex's name for it."""
+
+    def counted(self, pieces: dict[str, int]) -> Counted:
+        tier = self.service_tier or _TRAFFIC.get(self.traffic_type or "", self.traffic_type)
+        return _counted(
+            usage_of(self),
+            tier_of(tier),
+            pieces,
+            _of("IMAGE", self.prompt_tokens_details),
+            _of("IMAGE", self.candidates_tokens_details),
+            _of("AUDIO", self.cache_tokens_details),
+        )
+
+
+def _of(modality: str, details: list[ModalityTokenCount] | None) -> int:
+    if not details:
+        return 0
+    return sum(each.token_count or 0 for each in details if each.modality == modality)
