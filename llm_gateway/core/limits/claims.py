@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llm_gateway.core.limits.counter import Counter
     from llm_gateway.core.limits.values import Limit
 
-__all__ = ["NOTHING", "Amounts", "Held", "Refused", "Reservation", "Standing", "Want", "amounts_of"]
+__all__ = ["LARGEST", "NOTHING", "Amounts", "Held", "Refused", "Reservation", "Standing", "Want", "amounts_of"]
 
 Amounts = tuple[int, int, int, int, int, int]
 """By column: requests, tokens in, tokens out, tokens, calls in flight, billionths of a dollar."""
@@ -30,14 +30,20 @@ class Want(msgspec.Struct, frozen=True):
 
 NOTHING = Want(requests=0)
 
+LARGEST = 10**15
+"""What one call can be counted as of anything, whatever a provider says that it was: a million dollars, in billionths.
+Thousands of such fit into 64 bits."""
+
 
 def amounts_of(want: Want, in_flight: int) -> Amounts:
     """
     :param in_flight: how many calls more are running with it.
     :return: what it asks of each column.
     """
-    read, written = want.input, want.output
-    return want.requests, read, written, read + written, in_flight, want.nano
+    read, written, nano = want.input, want.output, want.nano
+    if read + written + nano > LARGEST:
+        read, written, nano = min(read, LARGEST // 2), min(written, LARGEST // 2), min(nano, LARGEST)
+    return want.requests, read, written, read + written, in_flight, nano
 
 
 class Held:

@@ -9,7 +9,7 @@ holds for ten minutes. What is used ages by the limit's algorithm, from when it 
 
 A process may die between any two writes, while others go on with the row. Hence the order: what is used is written
 before what is held is given back, and what can be worked out from other places (all that is held, from what each
-process holds; the sum of a ring) is worked out again by ``mend``.
+process holds; the sum of a ring) is worked out again by who comes next.
 """
 
 from __future__ import annotations
@@ -92,20 +92,6 @@ class Counter:
             cells[self.seat] -= n
         cells[HELD] -= n
 
-    def vacate(self, seat: int) -> None:
-        """Give back all that a process holds, which is dead."""
-        cells = self.cells
-        n = cells[seat]
-        if n:
-            cells[seat] = 0
-            cells[HELD] -= n
-
-    def mend(self) -> None:
-        """Work out again what follows from other places."""
-        cells = self.cells
-        if self.seats:
-            cells[HELD] = sum([cells[each] for each in range(SEATS, SEATS + self.seats)])
-
     def passed(self, now: int) -> bool:
         """:return: whether the share for a warning has just been passed. It can be again after a tenth less of use."""
         assert self.warn_from is not None
@@ -123,14 +109,7 @@ class Counter:
 
     def standing(self, now: int) -> Standing:
         """:return: how it stands."""
-        reset = self.reset(now)
-        return Standing(
-            self.limit,
-            self.used(now),
-            0 if self.column == 4 else self.cells[HELD],
-            self.remaining(now),
-            None if reset == NEVER else reset / 1e9,
-        )
+        raise NotImplementedError
 
     def fits(self, now: int, n: int) -> bool:
         """
@@ -157,14 +136,6 @@ class Counter:
 
     def used(self, now: int) -> int:
         """:return: how much of what is counted as used is still in the window."""
-        raise NotImplementedError
-
-    def remaining(self, now: int) -> int:
-        """:return: the largest that fits, at least 0."""
-        raise NotImplementedError
-
-    def reset(self, now: int) -> int:
-        """:return: nanoseconds until nothing is used any more, if nobody comes, and ``NEVER``."""
         raise NotImplementedError
 
     def seed(self, now: int, at: int, n: int) -> None:

@@ -11,6 +11,7 @@ which over the window itself is ``burst + amount``; with a small burst, little m
 
 from __future__ import annotations
 
+from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.counter import BACK, BUSY_NS, HELD, MAIN, NEVER, Cells, Counter
 from llm_gateway.core.limits.values import Limit
 
@@ -77,12 +78,10 @@ class Gcra(Counter):
     def used(self, now: int) -> int:
         return -(-max(0, self.cells[MAIN] - now) // self._each)
 
-    def remaining(self, now: int) -> int:
-        free = (self._room - max(0, self.cells[MAIN] - now)) // self._each - self.cells[HELD]
-        return max(0, free)
-
-    def reset(self, now: int) -> int:
-        return max(0, self.cells[MAIN] - now)
+    def standing(self, now: int) -> Standing:
+        level, held = max(0, self.cells[MAIN] - now), self.cells[HELD]
+        remaining = (self._room - level) // self._each - held
+        return Standing(self.limit, -(-level // self._each), held, remaining if remaining > 0 else 0, level / 1e9)
 
     def seed(self, now: int, at: int, n: int) -> None:
         self.use(min(at, now), n)

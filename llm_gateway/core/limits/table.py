@@ -132,13 +132,13 @@ class Table:
         warned: tuple[Limit, ...] = ()
         self._enter()
         try:
-            for limit in limits:
-                counter = self._counters.get(id(limit)) or self._counter(limit)
+            # All of them first: where the store has no room for one, nothing is counted in any.
+            for counter in [self._counters.get(id(each)) or self._counter(each) for each in limits]:
                 n = amounts[counter.column]
                 if n:
                     counter.use(now, n)
                     if counter.warn_from is not None and counter.passed(now):
-                        warned += (limit,)
+                        warned += (counter.limit,)
         finally:
             self._leave()
         return warned
@@ -167,9 +167,10 @@ class Table:
             counter = self._counter(limit)
             if counter.cells[FLAGS] & SEEDED:
                 return False
-            counter.cells[FLAGS] |= SEEDED
             for at, n in uses:
                 counter.seed(now, min(at, now), n)
+            # Last: a process that dies in between leaves too much, not too little.
+            counter.cells[FLAGS] |= SEEDED
         finally:
             self._leave()
         return True
@@ -228,4 +229,4 @@ class Table:
             if worst is None or (longest != NEVER and (wait == NEVER or wait > longest)):
                 worst, longest = counter, wait
         assert worst is not None
-        return Refused(worst.limit, None if longest == NEVER else longest / 1e9, worst.remaining(now))
+        return Refused(worst.limit, None if longest == NEVER else longest / 1e9, worst.standing(now).remaining)

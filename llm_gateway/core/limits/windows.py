@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.counter import BUSY_NS, FLAGS, HELD, MAIN, NEVER, SEATS, SUM, WARNED, Cells, Counter
 from llm_gateway.core.limits.gcra import window_ns
 from llm_gateway.core.limits.values import Limit, Window
@@ -79,11 +80,6 @@ class Sliding(Counter):
             cells[self._base + mark % self._size] -= n
             cells[SUM] -= n
 
-    def mend(self) -> None:
-        super().mend()
-        cells = self.cells
-        cells[SUM] = sum([cells[each] for each in range(self._base, self._base + self._size)])
-
     def wait(self, now: int, n: int) -> int:
         cells, amount = self.cells, self.limit.amount
         if n > amount:
@@ -102,16 +98,17 @@ class Sliding(Counter):
         self._roll(now)
         return self.cells[SUM]
 
-    def remaining(self, now: int) -> int:
-        self._roll(now)
-        return max(0, self.limit.amount - self.cells[SUM] - self.cells[HELD])
-
-    def reset(self, now: int) -> int:
+    def standing(self, now: int) -> Standing:
+        cells, size = self.cells, self._size
         last = self._roll(now)
-        for number in range(last, last - self._size, -1):
-            if self.cells[self._base + number % self._size]:
-                return (number + self._size) * self._step - now
-        return 0
+        used, held = cells[SUM], cells[HELD]
+        reset = 0
+        if used:
+            for number in range(last, last - size, -1):
+                if cells[self._base + number % size]:
+                    reset = (number + size) * self._step - now
+                    break
+        return Standing(self.limit, used, held, max(0, self.limit.amount - used - held), reset / 1e9)
 
     def seed(self, now: int, at: int, n: int) -> None:
         last = self._roll(now)
@@ -143,11 +140,9 @@ class Total(Counter):
     def used(self, now: int) -> int:
         return self.cells[SUM]
 
-    def remaining(self, now: int) -> int:
-        return max(0, self.limit.amount - self.cells[SUM] - self.cells[HELD])
-
-    def reset(self, now: int) -> int:
-        return NEVER if self.cells[SUM] else 0
+    def standing(self, now: int) -> Standing:
+        used, held = self.cells[SUM], self.cells[HELD]
+        return Standing(self.limit, used, held, max(0, self.limit.amount - used - held), None if used else 0.0)
 
     def seed(self, now: int, at: int, n: int) -> None:
         self.cells[SUM] += n
@@ -179,11 +174,9 @@ class InFlight(Counter):
     def used(self, now: int) -> int:
         return self.cells[HELD]
 
-    def remaining(self, now: int) -> int:
-        return max(0, self.limit.amount - self.cells[HELD])
-
-    def reset(self, now: int) -> int:
-        return NEVER if self.cells[HELD] else 0
+    def standing(self, now: int) -> Standing:
+        running = self.cells[HELD]
+        return Standing(self.limit, running, 0, max(0, self.limit.amount - running), None if running else 0.0)
 
     def seed(self, now: int, at: int, n: int) -> None:
         """Nothing runs before the store begins."""
