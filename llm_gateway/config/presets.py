@@ -7,9 +7,12 @@ from importlib import resources
 
 import msgspec
 
+from llm_gateway.config.values import Provider
+from llm_gateway.core.catalogue import Shelf
+from llm_gateway.core.model_rules import ModelRules
 from llm_gateway.core.presets import Preset
 
-__all__ = ["PresetsFile", "preset_at", "shipped_presets"]
+__all__ = ["PresetsFile", "preset_at", "shelf_of", "shipped_presets"]
 
 
 class PresetsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +28,21 @@ def shipped_presets() -> PresetsFile:
     """:return: the file as it is."""
     text = (resources.files("llm_gateway") / "data" / "presets.json").read_bytes()
     return msgspec.json.decode(text, type=PresetsFile)
+
+
+def shelf_of(provider: Provider) -> Shelf:
+    """
+    :return: what is known of its models. A server at an address of its own may have any, and is most likely to have
+        those of the providers whose dialect it speaks.
+    """
+    preset = shipped_presets().presets.get(provider.preset or "")
+    nothing = ModelRules()
+    return Shelf(
+        provider.models,
+        provider.family or provider.dialect,
+        nothing if preset is None else preset.serves,
+        nothing if preset is None else preset.spells,
+    )
 
 
 def preset_at(host: str) -> str | None:

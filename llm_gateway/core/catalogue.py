@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from llm_gateway.core.model_rules import NOTHING, ModelFacts, ModelRule, ModelRules
 
-__all__ = ["Catalogue", "Chosen", "Family", "Model", "choose", "described", "offered"]
+__all__ = ["Catalogue", "Chosen", "Family", "Model", "Shelf", "choose", "described", "holders", "offered"]
 
 _VENDORS = re.compile(r"(?:[a-z][a-z0-9-]*\.){1,2}(?=[a-z])")
 """``us.anthropic.`` in front of a name, as Amazon Bedrock has it. Versions begin with a digit and stay."""
@@ -133,6 +133,41 @@ def described(name: str, provider: ModelRules, catalogue: Catalogue, family: str
     known = catalogue.find(upstream, family)
     # A deployment may be called anything; then its callers' name for it may tell what it is.
     return upstream, rule.facts.over(catalogue.find(name, family) if known is NOTHING else known)
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """What is known of the models that one provider has."""
+
+    listed: ModelRules
+    """What the operator says of them."""
+    family: str | None
+    """In the catalogue."""
+    serves: ModelRules
+    """Patterns that the names of all of them fit; none where it may have any."""
+    spells: ModelRules
+    """Patterns of names that nobody else uses."""
+
+
+def holders(name: str, shelves: Mapping[str, Shelf], catalogue: Catalogue) -> Collection[str] | None:
+    """
+    Find out who of several has a model: those that are known to. Of a model that nobody knows, nobody is known not to
+    have it, but by the names that a provider gives its models.
+
+    :param shelves: of those who can be asked, by their names.
+    :return: their names; none where the model is known to be with others; ``None`` where anybody may have it.
+    """
+    theirs = {who: described(name, shelf.listed, catalogue, shelf.family)[0] for who, shelf in shelves.items()}
+    spelling = {who for who, shelf in shelves.items() if shelf.spells.find(name) is not None}
+    known = {who for who, shelf in shelves.items() if shelf.listed.find(name) is not None} | (
+        spelling or {who for who, shelf in shelves.items() if catalogue.has(theirs[who], shelf.family)}
+    )
+    is_known = any(map(catalogue.knows, theirs.values()))
+    if known and (spelling or is_known):
+        return known
+    able = {who for who, shelf in shelves.items() if not shelf.serves or shelf.serves.find(theirs[who]) is not None}
+    if able and len(able | known) < len(shelves):
+        return able | known
+    return () if is_known else None
 
 
 def offered(

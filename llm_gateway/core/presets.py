@@ -77,6 +77,20 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
     """The beta features that it knows of those that clients ask for; ``None`` for all."""
     models_of: str | None = None
     """The family of the catalogue whose models it has, where that is not the one of its own name."""
+    models: tuple[str, ...] = ()
+    """What its models are called, those too that are newer than the catalogue: patterns; none where it may have any."""
+    spelling: tuple[str, ...] = ()
+    """What nobody but it calls models: patterns."""
+
+    @cached_property
+    def serves(self) -> ModelRules:
+        """All of its models' names, as rules; none where it may have any."""
+        return ModelRules(map(ModelRule, (*self.models, *self.spelling)))
+
+    @cached_property
+    def spells(self) -> ModelRules:
+        """The names that nobody but it uses, as rules."""
+        return ModelRules(map(ModelRule, self.spelling))
 
     def filled(self, template: str, places: Mapping[str, str]) -> str:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 import attrs
@@ -11,9 +11,10 @@ import msgspec
 
 from llm_gateway.config.catalogue import shipped_catalogue
 from llm_gateway.config.models import MAX_NAME
+from llm_gateway.config.presets import shelf_of
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
-from llm_gateway.core.catalogue import described
+from llm_gateway.core.catalogue import described, holders
 from llm_gateway.core.model_rules import NOTHING, ModelFacts
 from llm_gateway.core.record import printable
 from llm_gateway.core.routing.candidates import Call, Candidate, Effect, effect_of
@@ -125,6 +126,12 @@ class RouteBook:
         meant = grant.meant(model) if model else ""
         facts: dict[tuple[str, str], ModelFacts] = {}
         reasons: dict[str, _Part] = {}
+        shelves = {
+            use.provider: shelf_of(self._grants.targets[use.provider].provider)
+            for use in grant.key.credentials
+            if use.provider in self._grants.targets
+        }
+        held: dict[str, Collection[str] | None] = {}
 
         def serves(provider: str, name: str) -> Served | str:
             own = self._grants.targets.get(provider)
@@ -145,10 +152,10 @@ class RouteBook:
             if there is not None:
                 theirs = there.target_of(theirs)
             facts[provider, theirs] = of_it
-            # A server at an address of its own is most likely to have the models of those whose dialect it speaks.
-            family = spoken.family or spoken.dialect
-            known = spoken.models.find(name) is not None or shipped_catalogue().has(theirs, family)
-            return Served(theirs, known or not shipped_catalogue().knows(theirs), dialect)
+            if name not in held:
+                held[name] = holders(name, shelves, shipped_catalogue())
+            having = held[name]
+            return Served(theirs, having is None or provider in having, dialect)
 
         def allowed(name: str) -> bool:
             # What the key's own name stands for is allowed with it; a fallback is another name.

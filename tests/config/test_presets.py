@@ -294,3 +294,13 @@ def test_dialect_says_which_models_it_has(tmp_path: Path) -> None:
     proxied = provider(tmp_path, {"preset": "azure", "dialects": dialects})
     assert proxied.serves == PRESETS["azure"].dialects["openai"].serves
     assert proxied.others[0].serves == anthropic.serves
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.models])
+def test_names_that_a_preset_tells_its_models_by_fit_all_that_the_catalogue_has_of_it(name: str) -> None:
+    """One that does not fit would not be asked of its provider on the day when the catalogue has lost it."""
+    preset = PRESETS[name]
+    family = shipped_models().families.get(preset.models_of or name)
+    assert [model for model in (family.models if family else ()) if preset.serves.find(model) is None] == []
+    for address in preset.dialects.values():
+        assert [rule.pattern for rule in address.serves.rules if preset.serves.find(rule.pattern) is None] == []

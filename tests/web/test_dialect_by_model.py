@@ -226,3 +226,67 @@ def test_explanation_and_list_have_the_models_of_every_dialect(gateway: MemoryGa
     client = gateway.client()
     client.ask("GET", "/v1/models", authorization="Bearer vk_vertex")
     assert "gemini-3.5-flash" in [each["id"] for each in json.loads(client.answer()[2])["data"]]
+
+
+HOLDERS: dict[str, Any] = {
+    **{name: {} for name in ("openai", "anthropic", "mistral", "openrouter", "ollama")},
+    "bedrock": {"region": "eu-west-1"},
+    "azure": {"resource": "contoso"},
+    "own": "http://10.0.0.7:8000/v1/chat/completions",
+    "listing": {"url": "http://10.0.0.8:8000/v1/chat/completions", "models": ["claude-opus-5-5", "blue"]},
+}
+
+
+def candidates(folder: Path, providers: str, model: str, routing: dict[str, Any] | None = None) -> list[str]:
+    """Who would be asked by a key with a credential of each."""
+    names = providers.split()
+    keys = {
+        "credentials": {name: {"provider": name, "api_key": f"sk-{name}-real-canary-0123"} for name in names},
+        "virtual_keys": {"vk_all": {"credentials": names}},
+    }
+    (folder / "keys.json").write_text(json.dumps(keys))
+    (folder / "aiservices.json").write_text(json.dumps({**HOLDERS, "$routing": routing or {}}))
+    files = str(folder / "keys.json"), str(folder / "aiservices.json")
+    client = MemoryGateway(load_configuration(*files, {})).client()
+    client.ask("GET", f"/v1/gateway/route?model={model}", authorization="Bearer vk_all")
+    return [each["provider"] for each in json.loads(client.answer()[2])["candidates"] if each["in"]]
+
+
+@pytest.mark.parametrize(
+    ("providers", "model", "expected"),
+    [
+        # Bedrock's own names for models are nobody else's.
+        ("anthropic bedrock", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock"),
+        ("anthropic bedrock", "anthropic.claude-opus-4-8", "bedrock"),
+        ("openai bedrock", "openai.gpt-oss-120b-1:0", "bedrock"),
+        ("anthropic bedrock", "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-x", "bedrock"),
+        # Nor is one known to have what is called otherwise there.
+        ("anthropic bedrock", "claude-haiku-4-5", "anthropic"),
+        ("bedrock anthropic", "claude-haiku-4-5", "anthropic"),
+        ("openai bedrock", "claude-haiku-4-5", "bedrock"),
+        # A model of the day is told by its name.
+        ("openai anthropic", "claude-of-tomorrow", "anthropic"),
+        ("anthropic openai", "gpt-of-tomorrow", "openai"),
+        ("anthropic mistral", "open-mixtral-of-tomorrow", "mistral"),
+        ("openai anthropic bedrock", "claude-of-tomorrow", "anthropic bedrock"),
+        # Some may have any.
+        ("openai openrouter", "anthropic/claude-haiku-4.5", "openrouter"),
+        ("openai ollama", "qwen3:8b", "ollama"),
+        ("openai own", "gpt-of-tomorrow", "openai own"),
+        ("anthropic azure", "blue", "azure"),
+        ("openai anthropic", "blue", "openai anthropic"),
+        # The operator's word counts.
+        ("anthropic listing", "claude-opus-5-5", "anthropic listing"),
+        ("anthropic listing", "blue", "listing"),
+        ("own listing", "blue", "own listing"),
+    ],
+)
+def test_providers_that_have_the_model_are_asked(providers: str, model: str, expected: str, tmp_path: Path) -> None:
+    assert candidates(tmp_path, providers, model) == expected.split()
+
+
+def test_targets_of_the_operators_own_names_are_asked_whoever_is_known_to_have_them(tmp_path: Path) -> None:
+    """It is not guessed who may have a model where somebody has said it."""
+    targets = ["openai/gpt-5.4", "bedrock/claude-haiku-4-5", "openrouter/anthropic/claude-haiku-4.5"]
+    routing = {"models": {"fast": {"targets": targets}}}
+    assert candidates(tmp_path, "openai bedrock openrouter", "fast", routing) == ["openai", "bedrock", "openrouter"]

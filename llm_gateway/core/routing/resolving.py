@@ -116,7 +116,8 @@ def _group(
             left_out.append(LeftOut(use.provider, use.name, target.model, served))
         else:
             pairs.append((target, use, served))
-    if any(served.known for _, _, served in pairs) or not (guess or targets):
+    # Targets are the operator's word, or the caller's own: nobody knows better.
+    if not targets and (not guess or any(served.known for _, _, served in pairs)):
         for target, use, served in pairs:
             if not served.known:
                 left_out.append(LeftOut(use.provider, use.name, target.model, "another provider is known to have it"))
