@@ -78,7 +78,7 @@ class ForwardingResource(Resource):
         hedging = self._dispatcher.router.settings.hedging.after_s is not None
         dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body, hedging), call)
         call.dispatch = dispatch
-        self._live.enter(dispatch)
+        self._live.enter(dispatch, context)
         when_client_leaves(request, dispatch.leave)
         try:
             dispatch.run()

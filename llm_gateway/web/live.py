@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from llm_gateway.errors import Draining, GatewayError
+from llm_gateway.web.context import CallContext
 
 
 class Stoppable(Protocol):
@@ -40,7 +41,8 @@ class LiveCalls:
     """A call is in here from the moment a provider is asked until it is settled."""
 
     def __init__(self) -> None:
-        self._calls: set[Stoppable] = set()
+        self._calls: dict[Stoppable, CallContext | None] = {}
+        """In the order in which they came."""
         self._waiting: list[Deferred[None]] = []
         self.draining = False
         """Whether new calls are refused."""
@@ -68,11 +70,17 @@ class LiveCalls:
         if self.draining:
             raise Draining("The gateway is restarting. Send the call again.")
 
-    def enter(self, call: Stoppable) -> None:
-        self._calls.add(call)
+    def shown(self) -> Mapping[Stoppable, CallContext | None]:
+        """
+        :return: the calls as they are now, the oldest first, with what is known of them.
+        """
+        return self._calls
+
+    def enter(self, call: Stoppable, context: CallContext | None = None) -> None:
+        self._calls[call] = context
 
     def leave(self, call: Stoppable) -> None:
-        self._calls.discard(call)
+        self._calls.pop(call, None)
         if not self._calls:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
