@@ -25,9 +25,9 @@ from genai_prices.data import providers
 
 from llm_gateway.config.catalogue import shipped_models
 from llm_gateway.core.prices.book import PriceBook
-from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, Prices, read_list
+from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, Prices, changes, read_list
 
-__all__ = ["NotTaken", "changes", "made", "main", "unpriced", "written"]
+__all__ = ["NotTaken", "made", "main", "unpriced", "written"]
 
 PRICES = Path(__file__).parents[1] / "llm_gateway" / "data" / "prices.json"
 PACKAGE = "genai-prices"
@@ -344,24 +344,6 @@ def written(prices: PriceList) -> str:
 
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def changes(old: PriceList, new: PriceList) -> Iterator[str]:
-    """:return: what is different: models that are new, gone or have other prices."""
-    for name in dict.fromkeys([*old.families, *new.families]):
-        before, after = (
-            {model.id: model for model in each.families[name].models} if name in each.families else {}
-            for each in (old, new)
-        )
-        for model in dict.fromkeys([*before, *after]):
-            if model not in after:
-                yield f"gone       {name}/{model}"
-            elif model not in before:
-                yield f"new        {name}/{model}"
-            elif before[model].prices != after[model].prices:
-                yield f"price      {name}/{model}"
-            elif before[model] != after[model]:
-                yield f"name       {name}/{model}"
 
 
 def unpriced(prices: PriceList, now: float) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, hours_of, rates_of, starts_at
-from llm_gateway.core.prices.values import Cost, Rates, cost, most
+from llm_gateway.core.prices.values import Cost, Rates, cost, most, typical
 from llm_gateway.core.usage.values import Usage
 
 __all__ = ["OwnPrices", "PriceBook"]
@@ -41,11 +41,14 @@ class OwnPrices:
         """
         :param model: as the provider calls it, or the operator.
         """
-        found = self._by_their_names.find(model)
-        if found is not None and found.target is not None:
-            return self._rates[found.target]
-        ours = self._by_our_names.find(model)
-        return None if ours is None else self._rates[ours.pattern]
+        for spelling in _spellings(model):
+            found = self._by_their_names.find(spelling)
+            if found is not None and found.target is not None:
+                return self._rates[found.target]
+            ours = self._by_our_names.find(spelling)
+            if ours is not None:
+                return self._rates[ours.pattern]
+        return None
 
     def called(self, model: str) -> str | None:
         """
@@ -87,28 +90,34 @@ class PriceBook:
         """Of the list."""
         self._families = {name: _FamilyPrices(family, prices.version) for name, family in prices.families.items()}
         self._own = dict(own or {})
-        self._known: dict[tuple[str, str | None, str], _Found] = {}
+        self._known: dict[tuple[str, str | None, str, str | None], _Found] = {}
 
-    def find(self, provider: str, family: str | None, model: str, at: float) -> Rates | None:
+    def find(self, provider: str, family: str | None, model: str, at: float, asked: str | None = None) -> Rates | None:
         """
+        The operator's word counts before the list, and of two names the one that was asked for: he knows that one.
+        In the list it is the other way round: one name may stand for many models.
+
         :param provider: its name in ``aiservices.json``.
         :param family: whose models it has, as `llm_gateway.config.values.Provider.family`.
-        :param model: as the provider calls it: in its answer, or in what it was sent.
+        :param model: as the provider calls it: in its answer, or before that in what it was sent.
         :param at: when the call was sent, in seconds since the epoch.
+        :param asked: after the answer, what it was sent.
         :return: ``None`` where no price is known.
         """
-        known = self._known.get((provider, family, model))
+        known = self._known.get((provider, family, model, asked))
         if known is None or not known.since <= at < known.until:
-            known = self._look_up(provider, family, model, at)
+            known = self._look_up(provider, family, model, at, asked)
         return known.rates
 
     def cost(self, rates: Rates, usage: Usage) -> int:
         """:return: billionths of a dollar, rounded half up."""
         return cost(rates, usage)
 
-    def rate(self, provider: str, family: str | None, model: str, usage: Usage, at: float) -> Cost | None:
+    def rate(
+        self, provider: str, family: str | None, model: str, usage: Usage, at: float, asked: str | None = None
+    ) -> Cost | None:
         """:return: what an attempt costs, as `find`; ``None`` where no price is known."""
-        rates = self.find(provider, family, model, at)
+        rates = self.find(provider, family, model, at, asked)
         return None if rates is None else Cost(cost(rates, usage), rates.version)
 
     def most(self, rates: Rates, input: int, output: int) -> int:
@@ -121,19 +130,27 @@ class PriceBook:
             for model in family.family.models:
                 yield name, model
 
-    def _look_up(self, provider: str, family: str | None, model: str, at: float) -> _Found:
+    def typical(self, provider: str, family: str | None, model: str, at: float) -> int | None:
+        """:return: what providers are compared by, as `llm_gateway.core.prices.values.typical`; ``None`` if unknown."""
+        rates = self.find(provider, family, model, at)
+        return None if rates is None else typical(rates)
+
+    def _look_up(self, provider: str, family: str | None, model: str, at: float, asked: str | None) -> _Found:
         own = self._own.get(provider)
-        rates = None if own is None else own.find(model)
+        rates = None
+        if own is not None:
+            rates = (None if asked is None else own.find(asked)) or own.find(model)
         if rates is not None:
             found = _Found(-math.inf, math.inf, rates)
         else:
-            listed = self._listed(family, model)
-            if listed is None and own is not None and (ours := own.called(model)) is not None:
-                listed = self._listed(family, ours)
+            names = [model] if asked is None else [model, asked]
+            if own is not None:
+                names += [ours for name in names if (ours := own.called(name)) is not None]
+            listed = next((each for name in names if (each := self._listed(family, name)) is not None), None)
             found = _NOWHERE if listed is None else listed.at(at)
         if len(self._known) >= self.MAX_KNOWN:
             self._known.clear()
-        self._known[provider, family, model] = found
+        self._known[provider, family, model, asked] = found
         return found
 
     def _listed(self, name: str | None, model: str) -> _Model | None:
@@ -222,7 +239,7 @@ def _spellings(name: str) -> Iterator[str]:
     """
     Say what a model may be called in a list, likeliest first: as it is, with its date as others write it, without.
 
-    :param name: in small letters.
+    :param name: in small letters, where capitals do not count.
     """
     yield name
     name = name.removeprefix("models/")

@@ -30,7 +30,19 @@ import msgspec
 
 from llm_gateway.core.prices.values import CLASSES, Above, Rates
 
-__all__ = ["BadPrice", "Family", "Listed", "Period", "PriceList", "Prices", "dollars", "pico", "rates_of", "read_list"]
+__all__ = [
+    "BadPrice",
+    "Family",
+    "Listed",
+    "Period",
+    "PriceList",
+    "Prices",
+    "changes",
+    "dollars",
+    "pico",
+    "rates_of",
+    "read_list",
+]
 
 MAX_DOLLARS: Final = 1_000_000
 """Beyond it somebody meant something else. Per million tokens, or for one piece."""
@@ -271,3 +283,21 @@ def read_list(text: bytes) -> PriceList:
                 except BadPrice as error:
                     raise BadPrice(f"families.{name}, model {model.id}: {error}") from None
     return found
+
+
+def changes(old: PriceList, new: PriceList) -> Iterator[str]:
+    """:return: a line for each model that is new, gone, has other prices or other names."""
+    for name in dict.fromkeys([*old.families, *new.families]):
+        before, after = (
+            {model.id: model for model in each.families[name].models} if name in each.families else {}
+            for each in (old, new)
+        )
+        for model in dict.fromkeys([*before, *after]):
+            if model not in after:
+                yield f"gone       {name}/{model}"
+            elif model not in before:
+                yield f"new        {name}/{model}"
+            elif before[model].prices != after[model].prices:
+                yield f"price      {name}/{model}"
+            elif before[model] != after[model]:
+                yield f"name       {name}/{model}"

@@ -181,6 +181,41 @@ def test_price_of_the_operator_counts_before_the_list(model: str, micro: int) ->
     assert price(model, book=book) == micro
 
 
+def test_dated_name_in_an_answer_is_the_model_that_the_operator_prices() -> None:
+    """He writes down what he asks for; providers answer with the snapshot that it stands for."""
+    book = own(costing("gpt-9", "5"))
+    assert price("gpt-9-2026-01-31", book=book) == 5_000_000
+    assert price("gpt-9-2026-01-31") == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("answered", "asked", "micro"),
+    [
+        ("gpt-9", "auto", 2_000_000),
+        ("gpt-9", "gpt-9-mini", 1_000_000),
+        ("gpt-0", "gpt-9-mini", 100_000),
+        ("gpt-0", "deployment-1", 1_000_000),
+        ("gpt-7", "gpt-0", 4_000_000),
+        ("gpt-0", "gpt-0", None),
+    ],
+)
+def test_what_the_operator_asks_for_counts_first_and_in_the_list_what_answered(
+    answered: str, asked: str, micro: int | None
+) -> None:
+    book = own(costing("auto", "2"), costing("gpt-7", "4"), ModelRule("gpt-9", "deployment-1"))
+    rates = book.find("mine", "openai", answered, NOW, asked)
+    assert (None if rates is None else rates.input) == micro
+
+
+def test_cheaper_of_two_providers_is_told_by_what_they_charge() -> None:
+    book = own(costing("gpt-9", "0.5"))
+    mine, other = (book.typical(provider, "openai", "gpt-9", NOW) for provider in ("mine", "other"))
+    assert mine is not None
+    assert other is not None
+    assert mine < other
+    assert book.typical("mine", None, "gpt-0", NOW) is None
+
+
 def test_price_of_the_operator_is_for_his_provider_only() -> None:
     rates = own(costing("gpt-9", "5")).find("other", "openai", "gpt-9", NOW)
     assert rates is not None
