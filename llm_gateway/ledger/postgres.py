@@ -78,7 +78,7 @@ class PostgresStore(Store):
                 yield _Transaction(connection)
 
     def label(self, name: str) -> tuple[str, Values]:
-        return "labels ->> ?", (name,)
+        return "labels ->> cast(? as text)", (name,)
 
     def tidy(self) -> None:
         """Its autovacuum does."""

@@ -288,8 +288,8 @@ def used(
     else:
         source, values = f"select {', '.join((*SUBJECTS, *SUMS))} from hours where hour >= ?", [start]
     statement = (
-        f"select {subject}, hour - hour % {width}, sum({requests}), sum({' + '.join(INPUT)}), sum({' + '.join(OUTPUT)}), "
-        f"sum(cost) from ({source}) as used "
+        f"select {subject}, hour - hour % {width}, sum({requests}), sum({' + '.join(INPUT)}), "
+        f"sum({' + '.join(OUTPUT)}), sum(cost) from ({source}) as used "
     )
     if subjects is not None:
         statement += f"where {subject} in ({', '.join('?' * len(subjects))}) "
@@ -315,7 +315,8 @@ def read(store: Store, since: float | None = None, until: float | None = None, a
     while True:
         with store.reading() as transaction:
             found = transaction.rows(*_page(since, until, last, at_once))
-        for last, *values in found:
+        for number, *values in found:
+            last = number
             yield row_of(values)
         if len(found) < at_once:
             return
