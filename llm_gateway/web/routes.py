@@ -18,9 +18,9 @@ from llm_gateway.core.catalogue import described, holders
 from llm_gateway.core.model_rules import NOTHING, ModelFacts
 from llm_gateway.core.record import printable
 from llm_gateway.core.routing.candidates import Call, Candidate, Effect, effect_of
-from llm_gateway.core.routing.plans import Route
+from llm_gateway.core.routing.plans import Price, Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
-from llm_gateway.core.routing.settings import Limits, RoutingSettings
+from llm_gateway.core.routing.settings import Limits, RoutingSettings, Strategy
 from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured, WrongDialect, WrongProvider
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.targets import Target, below_of
@@ -45,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """Of them, where there is one only: most calls have no other, and look nothing up."""
     plain: Call | None
     """What routing has to know of a call that can be sent again, where it is the same for each."""
+    until: float | None = None
+    """When it is to be made anew: where prices decide, which are not the same at all hours."""
 
     def facts_of(self, provider: str, model: str) -> ModelFacts:
         return self.facts.get((provider, model), NOTHING)
@@ -68,6 +70,9 @@ class RouteBook:
     MAX_REMEMBERED = 4096
     """Callers choose the names of models, and must not fill the memory with them."""
 
+    PRICES_HOLD_S = 300.0
+    """How long the cheapest is taken to be the cheapest. Prices that depend on the hour change at most twice a day."""
+
     def __init__(self, grants: GrantBook, dispatcher: Dispatcher, workers: int = 1) -> None:
         """
         :param workers: processes that share the limits of calls in flight: each lets in its part of them.
@@ -78,6 +83,8 @@ class RouteBook:
         self._workers = workers
         self._plans: dict[tuple[bytes, str, str, str, str], Plan] = {}
         self._before: Configuration | None = None
+        self.price: Price | None = None
+        """What the strategy ``cheapest`` goes by: without it, by the order in which candidates are listed."""
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on, after the grants do. What is known of what stays as it is stays known."""
@@ -107,7 +114,7 @@ class RouteBook:
         raw = _named_provider(context) if route.operation is Operation.RAW else ""
         known = grant.key.digest, route.kind, raw or context.dialect.name, context.record.method, model
         plan = self._plans.get(known)
-        if plan is None:
+        if plan is None or (plan.until is not None and plan.until <= self._dispatcher.clock.seconds()):
             plan = self._made(grant, context, model, raw)
             if len(self._plans) >= self.MAX_REMEMBERED:
                 self._plans.clear()
@@ -167,8 +174,10 @@ class RouteBook:
         if not resolved.main.candidates and not any(each.candidates for each in resolved.fallbacks):
             self._refuse(grant, context, model, raw, reasons)
         stays = any(each.sticky for each in (resolved.main, *resolved.fallbacks))
-        route = self._router.route(resolved)
         groups = (resolved.main, *resolved.fallbacks)
+        route, until = self._router.route(resolved, self.price), None
+        if self.price is not None and any(each.strategy is Strategy.CHEAPEST for each in groups):
+            until = self._dispatcher.clock.seconds() + self.PRICES_HOLD_S
         ways = {}
         for candidate in {each for group in groups for each in group.candidates}:
             way = grant.way_with(candidate.credential, candidate.dialect or context.dialect.name)
@@ -178,7 +187,7 @@ class RouteBook:
         # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
         if route.only is not None and not route.fallbacks and not raw:
             plain = Call(grant.label, effect(context))
-        return Plan(resolved, route, facts, stays, ways, sole, plain)
+        return Plan(resolved, route, facts, stays, ways, sole, plain, until)
 
     def _counting(self, resolved: Resolved, context: CallContext) -> Resolved:
         """Leave out who cannot be asked for a count; if that is the first one, it is an estimate for its model."""

@@ -24,7 +24,7 @@ from llm_gateway.core.routing.outcomes import OutcomeKind
 from llm_gateway.core.routing.settings import Strategy
 from llm_gateway.core.routing.speeds import Speed
 
-__all__ = ["Lane", "Plan", "Route", "Tier", "fitness_of", "ordered"]
+__all__ = ["Lane", "Plan", "Price", "Route", "Tier", "fitness_of", "ordered"]
 
 Price = Callable[[Candidate], float | None]
 """Of a candidate, in any unit that is the same for all; ``None`` where it is not known."""
