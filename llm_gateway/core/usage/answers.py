@@ -30,6 +30,8 @@ def _read(decode: Callable[[bytes], _T], document: bytes) -> _T | None:
         return decode(document)
     except _BROKEN:
         pass
+    if b"\\u" not in document:
+        return None
     try:
         return decode(mended(document))
     except _BROKEN:
@@ -279,12 +281,17 @@ class OpenAIReader(AnswerReader):
         found = _read(_text, document)
         if found is None:
             return ""
-        if _is_error(found.error):
+        if found.error is not _RAW and _is_error(found.error):
             self.failed = True
         said: list[str] = []
-        for choice in found.choices or ():
-            _say_message(choice.delta or choice.message, said)
-            said += _strings(choice.text)
+        if found.choices is not None:
+            for choice in found.choices:
+                message = choice.delta or choice.message
+                if message is not None:
+                    _say_message(message, said)
+                elif choice.text is not None:
+                    said += _strings(choice.text)
+            return said[0] if len(said) == 1 else "".join(said)
         kind = found.type
         if isinstance(kind, str):
             if kind in ("error", "response.failed"):
@@ -292,7 +299,7 @@ class OpenAIReader(AnswerReader):
             # Of sound there are the bytes and the transcript.
             if kind.endswith(".delta") and "audio.delta" not in kind and isinstance(found.delta, str):
                 said.append(found.delta)
-        elif found.choices is None:
+        else:
             said += _strings(found.text)
         for item in found.output or ():
             for part in (item.name, item.content, item.summary, item.arguments, item.input, item.code):
@@ -303,16 +310,17 @@ class OpenAIReader(AnswerReader):
         return self._counted
 
 
-def _say_message(message: _Message | None, said: list[str]) -> None:
-    if message is None:
-        return
+def _say_message(message: _Message, said: list[str]) -> None:
     content = message.content
-    if type(content) is str:
-        said.append(content)
-    elif content is not None:
-        said += _strings(content)
+    if content is not None:
+        if type(content) is str:
+            said.append(content)
+        else:
+            said += _strings(content)
     # Some providers say it under both names.
-    said += _strings(message.reasoning_content or message.reasoning)
+    thought = message.reasoning_content or message.reasoning
+    if thought is not None:
+        said += _strings(thought)
     if message.refusal is not None:
         said += _strings(message.refusal)
     if message.audio is not None:
@@ -320,17 +328,20 @@ def _say_message(message: _Message | None, said: list[str]) -> None:
     if message.tool_calls is not None:
         for call in message.tool_calls:
             _say_call(call.function or call.custom, said)
-    _say_call(message.function_call, said)
+    if message.function_call is not None:
+        _say_call(message.function_call, said)
 
 
 def _say_call(function: _Function | None, said: list[str]) -> None:
-    if function is not None:
+    if function is None:
+        return
+    if function.name is not None:
         said += _strings(function.name)
-        arguments = function.arguments or function.input
-        if isinstance(arguments, str):
-            said.append(arguments)
-        elif arguments is not None:
-            said.append(msgspec.json.encode(arguments).decode())
+    arguments = function.arguments or function.input
+    if type(arguments) is str:
+        said.append(arguments)
+    elif arguments is not None:
+        said.append(msgspec.json.encode(arguments).decode())
 
 
 # Anthropic
@@ -419,7 +430,8 @@ class MessagesReader(AnswerReader):
         said: list[str] = []
         delta = found.delta
         if delta is not None:
-            said += _strings(delta.text or delta.thinking or delta.partial_json)
+            text = delta.text or delta.thinking or delta.partial_json
+            return text if type(text) is str else ""
         if found.content_block is not None:
             _say_block(found.content_block, said)
         for block in found.content or ():

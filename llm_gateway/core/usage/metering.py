@@ -29,9 +29,10 @@ __all__ = ["HELD_BYTES", "Meter", "Reading", "meter_for"]
 HELD_BYTES = 65_536
 """Of an answer, and of the piece that was over it. Most answers are shorter, and read once, at their end."""
 
-_EVENTS_READ = 80
-"""Of those that are dropped when there are more than are held: a stream of small events is sampled, so that it costs
-the same whatever its length. Those of the end are all read."""
+_EVENTS_READ = 32
+"""Of those that are dropped when more than ``HELD_BYTES`` came: so many that are spread over them, from which the rest
+is inferred, so that a stream costs the same whatever its length. With events of 2 KB and more it is all of them. Those
+that are still held at the end are all read."""
 
 _EVENTS_SEEN = 4
 """Of those that came since ``so_far`` was asked last, or that are looked at for the model's name."""
@@ -217,7 +218,7 @@ class StreamMeter(_Held):
                 self._scan = None
             elif cut := _last_blank(self._kept):
                 before = self._tokens
-                self._take(_lines(self._drop(cut)), _EVENTS_READ)
+                self._take(_lines(self._drop(cut)), sampled=True)
                 unseen = max(cut - self._looked, 0) / cut
                 self._guessed += max(self._tokens - before, 0.0) * _BYTES_PER_TOKEN * unseen
                 self._looked = max(self._looked - cut, 0)
@@ -231,7 +232,7 @@ class StreamMeter(_Held):
             self._scan.feed(rest[:end])
             rest = rest[end:]
         # Many a server leaves the blank line behind the last event away. An event that was cut is no JSON.
-        self._take(_lines(rest), len(rest))
+        self._take(_lines(rest), sampled=False)
         return self._reading(whole, input_estimate, self._tokens)
 
     def so_far(self) -> Usage:
@@ -242,7 +243,8 @@ class StreamMeter(_Held):
             since = self._numbers(blob)
             if since:
                 self._guessed = 0.0
-            self._guessed += self._text(blob[since:], _EVENTS_SEEN)[0]
+            text, times = self._sample(blob[since:], _EVENTS_SEEN)
+            self._guessed += len(text.encode("utf-8", "replace")) * times
         counted = self._reader.counted()
         said = _in_words_of(self._reader.model, self._guessed / _BYTES_PER_TOKEN)
         if counted is None:
@@ -251,20 +253,18 @@ class StreamMeter(_Held):
         more = said if counted.has_output else max(said - usage.output_tokens, 0)
         return msgspec.structs.replace(usage, output=usage.output + more)
 
-    def _take(self, blob: bytes, most: int) -> None:
+    def _take(self, blob: bytes, *, sampled: bool) -> None:
         """
         :param blob: events, with line feeds alone.
-        :param most: how many of them are read for their text.
         """
         since = self._numbers(blob)
         if since:
             self._tokens = 0.0
         if self._reader.model is None:
             self._name(blob)
-        size, text = self._text(blob[since:], most)
+        text, times = self._sample(blob[since:], _EVENTS_READ) if sampled else (self._all(blob[since:]), 1.0)
         if text:
-            read = len(text.encode("utf-8", "replace"))
-            self._tokens += estimate_text(text) * (size / read if read else 1.0)
+            self._tokens += estimate_text(text) * times
 
     def _numbers(self, blob: bytes) -> int:
         """
@@ -300,15 +300,36 @@ class StreamMeter(_Held):
                 self._reader.name(data)
             at = end + 2
 
-    def _text(self, blob: bytes, most: int) -> tuple[float, str]:
+    def _sample(self, blob: bytes, most: int) -> tuple[str, float]:
         """
-        :return: bytes of text in it, and the text that was read for it.
+        :param most: how many events are read, spread evenly over the bytes.
+        :return: their text, and how many times that all text is.
         """
-        events = blob.split(b"\n\n")
-        step = max(1, -(-len(events) // most)) if most else 1
+        size = len(blob)
         said = self._reader.said
-        text = "".join([said(data) for event in events[::step] if (data := _data(event))])
-        return len(text.encode("utf-8", "replace")) * (len(events) / len(events[::step])), text
+        texts: list[str] = []
+        read = at = 0
+        step = size / most
+        for number in range(most):
+            start = int(number * step)
+            if start > at:
+                at = blob.find(b"\n\n", start) + 2
+                if at == 1:
+                    break
+            end = blob.find(b"\n\n", at)
+            if end < 0:
+                break
+            data = _data(blob[at:end])
+            if data:
+                texts.append(said(data))
+            end += 2
+            read += end - at
+            at = end
+        return "".join(texts), size / read if read else 1.0
+
+    def _all(self, blob: bytes) -> str:
+        said = self._reader.said
+        return "".join([said(data) for event in blob.split(b"\n\n") if (data := _data(event))])
 
 
 _BLANKS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r")
@@ -334,9 +355,11 @@ def _lines(blob: bytes) -> bytes:
 
 def _data(event: bytes) -> bytes:
     """:return: its data, with a space before it, which JSON does not mind."""
-    at = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
-    if not at and not event.startswith(b"data:"):
-        return b""
+    at = 0
+    if event[:5] != b"data:":
+        at = event.find(b"\ndata:") + 1
+        if not at:
+            return b""
     end = event.find(b"\n", at)
     if end < 0:
         return event[at + 5 :]
