@@ -400,6 +400,13 @@ class ProviderEntry(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    ask_usage: Annotated[
+        bool,
+        about(
+            "Whether streams of Chat Completions are asked for their numbers of tokens where the client has not asked; "
+            "the chunk that has them is kept from it."
+        ),
+    ] = True
     limits: LimitsEntry | UnsetType = UNSET
     breaking: BreakingEntry | UnsetType = UNSET
     retry_share: Annotated[

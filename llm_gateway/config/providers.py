@@ -124,6 +124,7 @@ def _read_provider(name: str, spot: Spot, entry: ProviderEntry | None, source: S
         api_version=entry.api_version or None,
         models=ModelRules() if models is spot else read_provider_models(models),
         on_unsupported=OnUnsupported(entry.on_unsupported or "default"),
+        ask_usage=entry.ask_usage,
         forward_beta=provider.forward_beta if forward_beta is spot else _forwarded_betas(forward_beta),
     )
 

@@ -113,6 +113,8 @@ class Provider:
     serves: ModelRules = attrs.field(factory=ModelRules)
     """Which models are known to be where it speaks its own dialect, as in `Endpoint`."""
     on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
+    ask_usage: bool = True
+    """Whether streams of Chat Completions are asked for their numbers where the client has not asked."""
     forward_beta: tuple[str, ...] | None = None
     """The client's beta features that are passed on: names, with ``*`` for any characters; ``None`` for all."""
 

@@ -279,6 +279,7 @@ FULL_SERVICES = {
             "n-*": {"upstream_name": "their-*"},
         },
         "on_unsupported": "reject",
+        "ask_usage": False,
         "forward_beta": ["computer-use-*"],
         "limits": {"in_flight": 100, "queue": 0, "wait_s": 0.5},
         "breaking": {
