@@ -42,6 +42,7 @@ Messages name the field and the limit. They never hold a key, a prompt or a prov
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import ClassVar
 
 import attrs
@@ -258,6 +259,21 @@ class RateLimited(GatewayError):
     gemini_status = "RESOURCE_EXHAUSTED"
     retryable = True
     ended = "unavailable"
+
+
+class CredentialLimited(RateLimited):
+    """A limit of the operator's on this credential is reached; another candidate may have room."""
+
+    def __init__(self, credential: str, again_s: float) -> None:
+        """
+        :param again_s: after how many seconds there may be room again.
+        """
+        super().__init__(
+            "Every credential that this call could use is over its rate limit for now. Send it again later.",
+            headers={"retry-after": str(max(1, ceil(again_s)))},
+        )
+        self.credential = credential
+        self.again_s = again_s
 
 
 class Busy(GatewayError):

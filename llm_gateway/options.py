@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from twisted.internet.endpoints import serverFromString
@@ -12,14 +14,19 @@ from twisted.python import usage
 
 from llm_gateway import __version__
 from llm_gateway.config.load import choose_files, load_configuration
+from llm_gateway.config.prices import read_price_file
 from llm_gateway.config.values import Configuration
+from llm_gateway.core.prices.lists import BadPrice
 from llm_gateway.errors import ConfigurationError
 from llm_gateway.fleet.pid_file import PidFile
 from llm_gateway.fleet.succession import Succession, succession
-from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WIRES, Settings
+from llm_gateway.ledger.store import BadUrl, open_store
+from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WHEN_FULL, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
 
 DEFAULTS = Settings()
+
+LEDGER_FILE = "llmgateway-ledger.sqlite"
 
 _DESCRIPTION = """
 A gateway between programs and LLM providers. Applications hold virtual keys;
@@ -32,8 +39,8 @@ Any SDK works by changing its base URL and its key.
   llmgateway chat -h            talk to a running gateway
 
 Environment:
-  KEYS_FILE, AISERVICES_FILE and GATEWAY_PORT stand for --keys, --aiservices and
-  --port, which win.
+  KEYS_FILE, AISERVICES_FILE, GATEWAY_PORT and LEDGER stand for --keys,
+  --aiservices, --port and --ledger, which win.
 
 Endpoints for --listen, among others:
   tcp:8080:interface=127.0.0.1
@@ -80,6 +87,17 @@ class Options(usage.Options):
         ],
         ["access-log-format", None, DEFAULTS.access_log_format, "text or json."],
         ["max-body-size", None, DEFAULTS.max_body_bytes, "Largest request body, in bytes."],
+        [
+            "ledger",
+            None,
+            None,
+            f'SQLite file or postgresql://... for what calls use; "none". [default: {LEDGER_FILE}]',
+        ],
+        ["journal", None, None, "Folder for what is not in the ledger's database yet. [default: beside the file]"],
+        ["ledger-when-full", None, DEFAULTS.ledger_when_full, "What becomes of calls then: refuse or drop."],
+        ["ledger-retention", None, f"{DEFAULTS.ledger_retention_days:g}", "Days that attempts are kept; 0 for ever."],
+        ["prices", None, None, "File with prices in place of the shipped ones; see llmgateway prices."],
+        ["warn-webhook", None, None, "URL that is told when a limit's share for a warning is passed."],
         ["pool-size", None, DEFAULTS.pool_size, "Idle connections kept open to each provider."],
         ["pool-idle", None, f"{DEFAULTS.pool_idle_s:g}", "Seconds that an idle connection is kept."],
     ]
@@ -129,6 +147,12 @@ class Options(usage.Options):
             access_log=self._access_log(),
             access_log_format=self._one_of("access-log-format", FORMATS),
             max_body_bytes=self._whole_number("max-body-size", 1),
+            ledger=self._ledger(),
+            journal=self["journal"] and os.path.abspath(self["journal"]),
+            ledger_when_full=self._one_of("ledger-when-full", WHEN_FULL),
+            ledger_retention_days=self._number("ledger-retention", 0),
+            prices_file=self._prices(),
+            warn_webhook=self._url("warn-webhook"),
             pool_size=self._whole_number("pool-size", 0),
             pool_idle_s=self._number("pool-idle", 0),
         )
@@ -203,6 +227,35 @@ class Options(usage.Options):
         if named == "none":
             return None
         return named if named == "-" else os.path.abspath(named)
+
+    def _ledger(self) -> str | None:
+        named: str = self["ledger"] or self.environ.get("LEDGER") or LEDGER_FILE
+        if named == "none":
+            return None
+        try:
+            open_store(named)
+        except BadUrl as error:
+            raise usage.UsageError(f"--ledger: {error}") from error
+        if named.startswith(("postgresql:", "postgres:")):
+            return named
+        # Absolute, since --rundir changes what a relative path means.
+        return os.path.abspath(named.removeprefix("sqlite:"))
+
+    def _prices(self) -> str | None:
+        named: str | None = self["prices"]
+        if named is None:
+            return None
+        try:
+            read_price_file(Path(named))
+        except (OSError, BadPrice) as error:
+            raise usage.UsageError(f"--prices: {error}") from error
+        return os.path.abspath(named)
+
+    def _url(self, name: str) -> str | None:
+        named: str | None = self[name]
+        if named is not None and not re.match("https?://[^/]", named):
+            raise usage.UsageError(f"--{name} must be a URL that begins with http:// or https://.")
+        return named
 
     def _one_of(self, name: str, known: Collection[str]) -> str:
         named: str = self[name]

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from llm_gateway.accounting import Accounting
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.upstream.prober import HealthBoard, Prober
@@ -77,9 +78,14 @@ class Parts:
     close_pool: Callable[[], Deferred[None]]
     """Close the idle connections to providers."""
     companion: Companion | None = None
+    accounting: Accounting | None = None
+    stop_reading: Callable[[], None] = lambda: None
+    """Read no answer any further whose client has left."""
 
     def use(self, configuration: Configuration) -> None:
         """Hand a new configuration to all that work with it, between two calls."""
+        if self.accounting is not None:
+            self.accounting.use(configuration)
         self.grants.use(configuration)
         self.routes.use(configuration)
         self.board.use(tuple(configuration.providers.values()))
@@ -151,6 +157,8 @@ class GatewayService(Service):
             parts.companion.start()
             parts.store.reload()
         parts.use(parts.store.current)
+        if parts.accounting is not None:
+            self._start_accounting(parts.accounting)
         if self._watch_files:
             parts.store.start()
         if parts.prober is not None:
@@ -167,6 +175,15 @@ class GatewayService(Service):
         )
         if self._announce is not None:
             self._announce(list(self._urls))
+
+    def _start_accounting(self, accounting: Accounting) -> None:
+        try:
+            accounting.start()
+        except OSError as error:
+            self._stop_listening()
+            if self._parts.access_log is not None:
+                self._parts.access_log.close()
+            raise CannotStart(f"The ledger's journal cannot be used: {error}") from error
 
     def stopService(self) -> Deferred[None]:
         """
@@ -213,6 +230,7 @@ class GatewayService(Service):
         parts.live.draining = True
         if len(parts.live):
             await self._drain(max(0.0, deadline - self._clock.seconds()))
+        parts.stop_reading()
         for port in self._stop_listening():
             await port
         if self._site is not None:
@@ -223,6 +241,8 @@ class GatewayService(Service):
         await parts.close_pool()
         if parts.companion is not None:
             await parts.companion.stop()
+        if parts.accounting is not None:
+            await parts.accounting.stop()
         if parts.access_log is not None:
             parts.access_log.close()
 

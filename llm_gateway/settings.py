@@ -12,6 +12,7 @@ ACCESS_LOG_FORMATS = ("text", "json")
 BACKLOG = 1024
 """Connections that may wait to be accepted. Twisted's 50 are too few for a fleet of programs that starts at once: the
 others would try again after a second, then after three."""
+WHEN_FULL = ("refuse", "drop")
 WIRES = ("llhttp", "twisted")
 """The implementations of HTTP/1.1: ours on llhttp, and Twisted's own."""
 
@@ -63,6 +64,22 @@ class Settings:
     access_log_format: str = attrs.field(default="text", validator=_one_of(ACCESS_LOG_FORMATS))
     max_body_bytes: int = attrs.field(default=104_857_600, validator=_at_least(1))
     """Of a request. Anthropic takes 32 MB per message, OpenAI 25 MB of audio; larger uploads need a larger limit."""
+    ledger: str | None = None
+    """Where what calls use is written: the path of an SQLite file or ``postgresql://...``; ``None`` for nowhere."""
+    journal: str | None = None
+    """The folder of what is not in the database yet; ``None`` for one beside the SQLite file."""
+    ledger_when_full: str = attrs.field(default="refuse", validator=_one_of(WHEN_FULL))
+    """What becomes of calls while the database is away and the journal has no more room."""
+    ledger_retention_days: float = attrs.field(default=0.0, validator=_at_least(0))
+    """How long single attempts are kept; 0 for ever. Their sums by the hour stay."""
+    prices_file: str | None = None
+    """A list of prices in place of the one that ships with the package."""
+    warn_webhook: str | None = None
+    """A URL that is told when the share of a limit for a warning is passed."""
+    admin_key_file: str | None = None
+    """Where the keys of the admin API are; ``None`` for no such API."""
+    admin_listen: tuple[str, ...] = ()
+    """Twisted endpoint strings of the admin API, where it is not on those of the gateway."""
     pool_size: int = attrs.field(default=512, validator=_at_least(0))
     """Idle connections kept open per provider; there is no limit on those in use."""
     pool_idle_s: float = attrs.field(default=55.0, validator=_at_least(0))

@@ -25,6 +25,7 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
 
 from llm_gateway import __version__
+from llm_gateway.accounting import Accounting
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.engine import ENGINES
@@ -101,6 +102,7 @@ def makeService(options: Options) -> IService:
         signals=signals if alone else None,
         announce=announce,
         service_class=_CommandService,
+        keeps_books=alone,
     )
     service: GatewayService | FleetService = gateway.service
     if not alone:
@@ -148,6 +150,7 @@ def make_gateway(
     signals: Signals | None = None,
     announce: Callable[[list[str]], None] | None = None,
     service_class: type[GatewayService] = GatewayService,
+    keeps_books: bool = True,
 ) -> Gateway:
     """
     :param reactor: runs everything; provides time, TCP and TLS.
@@ -155,6 +158,7 @@ def make_gateway(
     :param make_agent: from a connect timeout in seconds to an agent; by default that of the engine in the settings.
     :param make_endpoint: from an endpoint string to what listens there.
     :param signals: the process's, where the gateway may take them over.
+    :param keeps_books: whether calls are limited and written down here; not in a process that takes none.
     :raises ConfigurationError: the files cannot be used.
     """
     engine = ENGINES[settings.wire]
@@ -190,6 +194,7 @@ def make_gateway(
             interval_s=settings.health_interval_s,
             timeout_s=settings.health_timeout_s,
         )
+    accounting = Accounting(settings, reactor) if keeps_books else None
     make_endpoint = make_endpoint or partial(serverFromString, reactor)
     app = GatewayApp(
         grants=grants,
@@ -200,6 +205,7 @@ def make_gateway(
         log=log,
         clock=reactor,
         max_body_bytes=settings.max_body_bytes,
+        books=None if accounting is None else accounting.books,
     )
     resource = app.resource()
     parts = Parts(
@@ -212,6 +218,8 @@ def make_gateway(
         access_log=log,
         close_pool=outward.close_pool,
         companion=companion,
+        accounting=accounting,
+        stop_reading=dispatcher.stop_reading,
     )
     service = service_class(
         parts,

@@ -29,7 +29,15 @@ from llm_gateway.core.routing.outcomes import OutcomeKind, kind_of_error, kind_o
 from llm_gateway.core.routing.plans import Route
 from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.core.translation.losses import Unsupported
-from llm_gateway.errors import Busy, GatewayError, InternalError, NoProvider, RateLimited, UpstreamTimeout
+from llm_gateway.errors import (
+    Busy,
+    CredentialLimited,
+    GatewayError,
+    InternalError,
+    NoProvider,
+    RateLimited,
+    UpstreamTimeout,
+)
 from llm_gateway.upstream.account import Account
 from llm_gateway.upstream.attempt import Attempt, Outcome, ProviderCall
 from llm_gateway.upstream.prober import ProviderHealth
@@ -250,7 +258,7 @@ class Dispatch:
         if isinstance(step, Turn):
             try:
                 self._send(step)
-            except Unsupported as error:
+            except (Unsupported, CredentialLimited) as error:
                 self._cannot(step, error)
             except GatewayError:
                 self._settled = True
@@ -336,7 +344,7 @@ class Dispatch:
         if isinstance(step, Turn):
             try:
                 self._send(step)
-            except Unsupported as error:
+            except (Unsupported, CredentialLimited) as error:
                 self._cannot(step, error)
             except GatewayError as error:
                 # What an earlier one has said tells the client more than that this one could not be asked.
@@ -356,10 +364,13 @@ class Dispatch:
         else:
             self._fail(step)
 
-    def _cannot(self, turn: Turn, error: Unsupported) -> None:
-        """This candidate's dialect cannot say it; another's may."""
+    def _cannot(self, turn: Turn, error: Unsupported | CredentialLimited) -> None:
+        """This candidate's dialect cannot say it, or its credential has no room for it; another's may."""
         self._last = self._last or (Outcome(error.ended, error, unanswered=True), None, None)
-        step = self._routed.ended(turn, _UNSUPPORTED, self._clock.seconds())
+        result = _UNSUPPORTED
+        if isinstance(error, CredentialLimited):
+            result = Result(OutcomeKind.RATE_LIMITED, None, error.again_s)
+        step = self._routed.ended(turn, result, self._clock.seconds())
         if step is not None:
             self._go_on(step)
 

@@ -16,7 +16,15 @@ from llm_gateway.core.dialects import OPENAI, Dialect
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.record import REFUSED, CallRecord, printable, timestamp
-from llm_gateway.errors import BadRequest, CallerError, Draining, GatewayError, HeadersTooLarge, InternalError
+from llm_gateway.errors import (
+    BadRequest,
+    CallerError,
+    Draining,
+    GatewayError,
+    HeadersTooLarge,
+    InternalError,
+    LimitExceeded,
+)
 from llm_gateway.web.access_log import AccessLog
 from llm_gateway.web.context import CallContext, context_of, new_request_id
 from llm_gateway.wire.fields import fields_of
@@ -49,6 +57,9 @@ class Answer:
         fields = fields_of(request.responseHeaders)
         fields.update(headers)
         _say_who_was_asked(fields, self._record)
+        if self._context.account is not None:
+            # The provider's own speak of the operator's account, and not of the caller's.
+            fields.update(self._context.account.fields())
         # Twisted would call an answer without a type text/html.
         request.defaultContentType = None
         self._record.status = status
@@ -141,9 +152,11 @@ def refusal(request: Request, error: GatewayError) -> bytes:
         headers.setRawHeaders(name.encode("ascii"), [value.encode("latin-1")])
     if context.record.attempts:
         _say_who_was_asked(fields_of(headers), context.record)
+    if context.account is not None:
+        fields_of(headers).update(context.account.fields())
     context.record.status = error.http_status
     context.record.bytes_out += len(body)
-    unasked = not context.asked_provider and isinstance(error, (CallerError, Draining))
+    unasked = not context.asked_provider and isinstance(error, (CallerError, Draining, LimitExceeded))
     context.settle(REFUSED if unasked else error.ended, error)
     return body
 

@@ -25,6 +25,7 @@ from llm_gateway.errors import (
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.prober import HealthBoard
 from llm_gateway.web.access_log import AccessLog
+from llm_gateway.web.accounts import Books
 from llm_gateway.web.answer import EarlyRefusal, fault, refusal
 from llm_gateway.web.auth import AuthResource
 from llm_gateway.web.context import Operation, context_of
@@ -64,11 +65,12 @@ class GatewayApp:
         log: AccessLog | None,
         clock: IReactorTime,
         max_body_bytes: int,
+        books: Books | None = None,
     ) -> None:
         self._live = live
         self._board = board
         self._log = log
-        self._relay = AuthResource(grants, live, ForwardingResource(routes, dispatcher, live, max_body_bytes))
+        self._relay = AuthResource(grants, live, ForwardingResource(routes, dispatcher, live, max_body_bytes, books))
         self._explain = AuthResource(grants, live, RoutePage(routes, dispatcher))
         self._router = dispatcher.router
         self._clock = clock

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from llm_gateway.core.dialects import GEMINI
-from llm_gateway.errors import GatewayError, MissingKey, UnknownKey
+from llm_gateway.errors import GatewayError, KeyExpired, MissingKey, UnknownKey
 from llm_gateway.web.answer import fault, refuse
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
@@ -24,10 +25,14 @@ class AuthResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, grants: GrantBook, live: LiveCalls, then: IResource) -> None:
+    def __init__(
+        self, grants: GrantBook, live: LiveCalls, then: IResource, wall: Callable[[], float] = time.time
+    ) -> None:
         """
         :param then: renders requests whose context holds a grant.
+        :param wall: seconds since the epoch.
         """
+        self._wall = wall
         super().__init__()
         self._grants = grants
         self._live = live
@@ -58,6 +63,9 @@ class AuthResource(Resource):
         context.grant = grant
         record = context.record
         record.key = grant.label
+        expires = grant.key.expires
+        if expires is not None and self._wall() >= expires:
+            raise KeyExpired("This virtual key has expired. Ask the gateway's operator for another one.")
         record.provider = grant.key.provider
         answer: bytes | int = self._then.render(request)
         return answer

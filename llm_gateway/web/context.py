@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from enum import Enum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -14,6 +14,7 @@ from twisted.web.iweb import IRequest
 
 from llm_gateway.core.apis import OTHER, Asked
 from llm_gateway.core.dialects import Dialect
+from llm_gateway.core.headers import Fields
 from llm_gateway.core.record import CallRecord
 from llm_gateway.errors import GatewayError
 from llm_gateway.web.access_log import AccessLog
@@ -64,6 +65,13 @@ class Route(msgspec.Struct, frozen=True):
 UNROUTED = Route(Operation.ROOT, OTHER, None)
 
 
+class CallLimits(Protocol):
+    """What a call may use."""
+
+    def fields(self) -> Fields:
+        """:return: headers that tell how the limits stand."""
+
+
 class CallContext(msgspec.Struct):
     """One request's way through the resource tree."""
 
@@ -85,6 +93,8 @@ class CallContext(msgspec.Struct):
     grant: Grant | None = None
     notes: dict[str, Any] | None = None
     """What follows from the request's head alone, for the next with the same one; see ``wire.request.Request``."""
+    account: CallLimits | None = None
+    """What tells how the limits of its key stand; ``None`` where there are none."""
     asked_provider: bool = False
     """Whether a provider has been asked."""
     settled: bool = False

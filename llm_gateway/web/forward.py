@@ -13,16 +13,21 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.core.apis import COUNTS, Api, Asked, asked_of
-from llm_gateway.core.dialects import GEMINI
+from llm_gateway.core.dialects import GEMINI, OPENAI
+from llm_gateway.core.inflating import ask_readably
+from llm_gateway.core.operations import operation_of
 from llm_gateway.core.paths import checked_query
 from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
 from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
-from llm_gateway.errors import BadRequest, MethodNotAllowed
+from llm_gateway.core.usage.asking import can_be_asked
+from llm_gateway.errors import BadRequest, MethodNotAllowed, OperationNotAllowed
 from llm_gateway.upstream.attempt import Outcome, ProviderCall
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
+from llm_gateway.web.accounts import Books, CallAccount
 from llm_gateway.web.answer import Answer, refuse, when_client_leaves
+from llm_gateway.web.asking import AnswerWithoutUsage
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
@@ -47,8 +52,19 @@ class ForwardingResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, routes: RouteBook, dispatcher: Dispatcher, live: LiveCalls, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        routes: RouteBook,
+        dispatcher: Dispatcher,
+        live: LiveCalls,
+        max_body_bytes: int,
+        books: Books | None = None,
+    ) -> None:
+        """
+        :param books: ``None`` where nothing is limited and nothing written down.
+        """
         super().__init__()
+        self._books = books
         self._routes = routes
         self._dispatcher = dispatcher
         self._live = live
@@ -67,6 +83,9 @@ class ForwardingResource(Resource):
                 headers={"allow": ", ".join(method.decode() for method in METHODS)},
             )
         api = context.route.asked.api
+        allowed = grant.key.operations
+        if allowed is not None and operation_of(api, context.path) not in allowed:
+            raise OperationNotAllowed(f"This key may be used for {', '.join(sorted(allowed))} only.")
         if api is Api.MODELS and is_known_here(grant, context):
             answer_here(request, context, models_page(context, grant, self._dispatcher.router.settings))
             return NOT_DONE_YET
@@ -74,7 +93,8 @@ class ForwardingResource(Resource):
         plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
         if api in COUNTS and self._estimated(request, context, plan, body):
             return NOT_DONE_YET
-        call = _ForwardedCall(request, context, grant, plan, body, self._live)
+        account = None if self._books is None else self._books.open(request, context, plan, body)
+        call = _ForwardedCall(request, context, grant, plan, body, self._live, account)
         hedging = self._dispatcher.router.settings.hedging.after_s is not None
         dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body, hedging), call)
         call.dispatch = dispatch
@@ -85,6 +105,8 @@ class ForwardingResource(Resource):
         except BaseException:
             call.dispatch = None
             self._live.leave(dispatch)
+            if account is not None:
+                account.over()
             raise
         return NOT_DONE_YET
 
@@ -155,6 +177,7 @@ class _ForwardedCall:
     """The client's side of one call, for the dispatcher: an ``upstream.dispatch.Asker``."""
 
     __slots__ = (
+        "_account",
         "_asked",
         "_body",
         "_context",
@@ -175,7 +198,9 @@ class _ForwardedCall:
         plan: Plan,
         body: RequestBody,
         live: LiveCalls,
+        account: CallAccount | None,
     ) -> None:
+        self._account = account
         self._request = request
         self._context = context
         self._grant = grant
@@ -198,21 +223,31 @@ class _ForwardedCall:
         answer = Answer(request, context, target.dialect)
         sink: Sink = answer
         translation = dropped = None
+        account = self._account
         if as_it_is:
-            call = _relayed(request, context, way, candidate.model, body)
+            call, asks = _relayed(request, context, way, candidate.model, body, read=account is not None)
+            if asks:
+                sink = AnswerWithoutUsage(answer)
         else:
             to = candidate.model, self._plan.facts_of(candidate.provider, candidate.model)
             policy = self._grant.policy(target)
             call, translation, dropped = _translating().translated(request, context, way, *to, policy, body, answer)
             translation.when_whole = self._whole
             sink = translation
+        if account is not None:
+            number, method = context.record.attempts + 1, call.method
+            asked_for = context.route.asked.stream
+            stream = body.wants_stream() if asked_for is None else asked_for
+            of_attempt = account.attempt(candidate, target, number, method, stream=stream, as_it_is=as_it_is)
         # Not its number, which counts those that could not be asked, too.
         context.record.attempts += 1
         context.asked_provider = True
         asked = _Asked(candidate, target.dialect.name, translation, dropped)
         self._asked = (*self._asked, asked)
         self._say(asked)
-        return Prepared(call, target.client, target.watch, target.dialect, sink)
+        return Prepared(
+            call, target.client, target.watch, target.dialect, sink, None if account is None else of_attempt
+        )
 
     def content(self, candidate: Candidate) -> None:
         if len(self._asked) > 1:
@@ -232,6 +267,8 @@ class _ForwardedCall:
         except Exception:
             _log.failure("Call {request_id}", request_id=self.request_id)
         finally:
+            if self._account is not None:
+                self._account.over()
             for asked in self._asked:
                 if asked.translation is not None:
                     asked.translation.when_whole = None
@@ -261,13 +298,25 @@ class _ForwardedCall:
                 fields[b"X-Gw-Dropped"] = [asked.dropped.encode("ascii", "replace")]
 
 
-def _relayed(request: Request, context: CallContext, way: Way, model: str, body: RequestBody) -> ProviderCall:
+def _relayed(
+    request: Request, context: CallContext, way: Way, model: str, body: RequestBody, *, read: bool
+) -> tuple[ProviderCall, bool]:
+    """
+    :param read: whether the answer has to be read here, too.
+    :return: also whether it asks for numbers that the client has not asked for.
+    """
+    asks = False
     target, operation = way.target, context.route.operation
     asked = _asked_of(request.method, context, target)
     if asked.verb is not None or target.names_models:
         url, producer = _naming(context, asked.verb, target, model, body)
     else:
-        producer = body.producer(model)
+        producer = None
+        if read and _may_ask(asked.api, context, target, model):
+            producer = body.asking(model)
+            asks = producer is not None
+        if producer is None:
+            producer = body.producer(model)
         if operation is Operation.NATIVE:
             url = target.native_url(checked_query(context.query))
         elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
@@ -276,14 +325,16 @@ def _relayed(request: Request, context: CallContext, way: Way, model: str, body:
             url = target.remembered_url(context.path, operation.ours)
     provider, notes = target.provider, context.notes
     known = None if notes is None else notes.get("headers")
-    if known is not None and known[0] is way:
-        headers = known[1]
+    if known is not None and known[0] is way and known[1] is asks:
+        headers = known[2]
     else:
         headers = target.headers_for(request.requestHeaders, way.headers)
+        if read:
+            ask_readably(fields_of(headers), compressed=not asks)
         if notes is not None:
             headers = lasting(headers)
-            notes["headers"] = way, headers
-    return ProviderCall(
+            notes["headers"] = way, asks, headers
+    call = ProviderCall(
         provider.name,
         _TEXT[request.method],
         url,
@@ -292,6 +343,18 @@ def _relayed(request: Request, context: CallContext, way: Way, model: str, body:
         way.secrets,
         provider.timeouts,
     )
+    return call, asks
+
+
+_COMPLETIONS = re.compile(rb"(?:/p/[^/]+)?(?:/v\d\w*)*/completions/?")
+
+
+def _may_ask(api: Api, context: CallContext, target: Target, model: str) -> bool:
+    """Whether streams of completions carry no numbers unless they are asked for, and this provider may be asked."""
+    if target.dialect is not OPENAI or not target.provider.ask_usage:
+        return False
+    known = api is Api.CHAT or context.route.operation is Operation.NATIVE or _COMPLETIONS.fullmatch(context.path)
+    return bool(known) and can_be_asked(target.provider.name, target.provider.preset, model)
 
 
 def _asked_of(method: bytes, context: CallContext, target: Target) -> Asked:

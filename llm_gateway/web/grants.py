@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
 from llm_gateway.core.headers import Fields
+from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.errors import ModelNotAllowed
@@ -41,6 +42,10 @@ class Grant:
     """How the key is called in logs."""
     limited: bool
     """Whether the key may call some models only."""
+    limits: tuple[Limit, ...] = ()
+    """What counts for its calls: those of all calls, of its group, and its own."""
+    digest: str = ""
+    """What its use is counted under: SHA-256 of the key, or of the first one of several that followed each other."""
 
     def way_with(self, credential: str, dialect: str) -> Way:
         """
@@ -102,7 +107,7 @@ class GrantBook:
             for name, credential in configuration.credentials.items()
             if credential.provider in targets
         }
-        grants = {digest: _grant(key, ways) for digest, key in configuration.keys.items()}
+        grants = {digest: _grant(key, ways, configuration) for digest, key in configuration.keys.items()}
         self._configuration, self.targets, self._grants = configuration, targets, grants
 
     def _target(self, provider: Provider) -> Target:
@@ -144,8 +149,10 @@ def _ways(target: Target, api_key: Secret) -> Mapping[str, Way]:
     return {each.dialect.name: Way(each, each.own_headers(api_key), secrets) for each in (target, *target.others)}
 
 
-def _grant(key: VirtualKey, ways: Mapping[str, Mapping[str, Way]]) -> Grant:
+def _grant(key: VirtualKey, ways: Mapping[str, Mapping[str, Way]], configuration: Configuration) -> Grant:
     own = {use.name: ways[use.name] for use in key.credentials if use.name in ways}
     first = own.get(key.credentials[0].name)
     way = None if first is None else next(iter(first.values()))
-    return Grant(key, way, own, key.label, key.models is not None)
+    group = configuration.groups.get(key.group or "")
+    limits = (*configuration.limits, *(() if group is None else group.limits), *key.limits)
+    return Grant(key, way, own, key.label, key.models is not None, limits, key.account)

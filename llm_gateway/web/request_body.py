@@ -13,6 +13,7 @@ from twisted.web.server import Request
 from llm_gateway.core.peek import model_of, said_in, wants_stream
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
+from llm_gateway.core.usage.asking import asked
 from llm_gateway.errors import BadRequest, RequestTooLarge
 from llm_gateway.upstream.bodies import mapped, pieces_body, spooled_body
 from llm_gateway.web.uploads import StreamedBody
@@ -149,6 +150,26 @@ class RequestBody:
             raise BadRequest(WHICH_MODEL, param="model")
         return BytesBody(named)
 
+    def asking(self, model: str = "") -> IBodyProducer | None:
+        """
+        The same, asking for the numbers of a stream.
+
+        :return: ``None`` where it wants no stream, or asks by itself.
+        :raises BadRequest: it cannot be told where the model is named.
+        """
+        if self.streamed or not 0 < self._size <= MAX_READ_BYTES:
+            return None
+        body = self._read()
+        if b'"stream"' not in body:
+            return None
+        if model and model != self._model:
+            pieces = with_model(body, model)
+            body = body if pieces is None else b"".join(pieces)
+        found = asked(body)
+        if found is None or not found[1]:
+            return None
+        return BytesBody(b"".join(found[0]))
+
     def whole(self) -> bytes:
         """
         :return: all of it, for reading it here.
@@ -162,6 +183,12 @@ class RequestBody:
         if self._size > MAX_READ_BYTES:
             raise RequestTooLarge.over(MAX_READ_BYTES)
         return self._read()
+
+    def look(self) -> bytes | memoryview | None:
+        """
+        :return: all of it, to look at; ``None`` where it is passed on while it comes.
+        """
+        return None if self.streamed else self._view()
 
     def said(self) -> Mapping[str, str]:
         """

@@ -1,0 +1,230 @@
+"""The accounts of one process, from settings to what starts and stops: limits, prices, and the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from llm_gateway.config.prices import read_price_file
+from llm_gateway.config.values import Configuration
+from llm_gateway.core.limits.book import Limiter
+from llm_gateway.core.limits.contract import Store as LimitStore
+from llm_gateway.core.limits.contract import StoreLost
+from llm_gateway.core.limits.values import Limit, Scope, Window
+from llm_gateway.core.prices.lists import PriceList
+from llm_gateway.ledger.queries import Used, used
+from llm_gateway.ledger.store import Store, StoreError, open_store
+from llm_gateway.ledger.writer import Ledger
+from llm_gateway.limits.memory import MemoryStore
+from llm_gateway.limits.shared import SharedStore
+from llm_gateway.settings import Settings
+from llm_gateway.web.accounts import Books
+
+__all__ = ["Accounting", "journal_folder", "shared_folder"]
+
+_BUCKET_S = 3_600
+_SEEDED = (Window.DAY, Window.WEEK, Window.MONTH, Window.TOTAL)
+"""What a restart must not forget; shorter windows are over soon."""
+
+_log = Logger()
+
+
+class Accounting:
+    """What a process counts with, and writes to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        *,
+        warn: Callable[[Limit], None] | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        :param warn: is told each time that a limit's share for a warning is passed.
+        """
+        self._reactor = reactor
+        self._wall = wall
+        self._shared: SharedStore | None = None
+        store: LimitStore
+        if settings.workers > 1:
+            store = self._shared = SharedStore(shared_folder(settings), settings.workers)
+            clock: Callable[[], float] = self._shared.clock
+        else:
+            memory = MemoryStore()
+            store, clock = memory, memory.clock
+        self.processes = settings.workers
+        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=warn or log_warning)
+        self._prices_file = settings.prices_file
+        self.ledger: Ledger | None = None
+        self.url = settings.ledger
+        if settings.ledger is not None:
+            self.ledger = Ledger(
+                open_store(settings.ledger),
+                journal_folder(settings.ledger, settings.journal),
+                reactor,
+                when_full=settings.ledger_when_full,
+                retention_days=settings.ledger_retention_days or None,
+            )
+        self.books = Books(self.limiter, reactor, ledger=self.ledger, prices=self._read_prices(), wall=wall)
+        self._limits: tuple[Limit, ...] = ()
+        self._running = False
+
+    def use(self, configuration: Configuration) -> None:
+        """Go by this from now on."""
+        self.books.use(configuration)
+        self._limits = tuple(_all_limits(configuration))
+        if self._running:
+            self._seed_later()
+
+    def start(self) -> None:
+        """
+        Take up the accounts where the last process left them.
+
+        :raises OSError: the folder of the journals cannot be used.
+        """
+        if self._shared is not None:
+            try:
+                self._shared.open()
+            except StoreLost as error:
+                _log.error("Limits cannot be counted: {error}", error=error)
+        if self.ledger is not None:
+            self.ledger.start()
+            self._seed(self._used_before)
+        self._running = True
+
+    def stop(self) -> Deferred[None]:
+        """
+        :return: fires when all that is known is written down.
+        """
+        self._running = False
+        stopped = succeed(None) if self.ledger is None else self.ledger.stop()
+
+        def close(result: object) -> object:
+            if self._shared is not None:
+                self._shared.close()
+            return result
+
+        return stopped.addBoth(close)
+
+    def _read_prices(self) -> PriceList | None:
+        return None if self._prices_file is None else read_price_file(Path(self._prices_file))
+
+    # What was used before this process began
+
+    def _seed(self, find: Callable[[Store, list[Limit]], list[tuple[Limit, list[tuple[float, int]]]]]) -> None:
+        unseeded = self._unseeded()
+        if not unseeded or self.url is None:
+            return
+        store = open_store(self.url)
+        try:
+            found = find(store, unseeded)
+        except StoreError as error:
+            _log.error("What was used before cannot be told, and limits begin anew: {error}", error=error)
+            return
+        finally:
+            store.close()
+        self._tell(found)
+
+    def _seed_later(self) -> None:
+        unseeded = self._unseeded()
+        if not unseeded or self.url is None:
+            return
+        url = self.url
+
+        def find() -> list[tuple[Limit, list[tuple[float, int]]]]:
+            store = open_store(url)
+            try:
+                return self._used_before(store, unseeded)
+            finally:
+                store.close()
+
+        def failed(failure: Failure) -> None:
+            _log.error("What was used before cannot be told: {error}", error=failure.getErrorMessage())
+
+        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), find).addCallbacks(self._tell, failed)
+
+    def _unseeded(self) -> list[Limit]:
+        lasting = [each for each in self._limits if each.window in _SEEDED]
+        try:
+            return self.limiter.unseeded(lasting) if lasting else []
+        except StoreLost:
+            return []
+
+    def _used_before(self, store: Store, limits: Iterable[Limit]) -> list[tuple[Limit, list[tuple[float, int]]]]:
+        by_scope: dict[Scope, list[Limit]] = {}
+        for each in limits:
+            by_scope.setdefault(each.scope, []).append(each)
+        found = []
+        now = self._wall()
+        for scope, of_scope in by_scope.items():
+            spans = [each.window.seconds for each in of_scope]
+            since = 0.0 if None in spans else now - max(each for each in spans if each is not None)
+            subjects = None if scope is Scope.GLOBAL else sorted({each.subject for each in of_scope})
+            sums = used(store, scope, since, _BUCKET_S, subjects)
+            for each in of_scope:
+                rows: list[Used] = sums.get(each.subject, [])
+                found.append((each, [(row.start, row.amount(each.measure)) for row in rows]))
+        return found
+
+    def _tell(self, found: list[tuple[Limit, list[tuple[float, int]]]]) -> None:
+        for limit, sums in found:
+            try:
+                self.limiter.seed(limit, sums, _BUCKET_S)
+            except StoreLost as error:
+                _log.error("Limits cannot be counted: {error}", error=error)
+                return
+
+
+def _all_limits(configuration: Configuration) -> Iterable[Limit]:
+    yield from configuration.limits
+    for group in configuration.groups.values():
+        yield from group.limits
+    for key in configuration.keys.values():
+        yield from key.limits
+    for credential in configuration.credentials.values():
+        yield from credential.limits
+
+
+def log_warning(limit: Limit) -> None:
+    """Tell the operator that the share for a warning is passed."""
+    _log.warn(
+        "{share:.0%} of {limit} is used{whose}",
+        share=limit.warn_at or 0.0,
+        limit=limit.name,
+        whose="" if limit.scope is Scope.GLOBAL else f" by {limit.scope.value} {limit.subject[:64]}",
+    )
+
+
+def journal_folder(url: str, named: str | None = None) -> str:
+    """
+    :param named: by the operator.
+    :return: where the journals of a ledger are: beside its file, or in the current folder.
+    """
+    if named is not None:
+        return named
+    if url.startswith(("postgresql:", "postgres:")):
+        return os.path.abspath("llmgateway-journal")
+    return os.path.abspath(url.removeprefix("sqlite:")) + ".journal"
+
+
+def shared_folder(settings: Settings) -> Path:
+    """
+    :return: where the counts of limits are that workers share: in memory, the same for every program that follows
+        another one with the same files.
+    """
+    base = Path("/dev/shm")
+    if not (base.is_dir() and os.access(base, os.W_OK)):
+        base = Path(tempfile.gettempdir())
+    which = hashlib.sha256(f"{settings.ledger}\0{settings.keys_file}".encode()).hexdigest()[:16]
+    return base / f"llmgateway-{os.getuid()}-{which}"

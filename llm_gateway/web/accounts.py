@@ -1,0 +1,563 @@
+"""What calls are let in for and what they used: between the limits, the prices and the ledger."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import Request
+
+from llm_gateway.config.prices import price_book
+from llm_gateway.config.values import Configuration
+from llm_gateway.core.apis import Api
+from llm_gateway.core.expectation import Expectation
+from llm_gateway.core.headers import Fields
+from llm_gateway.core.inflating import Inflating, is_readable
+from llm_gateway.core.limits.book import Limiter
+from llm_gateway.core.limits.claims import Refused, Reservation, Want
+from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
+from llm_gateway.core.operations import operation_of
+from llm_gateway.core.policies import OnDisconnect, OnUnpriced
+from llm_gateway.core.prices.lists import PriceList
+from llm_gateway.core.prices.values import Rates
+from llm_gateway.core.record import printable
+from llm_gateway.core.routing.candidates import Candidate
+from llm_gateway.core.usage.foreseen import Foreseen, foreseen
+from llm_gateway.core.usage.metering import Meter, Reading, meter_for
+from llm_gateway.core.usage.values import NOTHING, Source, Usage
+from llm_gateway.errors import (
+    BudgetExceeded,
+    CredentialLimited,
+    GatewayError,
+    LedgerFull,
+    LimitExceeded,
+    LimitsUnreachable,
+    RateExceeded,
+    UnpricedModel,
+    UpstreamUnreachable,
+)
+from llm_gateway.ledger import writer
+from llm_gateway.ledger.row import Row
+from llm_gateway.ledger.writer import Ledger
+from llm_gateway.upstream.targets import Target
+from llm_gateway.web.context import CallContext, Operation
+from llm_gateway.web.grants import Grant
+from llm_gateway.web.labels import LabelSources
+from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.routes import Plan
+
+__all__ = ["QUANTUM", "AttemptAccount", "Books", "CallAccount"]
+
+QUANTUM = 1_024
+"""Tokens written: what a call that may write more than there is room for begins with, and what is added at a time."""
+
+_LEAST_LOOK_BYTES = 256
+"""Between two looks at how much has been written: with it, what a stream can write beyond its limits."""
+
+_PROGRESS_BYTES = 65_536
+"""Of an answer, between two notes in the journal of what is known of it."""
+
+_UNPRICED = frozenset({"batches", "realtime"})
+"""Operations that are billed and that nobody can price beforehand."""
+
+_FREE = frozenset({"models", "count_tokens", "files", "other", "moderation"})
+"""Operations that are not billed by the token, or of which nothing is known."""
+
+_UNSEEN = Foreseen(0)
+"""Of what is passed on while it comes: an upload."""
+
+_NATIVE_API = {"openai": Api.CHAT, "anthropic": Api.MESSAGES, "gemini": Api.GEMINI}
+"""What calls on the native paths are."""
+
+_TRANSLATED_API = _NATIVE_API
+"""What a provider's answer is that is translated; Responses are told by their look."""
+
+
+class Books:
+    """The accounts of one process."""
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        clock: IReactorTime,
+        *,
+        ledger: Ledger | None = None,
+        prices: PriceList | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        :param prices: ``None`` for those that ship with the gateway.
+        :param wall: seconds since the epoch.
+        """
+        self.limiter = limiter
+        self.ledger = ledger
+        self.clock = clock
+        self.wall = wall
+        self.expectation = Expectation()
+        self._list = prices
+        self._configuration = Configuration(providers={}, keys={})
+        self.prices = price_book({}, prices)
+        self._families: Mapping[str, str | None] = {}
+        self._of_credentials: Mapping[str, tuple[Limit, ...]] = {}
+        self._labels = LabelSources({})
+
+    def use(self, configuration: Configuration) -> None:
+        """Go by this from now on."""
+        self.prices = price_book(configuration.providers, self._list)
+        self._families = {name: each.family for name, each in configuration.providers.items()}
+        self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
+        self._labels = LabelSources(configuration.label_from)
+
+    def use_prices(self, prices: PriceList) -> None:
+        """Go by this list from now on."""
+        self._list = prices
+
+    def open(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> CallAccount | None:
+        """
+        Let a call in.
+
+        :return: its account; ``None`` where nothing is limited and nothing is written down.
+        :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
+        """
+        grant = context.grant
+        assert grant is not None
+        if self.ledger is None and not grant.limits and not self._of_credentials:
+            return None
+        view = body.look()
+        expected = _UNSEEN
+        if view is not None:
+            whole = view if isinstance(view, bytes) else bytes(view)
+            api, method = context.route.asked.api, request.method
+            expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
+        labels = self._labels.of(request, view, grant.key.labels)
+        account = CallAccount(self, context, grant, expected, labels)
+        if grant.limits:
+            context.account = account
+            account.reserve(plan)
+        return account
+
+    def rates(self, provider: str, model: str, at: float) -> Rates | None:
+        """:return: ``None`` where no price is known."""
+        return self.prices.find(provider, self._families.get(provider), model, at)
+
+    def of_credential(self, name: str) -> tuple[Limit, ...]:
+        return self._of_credentials.get(name, ())
+
+
+class CallAccount:
+    """One call's: what it may use, and what all of its attempts have used."""
+
+    __slots__ = (
+        "_books",
+        "_context",
+        "_grant",
+        "_labels",
+        "_left",
+        "_nano_per_token",
+        "_over",
+        "_reservation",
+        "_running",
+        "_sent",
+        "_used_input",
+        "_used_nano",
+        "_used_output",
+        "expected",
+        "granted",
+        "operation",
+    )
+
+    def __init__(
+        self, books: Books, context: CallContext, grant: Grant, expected: Foreseen, labels: dict[str, str]
+    ) -> None:
+        self._books = books
+        self._context = context
+        self._grant = grant
+        self._labels = labels
+        self.expected = expected
+        self.operation = operation_of(context.route.asked.api, context.path)
+        self._reservation: Reservation | None = None
+        self.granted = 0
+        """Tokens that may be written, all in all, as far as has been asked for."""
+        self._nano_per_token = 0
+        self._running = 0
+        self._sent = 0
+        self._over = False
+        self._used_input = self._used_output = self._used_nano = 0
+
+    # Being let in
+
+    def reserve(self, plan: Plan) -> None:
+        """
+        :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
+        """
+        books, limits, expected = self._books, self._grant.limits, self.expected
+        candidates = [each for group in (plan.resolved.main, *plan.resolved.fallbacks) for each in group.candidates]
+        output = expected.output
+        if self.operation in _FREE:
+            output = 0
+        elif output is None:
+            first = candidates[0]
+            output = books.expectation.of(first.provider, first.model)
+        enough = min(output, QUANTUM)
+        nano = nano_enough = 0
+        if any(each.measure is Measure.DOLLARS for each in limits):
+            nano, nano_enough = self._dollars(candidates, output, enough)
+        want = Want(1, expected.input, output, nano)
+        at_least = None if enough == output else Want(1, expected.input, enough, nano_enough)
+        found = books.limiter.reserve(limits, want, at_least=at_least)
+        if isinstance(found, Refused):
+            raise _refusal(found, self._grant)
+        self._reservation = found
+        self.granted = found.granted.output
+
+    def _dollars(self, candidates: Iterable[Candidate], output: int, enough: int) -> tuple[int, int]:
+        """
+        :return: what it costs at most, with so many tokens written; and with as many as are enough to begin with.
+        :raises UnpricedModel: nobody knows.
+        """
+        if self.operation in _FREE:
+            return 0, 0
+        books, read = self._books, self.expected.input
+        at, book = books.wall(), books.prices
+        nano = nano_enough = per_token = 0
+        for each in candidates:
+            model = each.model or self._context.record.model or ""
+            rates = None if self.operation in _UNPRICED else books.rates(each.provider, model, at)
+            if rates is None:
+                if self._grant.key.on_unpriced is OnUnpriced.REFUSE:
+                    raise _unpriced(self.operation, model)
+                continue
+            nano = max(nano, book.most(rates, read, output))
+            nano_enough = max(nano_enough, book.most(rates, read, enough))
+            per_token = max(per_token, -(-book.most(rates, 0, QUANTUM) // QUANTUM))
+        self._nano_per_token = per_token
+        return nano, nano_enough
+
+    def extend(self, written: int) -> bool:
+        """
+        Ask for room for some more tokens.
+
+        :param written: how many have been, so far.
+        :return: whether there is.
+        """
+        reservation = self._reservation
+        if reservation is None:
+            return True
+        more = max(QUANTUM, written + QUANTUM - self.granted)
+        if not self._books.limiter.extend(reservation, Want(0, 0, more, more * self._nano_per_token)):
+            return False
+        self.granted += more
+        return True
+
+    @property
+    def limited(self) -> bool:
+        """Whether it may write only as much as was granted."""
+        return self._reservation is not None
+
+    @property
+    def path(self) -> bytes:
+        """As the caller wrote it, without the query."""
+        return self._context.path
+
+    # Its attempts
+
+    def attempt(
+        self, candidate: Candidate, target: Target, number: int, method: str, *, stream: bool, as_it_is: bool
+    ) -> AttemptAccount:
+        """
+        Open the account of an attempt that is about to be sent.
+
+        :raises CredentialLimited: its credential has no room for it.
+        :raises LedgerFull: it could not be written down.
+        """
+        books, context, grant = self._books, self._context, self._grant
+        route = context.route
+        key = grant.key
+        wall = books.wall()
+        input_estimate = 0 if self.operation in _FREE else self.expected.input
+        row = Row(
+            request_id=context.record.request_id,
+            attempt=number,
+            at=int(wall * 1e6),
+            key=grant.label,
+            key_digest=grant.digest,
+            group=key.group,
+            labels=self._labels,
+            provider=candidate.provider,
+            credential=candidate.credential,
+            dialect=target.dialect.name,
+            operation=self.operation,
+            method=method,
+            stream=stream,
+            model_asked=context.record.model,
+            model=candidate.model or context.record.model,
+            usage=Usage(input=input_estimate) if input_estimate else NOTHING,
+            source=Source.ESTIMATED if input_estimate else Source.NONE,
+        )
+        limits = books.of_credential(candidate.credential)
+        reservation = None
+        if limits:
+            reservation = self._with_credential(candidate, limits, wall)
+        if books.ledger is not None:
+            try:
+                books.ledger.begin(row)
+            except writer.LedgerFull:
+                if reservation is not None:
+                    books.limiter.settle(reservation, Want(0))
+                raise LedgerFull(
+                    "This gateway cannot write down what calls use, and takes none until it can."
+                ) from None
+        api = route.asked.api
+        if not as_it_is:
+            api = _TRANSLATED_API.get(target.dialect.name, api)
+        elif route.operation is Operation.NATIVE:
+            api = _NATIVE_API.get(target.dialect.name, api)
+        self._running += 1
+        self._sent += 1
+        return AttemptAccount(books, self, row, target.dialect.name, api, reservation)
+
+    def _with_credential(self, candidate: Candidate, limits: tuple[Limit, ...], wall: float) -> Reservation:
+        books, expected = self._books, self.expected
+        output = expected.output
+        if output is None:
+            output = books.expectation.of(candidate.provider, candidate.model)
+        rates = books.rates(candidate.provider, candidate.model, wall)
+        nano = 0 if rates is None else books.prices.most(rates, expected.input, output)
+        found = books.limiter.reserve(limits, Want(1, expected.input, output, nano))
+        if isinstance(found, Refused):
+            again_s = 1.0 if found.retry_after_s is None else found.retry_after_s
+            raise CredentialLimited(candidate.credential, again_s)
+        return found
+
+    def ended(self, usage: Usage, nano: int) -> None:
+        """One of its attempts has."""
+        self._running -= 1
+        self._used_input += usage.input_tokens
+        self._used_output += usage.output_tokens
+        self._used_nano += nano
+        self._settle()
+
+    def over(self) -> None:
+        """The call is. One of its attempts may still be read on."""
+        self._over = True
+        self._settle()
+
+    def _settle(self) -> None:
+        reservation = self._reservation
+        if reservation is None or self._running or not self._over:
+            return
+        self._reservation = None
+        used = Want(1 if self._sent else 0, self._used_input, self._used_output, self._used_nano)
+        self._books.limiter.settle(reservation, used)
+
+    # What its caller is told
+
+    def fields(self) -> Fields:
+        """
+        :return: headers that tell how the limits stand.
+        """
+        from llm_gateway.core.limits.headers import limit_headers
+
+        standings = self._books.limiter.state(self._grant.limits)
+        return limit_headers(self._context.dialect.name, standings, self._books.wall())
+
+
+class AttemptAccount:
+    """One attempt's: an ``upstream.account.Account``."""
+
+    __slots__ = (
+        "_api",
+        "_books",
+        "_bytes",
+        "_call",
+        "_dialect",
+        "_feed_meter",
+        "_left",
+        "_meter",
+        "_noted",
+        "_reservation",
+        "_row",
+        "_started",
+        "_stop",
+        "reads_on",
+    )
+
+    def __init__(
+        self, books: Books, call: CallAccount, row: Row, dialect: str, api: Api, reservation: Reservation | None
+    ) -> None:
+        """
+        :param reservation: with the credential's own limits.
+        """
+        self._books = books
+        self._call = call
+        self._row = row
+        self._dialect = dialect
+        self._api = api
+        self._reservation = reservation
+        self.reads_on = call._grant.key.on_disconnect is OnDisconnect.DRAIN_AND_BILL
+        self._started = books.clock.seconds()
+        self._meter: Meter | None = None
+        self._feed_meter: Callable[[bytes], None] = _nothing
+        self._left = 0
+        self._bytes = self._noted = 0
+        self._stop: Callable[[GatewayError], None] = _nothing
+
+    def answered(
+        self, status: int, headers: Fields, stop: Callable[[GatewayError], None]
+    ) -> Callable[[bytes], None] | None:
+        row = self._row
+        row.status = status
+        if status >= 400:
+            # Nobody bills for it.
+            row.usage, row.source = NOTHING, Source.NONE
+            return None
+        types = headers.get(b"Content-Type")
+        stream = types is not None and types[0].lower().startswith(b"text/event-stream")
+        encodings = headers.get(b"Content-Encoding")
+        encoding = encodings[0].lower().strip() if encodings else b""
+        method, path = row.method.encode("ascii"), self._call.path
+        unreadable = not is_readable(encoding)
+        meter = meter_for(self._dialect, self._api, stream, unreadable, method=method, path=path)
+        self._meter = meter
+        self._feed_meter = Inflating(meter.feed).feed if encoding and is_readable(encoding) else meter.feed
+        self._stop = stop
+        return self._feed
+
+    def _feed(self, piece: bytes) -> None:
+        self._feed_meter(piece)
+        left = self._left = self._left - len(piece)
+        if left < 0:
+            self._look()
+
+    def _look(self) -> None:
+        """See what has come, when it is time."""
+        row, meter, call = self._row, self._meter, self._call
+        assert meter is not None
+        if row.first_token_us is None:
+            row.first_token_us = self._elapsed_us()
+        came = meter.output_bytes
+        next_look = _PROGRESS_BYTES
+        if call.limited:
+            # No token is shorter than a byte, and most have a frame of many.
+            room = call.granted - came
+            if room < 0:
+                written = meter.so_far().output_tokens
+                if written + _LEAST_LOOK_BYTES > call.granted and not call.extend(written) and written >= call.granted:
+                    self._stop(BudgetExceeded("What this key may use is used up; the answer ends here."))
+                    return
+                room = call.granted - written
+            next_look = min(next_look, max(room, _LEAST_LOOK_BYTES))
+        if came - self._noted >= _PROGRESS_BYTES and self._books.ledger is not None:
+            self._noted = came
+            so_far = meter.so_far()
+            row.usage = msgspec.structs.replace(so_far, input=so_far.input or call.expected.input)
+            self._books.ledger.progress(row)
+        self._left = next_look
+
+    def over(self, ended: str, error: GatewayError | None, *, whole: bool) -> None:
+        books, call, row = self._books, self._call, self._row
+        reading = self._reading(error, whole)
+        usage = row.usage = reading.usage
+        row.source = reading.source
+        if reading.model:
+            row.model = printable(reading.model, 256)
+        row.ended = ended
+        row.error = None if error is None else error.kind
+        row.duration_us = self._elapsed_us()
+        row.price, row.cost = self._cost(usage)
+        self._stop = self._feed_meter = _nothing
+        try:
+            if books.ledger is not None:
+                books.ledger.end(row)
+        finally:
+            nano = row.cost or 0
+            if self._reservation is not None:
+                used = Want(1, usage.input_tokens, usage.output_tokens, nano)
+                books.limiter.settle(self._reservation, used)
+            if whole and row.source is Source.PROVIDER and call.limited:
+                books.expectation.learn(row.provider, row.model or "", usage.output_tokens)
+            call.ended(usage, nano)
+
+    def _reading(self, error: GatewayError | None, whole: bool) -> Reading:
+        call, meter = self._call, self._meter
+        free = call.operation in _FREE
+        estimate = 0 if free else call.expected.input
+        if meter is not None:
+            return meter.finish(whole, estimate)
+        # It has refused, or nobody knows what it has done.
+        unseen = self._row.status is not None or isinstance(error, UpstreamUnreachable) or not estimate
+        if unseen:
+            return Reading(NOTHING, Source.NONE)
+        return Reading(Usage(input=estimate), Source.ESTIMATED)
+
+    def _cost(self, usage: Usage) -> tuple[str | None, int | None]:
+        """
+        :return: the version of the price, and billionths of a dollar.
+        """
+        if usage is NOTHING:
+            return None, 0
+        row, books = self._row, self._books
+        at = row.at / 1e6
+        for model in dict.fromkeys((row.model, row.model_asked)):
+            rates = books.rates(row.provider, model, at) if model else None
+            if rates is not None:
+                return rates.version, books.prices.cost(rates, usage)
+        return None, None
+
+    def _elapsed_us(self) -> int:
+        return int((self._books.clock.seconds() - self._started) * 1e6)
+
+
+def _nothing(*_anything: object) -> None:
+    pass
+
+
+_WHOSE = {
+    Scope.GLOBAL: "All calls together have",
+    Scope.GROUP: "The group of this key has",
+    Scope.KEY: "This key has",
+    Scope.CREDENTIAL: "The provider's key has",
+}
+_UNITS = {
+    Measure.REQUESTS: "calls",
+    Measure.INPUT_TOKENS: "input tokens",
+    Measure.OUTPUT_TOKENS: "output tokens",
+    Measure.TOKENS: "tokens",
+}
+
+
+def _refusal(refused: Refused, grant: Grant) -> LimitExceeded | LimitsUnreachable:
+    limit = refused.limit
+    if refused.unreachable:
+        return LimitsUnreachable("What is left of a limit cannot be known at present. Send the call again later.")
+    headers = {}
+    if refused.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
+    whose = _WHOSE[limit.scope]
+    if limit.measure is Measure.DOLLARS:
+        over = "for good" if limit.window is Window.TOTAL else f"per {limit.window.value}"
+        message = f"{whose} a budget of ${_dollars_text(limit.amount)} {over}, and not enough of it is left."
+        return BudgetExceeded(message, headers=headers)
+    if limit.measure is Measure.IN_FLIGHT:
+        headers.setdefault("retry-after", "1")
+        message = f"{whose} a limit of {limit.amount} calls at the same time, and as many are running."
+        return RateExceeded(message, headers=headers)
+    message = f"{whose} a limit of {limit.amount} {_UNITS[limit.measure]} per {limit.window.value}, which is reached."
+    return RateExceeded(message, headers=headers)
+
+
+def _dollars_text(nano: int) -> str:
+    whole, rest = divmod(nano, 1_000_000_000)
+    decimals = f"{rest:09}".rstrip("0")
+    return f"{whole}.{decimals:0<2}"
+
+
+def _unpriced(operation: str, model: str) -> UnpricedModel:
+    if operation in _UNPRICED:
+        return UnpricedModel(f"A budget counts for this key, and nobody knows beforehand what {operation} cost.")
+    if not model:
+        return UnpricedModel("A budget counts for this key, and it cannot be told which model this request is for.")
+    return UnpricedModel(f"A budget counts for this key, and the model {printable(model)!r} has no price.")
