@@ -20,7 +20,8 @@
     |   `-- BadRequest              400
     |-- Draining                    503, the gateway is stopping
     |-- NoProvider                  503, every provider that could be asked is out, as far as the gateway knows
-    |-- RateLimited                 429, every credential that could be used has to wait, as its provider has said
+    |-- RateLimited                 429, every credential that could be used has to wait
+    |   `-- CredentialLimited       429, the same by a limit of the operator's; another one may have room
     |-- Busy                        503, too many calls are in flight, and too many wait
     |-- LimitExceeded               429, a limit of the operator's is reached
     |   |-- RateExceeded            429, of calls or tokens in some time, or of calls at the same time

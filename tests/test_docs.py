@@ -90,7 +90,13 @@ def test_documented_defaults_are_those_of_the_options() -> None:
     [table] = tables(section(reference("options"), "twistd llmgateway"))
     documented = {code(option)[0].split()[0][2:]: code(default) for option, default, _ in table if code(default)}
     # These are worked out later and are None here.
-    later = {"keys": "keys.json", "port": "8080", "aiservices": "aiservices.json", "access-log": "-"}
+    later = {
+        "keys": "keys.json",
+        "port": "8080",
+        "aiservices": "aiservices.json",
+        "access-log": "-",
+        "ledger": "llmgateway-ledger.sqlite",
+    }
     assert documented == {
         name: [later.get(name, str(value))] for name, value in Options().items() if value or name in later
     }

@@ -54,7 +54,12 @@ def parsed(*arguments: str, environ: Mapping[str, str] | None = None, parent: An
 def test_without_options_the_defaults_hold(folder: Path) -> None:
     """``twistd -n llmgateway`` reads keys.json, takes the shipped providers and listens on port 8080."""
     listen = ("tcp:8080:backlog=1024",)
-    assert parsed() == Settings(keys_file=str(folder / "keys.json"), aiservices_file=None, listen=listen)
+    assert parsed() == Settings(
+        keys_file=str(folder / "keys.json"),
+        aiservices_file=None,
+        listen=listen,
+        ledger=str(folder / "llmgateway-ledger.sqlite"),
+    )
 
 
 @pytest.mark.parametrize(
