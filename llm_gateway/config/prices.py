@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -21,10 +22,15 @@ from llm_gateway.core.prices.book import OwnPrices, PriceBook
 from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, pico, read_list
 from llm_gateway.core.prices.values import CLASSES
 
-__all__ = ["OWN", "price_book", "read_price_file", "read_prices", "shipped_prices"]
+__all__ = ["OWN", "choose_prices", "price_book", "read_price_file", "read_prices", "shipped_prices"]
+
+DEFAULT_PRICES_FILE = "prices.json"
 
 OWN = "aiservices.json"
 """The version of prices that the operator has written there."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of a list. The one that ships has a quarter of a megabyte."""
 
 _PIECE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKENS = re.compile(r"[1-9][0-9]{0,9}")
@@ -36,6 +42,17 @@ def shipped_prices() -> PriceList:
     return read_list((resources.files("llm_gateway") / "data" / "prices.json").read_bytes())
 
 
+def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:
+    """
+    Decide which list to go by: the option, else the variable, else the default name in the current directory.
+
+    :param named: what ``--prices`` said, if anything.
+    :return: its path; None, for the list that ships, when nobody named one and there is no ``prices.json`` here.
+    """
+    found = named or environ.get("PRICES_FILE")
+    return found or (DEFAULT_PRICES_FILE if os.path.lexists(DEFAULT_PRICES_FILE) else None)
+
+
 def read_price_file(path: Path) -> PriceList:
     """
     :param path: a file in the form of ``data/prices.json``.
@@ -43,7 +60,11 @@ def read_price_file(path: Path) -> PriceList:
     :raises BadPrice: it is not a list of prices.
     """
     try:
-        return read_list(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise BadPrice(f"is longer than {MAX_BYTES} bytes")
+        return read_list(text)
     except BadPrice as error:
         raise BadPrice(f"{path}: {error}") from None
 

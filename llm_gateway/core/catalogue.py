@@ -6,13 +6,27 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.core.model_rules import NOTHING, ModelFacts, ModelRule, ModelRules
 
-__all__ = ["Catalogue", "Chosen", "Family", "Model", "Shelf", "choose", "described", "holders", "offered"]
+__all__ = [
+    "Catalogue",
+    "Chosen",
+    "Family",
+    "Model",
+    "Shelf",
+    "choose",
+    "described",
+    "holders",
+    "leaves_open",
+    "offered",
+]
 
 _VENDORS = re.compile(r"(?:[a-z][a-z0-9-]*\.){1,2}(?=[a-z])")
 """``us.anthropic.`` in front of a name, as Amazon Bedrock has it. Versions begin with a digit and stay."""
+_TUNED = "ft:"
+"""In front of a name, as OpenAI and Mistral have it."""
 _VERSION = re.compile(r"-v\d+$")
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 
@@ -65,7 +79,9 @@ class Catalogue:
         for spelling in (plain, _DATE.sub("", plain)):
             for known in (self._plain.get(family or "", {}), self._any):
                 if spelling in known:
-                    return known[spelling]
+                    facts = known[spelling]
+                    # What was made of a model is not of its name and day.
+                    return replace(facts, title=None, released=None) if name.startswith(_TUNED) else facts
         return NOTHING
 
     def has(self, name: str, family: str | None) -> bool:
@@ -78,6 +94,12 @@ class Catalogue:
         plain = _plain(name)
         return any(spelling in self._plain[family or ""] for spelling in (plain, _DATE.sub("", plain)))
 
+    def lists(self, family: str | None) -> bool:
+        """
+        :return: whether there is such a family.
+        """
+        return family in self.families
+
     def knows(self, name: str) -> bool:
         """
         :return: whether any family is known to have such a model.
@@ -87,7 +109,12 @@ class Catalogue:
 
 
 def _plain(name: str) -> str:
-    """:return: a spelling that is the same for one model wherever it is served."""
+    """
+    :return: a spelling that is the same for one model wherever it is served, and for what was made of it by tuning.
+    """
+    if name.startswith(_TUNED):
+        # ft:gpt-4o-2024-08-06:acme::id
+        name = name.removeprefix(_TUNED).partition(":")[0]
     name = name.casefold().rpartition("/")[2].partition("@")[0]
     name = _VENDORS.sub("", name, count=1) if _VENDORS.match(name) else name
     return _VERSION.sub("", name.partition(":")[0]).replace(".", "-")
@@ -171,21 +198,28 @@ def holders(name: str, shelves: Mapping[str, Shelf], catalogue: Catalogue) -> Co
 
 
 def offered(
-    key: ModelRules | None, provider: ModelRules, catalogue: Catalogue, family: str | None, owner: str
+    key: ModelRules | None,
+    provider: ModelRules,
+    catalogue: Catalogue,
+    family: str | None,
+    owner: str,
+    listed: Mapping[str, ModelFacts] | None = None,
 ) -> list[Model]:
     """
     List what a key may call, as far as it is known: the names that key and provider list, and the family's models.
 
     :param owner: whose the models are said to be, for callers: the provider's name.
+    :param listed: what the provider itself says that it has, under its own names.
     :return: under the names that the key's callers use, in the order of the files, then of the catalogue. Empty where
         nothing is known, which is not to say that there is nothing.
     """
     known = catalogue.families.get(family or "")
-    names = [*(rule.pattern for rule in provider.rules if rule.is_name), *(known.models if known else ())]
+    listed = listed or {}
+    names = [*(rule.pattern for rule in provider.rules if rule.is_name), *(known.models if known else ()), *listed]
     if key is not None:
         names = [name for rule in key.rules for name in _listed(rule, names)]
     return [
-        Model(chosen.asked, owner, chosen.facts)
+        Model(chosen.asked, owner, chosen.facts.over(listed.get(chosen.name, NOTHING)))
         for chosen in (choose(name, key, provider, catalogue, family) for name in dict.fromkeys(names))
         if chosen is not None
     ]
@@ -195,4 +229,19 @@ def _listed(rule: ModelRule, names: Iterable[str]) -> Iterable[str]:
     if rule.is_name:
         return [rule.pattern]
     only = ModelRules([rule])
-    return [name for name in names if only.find(name)]
+    fitting = [name for name in names if only.find(name)]
+    if rule.target is None or "*" not in rule.target:
+        return fitting
+    # What names become that fit the one becomes of the other.
+    back = ModelRules([ModelRule(rule.target, rule.pattern)])
+    return [*fitting, *(found.target_of(name) for name in names if (found := back.find(name)) is not None)]
+
+
+def leaves_open(key: ModelRules, models: Iterable[Model]) -> bool:
+    """
+    :param models: that are offered.
+    :return: whether the key may call what has none of these names.
+    """
+    names = [model.name for model in models]
+    patterns = (rule for rule in key.rules if not rule.is_name and (rule.target is None or "*" in rule.target))
+    return any(not any(map(ModelRules([rule]).find, names)) for rule in patterns)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from twisted.web.server import Request
 
 from llm_gateway.config.catalogue import shipped_catalogue
-from llm_gateway.core.catalogue import Model, described, offered
-from llm_gateway.core.model_rules import ModelRules
+from llm_gateway.config.values import Provider
+from llm_gateway.core.catalogue import Model, described, leaves_open, offered
+from llm_gateway.core.model_rules import ModelFacts, ModelRules
+from llm_gateway.core.models_list import models_listed
 from llm_gateway.core.models_page import model_body, models_body
 from llm_gateway.core.record import OK, printable
 from llm_gateway.core.routing.settings import RoutingSettings
@@ -21,16 +23,52 @@ from llm_gateway.wire.fields import fields_of
 
 def is_known_here(grant: Grant, context: CallContext) -> bool:
     """
-    :return: whether there is anything to list, or nobody else who could. Of a provider that the catalogue does not know
-        and of which the operator has said nothing, only the provider itself can tell, in its own dialect.
+    :return: whether everything is known here that there is to tell, or nobody else could. Of a provider that the
+        catalogue does not know and of which the operator has said nothing, only the provider itself can tell; and of
+        patterns that a key may call, if they fit nothing that is known.
     """
     if grant.way is None or context.route.operation is Operation.RAW:
         return False
     targets = _targets(grant, context)
-    if len(targets) > 1 or grant.key.models or targets[0].dialect is not context.dialect:
+    if len(targets) > 1:
         return True
-    provider = targets[0].provider
-    return bool(provider.models or provider.family)
+    (target,) = targets
+    if context.asked.model is not None:
+        # A word about one model is said from the little that is known, unless it would be the provider's own.
+        return bool(grant.limited or target.dialect is not context.dialect or _is_known(target.provider))
+    if grant.key.models is None:
+        return _is_known(target.provider)
+    return not leaves_open(grant.key.models, _offered_by(target.provider, grant))
+
+
+def _is_known(provider: Provider) -> bool:
+    """Whether somebody has said which models it has."""
+    return bool(provider.models) or shipped_catalogue().lists(provider.family)
+
+
+def _offered_by(provider: Provider, grant: Grant, listed: Mapping[str, ModelFacts] | None = None) -> list[Model]:
+    found = offered(grant.key.models, provider.models, shipped_catalogue(), provider.family, provider.name, listed)
+    return list({model.name: model for model in found}.values())
+
+
+def listed_page(context: CallContext, grant: Grant, target: Target, body: bytes) -> bytes:
+    """
+    :param target: the provider that was asked for its list.
+    :param body: its answer.
+    :return: what of that the key may call, under the names that its callers use, in their dialect.
+    :raises UpstreamMalformed: it is no list of models.
+    :raises BadRequest: as for ``models_page``.
+    """
+    models = _offered_by(target.provider, grant, models_listed(target.dialect, body))
+    return models_body(context.dialect, models, context.query)
+
+
+def known_page(context: CallContext, grant: Grant, target: Target) -> bytes | None:
+    """
+    :return: the same without its answer; ``None`` if nothing is known.
+    """
+    models = _offered_by(target.provider, grant)
+    return models_body(context.dialect, models) if models else None
 
 
 def _targets(grant: Grant, context: CallContext) -> list[Target]:
@@ -76,7 +114,7 @@ def _offered(grant: Grant, targets: Sequence[Target], settings: RoutingSettings)
             for listed in _own_names(name, key):
                 models.setdefault(listed, Model(listed, provider.name, facts))
     for provider in reached.values():
-        for model in offered(key, provider.models, catalogue, provider.family, provider.name):
+        for model in _offered_by(provider, grant):
             models.setdefault(model.name, model)
     return models
 
@@ -99,18 +137,22 @@ def _unlisted(asked: str, grant: Grant, targets: Sequence[Target]) -> Model | No
     """
     meant, catalogue = grant.meant(asked), shipped_catalogue()
     first: Model | None = None
-    nobody_knows = False
+    anything = False
     for target in targets:
         provider = target.provider
         name, facts = described(meant, provider.models, catalogue, provider.family)
+        in_catalogue = catalogue.lists(provider.family)
         model = Model(asked, provider.name, facts)
-        if catalogue.has(name, provider.family) or (not provider.family and provider.models.find(meant)):
+        if catalogue.has(name, provider.family) or (not in_catalogue and provider.models.find(meant)):
             return model
-        first = first or model
-        nobody_knows = nobody_knows or not provider.family
+        # A list of the operator's is all that there is, but for a key that may call more.
+        is_open = not in_catalogue and (grant.limited or not provider.models)
+        if first is None or (is_open and not anything):
+            first = model
+        anything = anything or is_open
     # Otherwise the operator's word counts: that this name stands for another, or may be called where nobody knows of
     # which there are.
-    return first if meant != asked or (grant.limited and nobody_knows) else None
+    return first if meant != asked or anything else None
 
 
 def answer_here(request: Request, context: CallContext, body: bytes) -> None:

@@ -297,12 +297,19 @@ def has(target: Target, context: CallContext) -> bool:
     route = context.route
     if route.operation in AS_IS:
         return True
-    if context.dialect is not target.dialect:
-        return False
     api = route.asked.api
+    if context.dialect is not target.dialect or (api is Api.MODELS and is_limited(context)):
+        return False
     if api is Api.RESPONSES_COUNT_TOKENS:
         api = Api.RESPONSES
     return api in target.apis or api not in CONVERSATIONS
+
+
+def is_limited(context: CallContext) -> bool:
+    """
+    :return: whether the key may call some models only: it is not shown all that its provider has.
+    """
+    return context.grant is not None and context.grant.limited
 
 
 _ANYWHERE = CONVERSATIONS | COUNTS | {Api.EMBEDDINGS, Api.GEMINI_EMBEDDINGS, Api.MODELS}
@@ -313,7 +320,7 @@ def can_translate(api: Api, target: Target) -> bool:
     """
     :return: whether ``translating.translated`` makes something of it for this provider.
     """
-    return api in CONVERSATIONS or api in COUNTS or (api in _TOLD and _TOLD[api] in target.apis)
+    return api in CONVERSATIONS or api in COUNTS or api is Api.MODELS or (api in _TOLD and _TOLD[api] in target.apis)
 
 
 def is_estimated(api: Api, target: Target) -> bool:

@@ -12,14 +12,16 @@ from twisted.web.server import Request
 from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
 from llm_gateway.core.estimate import estimate_body, estimate_input
 from llm_gateway.core.model_rules import ModelFacts
+from llm_gateway.core.models_list import QUERIES
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.codec import Codec, Destination
 from llm_gateway.core.translation.codecs import ARRAYS, CODECS
 from llm_gateway.core.translation.conversation import Request as Conversation
 from llm_gateway.core.translation.embeddings import EmbeddingsCodec, OpenAIEmbeddings
+from llm_gateway.core.translation.failures import ProviderFailure
 from llm_gateway.core.translation.gemini.counting import read_count, read_count_request, write_count_request
 from llm_gateway.core.translation.gemini.embedding import GeminiEmbeddings
-from llm_gateway.core.translation.losses import OnUnsupported
+from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from llm_gateway.core.translation.openai_apis import preferred_api
 from llm_gateway.core.translation.spelling import SpelledLosses, Spelling, collapsed
 from llm_gateway.core.translation.tool_names import ToolNames
@@ -30,6 +32,7 @@ from llm_gateway.upstream.targets import Target
 from llm_gateway.web.answer import Answer
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Way
+from llm_gateway.web.models import known_page, listed_page
 from llm_gateway.web.request_body import RequestBody
 from llm_gateway.web.translated import TranslatedAnswer
 from llm_gateway.wire.fields import fields_of
@@ -50,6 +53,9 @@ _COUNTED = {
     Api.RESPONSES_COUNT_TOKENS: (Api.RESPONSES, "openai"),
 }
 """Which conversation is counted, and whose caller wants to know."""
+
+_SAID_BY = {"openai": Api.CHAT, "anthropic": Api.MESSAGES, "gemini": Api.GEMINI}
+"""Whose errors a dialect's callers know."""
 
 _SPOKEN = {Api.EMBEDDINGS: Api.CHAT, Api.GEMINI_EMBEDDINGS: Api.GEMINI}
 """Whose errors they have."""
@@ -101,6 +107,8 @@ def translated(
     api = context.asked.api
     if api in CONVERSATIONS:
         call, translation = _conversation(request, context, way, to, policy, body)
+    elif api is Api.MODELS:
+        call, translation = _models(request, context, way)
     elif api in COUNTS:
         call, translation = _count(request, context, way, to, body)
     else:
@@ -190,6 +198,32 @@ def _count(
     )
     translation.lost = losses.named()
     return _call(request, way, target.url_of(api, to.model, stream=False), translation), translation
+
+
+class _ListOfModels(DocumentTranslation):
+    """A provider's own list of models. Not every provider has one."""
+
+    known: bytes | None = None
+    """What can be said without it."""
+
+    def failure(self, status: int, body: bytes, request_id: str) -> tuple[int, bytes, ProviderFailure]:
+        failed = super().failure(status, body, request_id)
+        return failed if self.known is None else (200, self.known, failed[2])
+
+
+def _models(request: Request, context: CallContext, way: Way) -> tuple[ProviderCall, Interpreter]:
+    """Of the provider's own list, what the key may call."""
+    target, grant = way.target, context.grant
+    assert grant is not None
+    codecs = CODECS[_SAID_BY[context.dialect.name]], CODECS[target.conversation]
+    translation = _ListOfModels(*codecs, b"", Losses(), lambda body: listed_page(context, grant, target, body))
+    translation.known = known_page(context, grant, target)
+    query = QUERIES.get(target.dialect, b"")
+    if target.names_models:
+        url = target.url_of_azure(b"/models", 0, query, None)
+    else:
+        url = target.url_below(b"/models", 0, query)
+    return replace(_call(request, way, url, translation), method="GET", body=None), translation
 
 
 def _prompt(context: CallContext, body: bytes) -> Conversation:

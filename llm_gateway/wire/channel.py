@@ -164,7 +164,13 @@ class Channel(Outlet):
                 head, fields, length, end = known
                 if len(data) - end == length <= self._at_once_bytes:
                     # As nearly always: a request like the one before it, with nothing behind it.
-                    self._begin(head, fields, length, data[end:])
+                    site = self.site
+                    self._head = head
+                    self.persistent = head[3] and not site.seeing_off
+                    self._rendered = True
+                    self._deadline = inf
+                    request = self._request = self.requestFactory(self)
+                    request.came_whole(head, fields, data[end:])
                     return
         if self._awaiting is _NOTHING:
             return
@@ -249,32 +255,28 @@ class Channel(Outlet):
         if begins and self._searched:
             self._expect_within(HEAD_S)
 
-    def _begin(self, head: Head, fields: Fields, length: int | None, body: bytes | None = None) -> None:
+    def _begin(self, head: Head, fields: Fields, length: int | None) -> None:
         """
         A request has come as far as its body.
 
         :param length: of the body; ``None`` where nobody knows yet.
-        :param body: all of it, if that has come too and need not go through a request's own way of keeping bodies.
         """
         site = self.site
         self._head = head
-        method, target, version, keep_alive, _, notes = head
-        self.persistent = keep_alive and not site.seeing_off
+        self.persistent = head.keep_alive and not site.seeing_off
         self._rendered = False
         self._deadline = inf
         request = self._request = self.requestFactory(self)
-        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
-        request.requestHeaders._rawHeaders = fields
-        if notes is not None:
-            request.head_notes = notes
-        if body is None and length == len(self._buffer) <= self._at_once_bytes:
+        if length == len(self._buffer) <= self._at_once_bytes:
             body, self._buffer = bytes(self._buffer), b""
             self._parser.whole_body(body)
-        if body is not None:
-            request.content = BytesIO(body)
             self._rendered = True
-            request.requestReceived(method, target, version)
+            request.came_whole(head, fields, body)
             return
+        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
+        request.requestHeaders._rawHeaders = fields
+        if head.notes is not None:
+            request.head_notes = head.notes
         if not isinstance(request, Request):
             request.parseCookies()
         if length == 0:

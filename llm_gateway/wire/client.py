@@ -20,7 +20,8 @@ from zope.interface import implementer
 from llm_gateway.wire.connection import Connection
 from llm_gateway.wire.fields import LastingHeaders, fields_of, written
 from llm_gateway.wire.pool import ConnectionPool, Origin, OriginPool
-from llm_gateway.wire.response import Response
+from llm_gateway.wire.response import Response, WholeResponse
+from llm_gateway.wire.upload import BytesBody
 
 MAX_REMEMBERED_URIS = 1024
 """A gateway asks for few, over and over; whoever invents URIs does not fill the memory."""
@@ -81,9 +82,17 @@ class Agent:
         :raises Exception: what ``request`` fails with at once.
         """
         home, line = self._resolve(method, uri)
-        head = _whole_head(line, method, home, headers, body)
-        exchange = Exchange(method, uri, headers, head, body, home, self._connect_s, answered, not_answered)
-        exchange.begin()
+        lines = headers.lines if isinstance(headers, LastingHeaders) else None
+        if lines is not None and body is not None and type(body) is BytesBody:
+            head: tuple[bytes, ...] = (line, lines, home.host_line, b"Content-Length: %d\r\n\r\n" % body.length)
+        else:
+            head = _whole_head(line, method, home, headers, body)
+        connection = home.take_idle()
+        exchange = Exchange(method, uri, headers, head, body, home, self._connect_s, connection, answered, not_answered)
+        if connection is not None:
+            connection.send(exchange)
+        else:
+            exchange.want()
         return exchange
 
     def _resolve_anew(self, method: bytes, uri: bytes) -> tuple[OriginPool, bytes]:
@@ -162,11 +171,13 @@ class Exchange:
         body: IBodyProducer | None,
         home: OriginPool,
         connect_s: float,
+        connection: Connection | None,
         answered: Callable[[Any], None],
         not_answered: Callable[[Failure], None],
     ) -> None:
         """
         :param head: the request's head as it is sent, in pieces.
+        :param connection: the one that it is sent over; ``want`` one where there is none.
         :param answered: told of the answer's head, or else ``not_answered`` of what came of it.
         """
         self.method = method
@@ -177,20 +188,17 @@ class Exchange:
         self._home = home
         self._connect_s = connect_s
         self._wanted: Deferred[Connection] | None = None
-        self._connection: Connection | None = None
+        self._connection = connection
         self._repeated = False
         self._answered: Callable[[Any], None] | None = answered
         self._not_answered = not_answered
 
-    def begin(self) -> None:
-        """Use an idle connection, or wait for one."""
-        connection = self._connection = self._home.take_idle()
-        if connection is not None:
-            connection.send(self)
-        else:
-            self._want()
+    def want(self) -> None:
+        """Wait for a connection, and be sent over it."""
+        wanted = self._wanted = self._home.connection(self._connect_s)
+        wanted.addCallbacks(self._connected, self._failed)
 
-    def answer(self, response: Response) -> None:
+    def answer(self, response: Response | WholeResponse) -> None:
         """Status and headers have come."""
         answered, self._answered = self._answered, None
         self._connection = None
@@ -210,7 +218,7 @@ class Exchange:
         self._connection = None
         if unheard and not self._repeated and self.body is None and self.method in _REPEATABLE:
             self._repeated = True
-            self._want()
+            self.want()
         else:
             self._failed(Failure(error))
 
@@ -220,10 +228,6 @@ class Exchange:
             self._wanted.cancel()
         elif self._connection is not None:
             self._connection.give_up()
-
-    def _want(self) -> None:
-        wanted = self._wanted = self._home.connection(self._connect_s)
-        wanted.addCallbacks(self._connected, self._failed)
 
     def _connected(self, connection: Connection) -> None:
         self._wanted = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import select
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -18,13 +19,13 @@ from twisted.python.failure import Failure
 
 # Twisted exports these from nowhere public, although its Agent raises them.
 from twisted.web._newclient import ParseError, RequestGenerationFailed, RequestTransmissionFailed
-from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from llm_gateway.wire.fields import Lines, read
-from llm_gateway.wire.response import Response
+from llm_gateway.wire.response import DONE, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
 from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.upload import BytesBody, Upload
 
@@ -36,15 +37,39 @@ MAX_HEAD_BYTES = 131_072
 """Of a status line and headers, informational answers before them included; of trailers; of what stands between two
 pieces of a body. The largest heads seen from providers are under 10 KB."""
 
-_HTTP_1_1, _HTTP_1_0 = (b"HTTP", 1, 1), (b"HTTP", 1, 0)
+_HTTP_1_0 = (b"HTTP", 1, 0)
 _STATUS_LINE = re.compile(rb"[\r\n]*HTTP/1\.([01]) [0-9]{3}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r\n")
 _LINE_ENDS = b"\r\n"
 
 _log = Logger()
 
-_lines = Lines()
+MAX_STATUSES, MAX_STATUS_BYTES = 200, 64
+"""Status lines that are remembered, and how long they may be."""
 
-_done = Failure._withoutTraceback(ResponseDone())
+_MAX_LENGTH_DIGITS = 18
+
+_FAILED = "Whoever waited for an answer failed at it"
+
+_NO_LENGTH: list[bytes] = []
+
+_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+
+
+class PlainLines(Lines):
+    """Lines that nobody has looked at before. What could be taken for something else raises ``ValueError``."""
+
+    __slots__ = ()
+
+    def __missing__(self, line: bytes) -> tuple[bytes, list[bytes]]:
+        if _LINE.fullmatch(line) is None:
+            raise ValueError("not a plain header line")
+        return super().__missing__(line)
+
+
+_lines = Lines()
+_plain_lines = PlainLines()
+_statuses: dict[bytes, tuple[int, bytes]] = {}
+"""Code and phrase by status line without its end, of answers that have a body and were found good."""
 
 
 @implementer(IHandshakeListener)
@@ -59,8 +84,9 @@ class Connection(Protocol):
 
     def __init__(self, home: OriginPool) -> None:
         self._home = home
-        self._readable: select.poll | None = None
+        self._readable: Callable[[int], Any] | None = None
         """Asks the socket, if there is one, whether there is something to read."""
+        self.idle_since = 0.0
         self._tls: TLSMemoryBIOProtocol | None = None
         self._handshaken = False
         self._secured: Deferred[Connection] | None = None
@@ -92,8 +118,9 @@ class Connection(Protocol):
             transport.setTcpNoDelay(True)
         handle = transport.getHandle() if hasattr(transport, "getHandle") else None
         if isinstance(handle, socket.socket):
-            self._readable = select.poll()
-            self._readable.register(handle, select.POLLIN)
+            poller = select.poll()
+            poller.register(handle, select.POLLIN)
+            self._readable = poller.poll
         self._writer = outbox.writer(self.transport)
         self._home.opened()
 
@@ -122,10 +149,8 @@ class Connection(Protocol):
         The reactor may not have come round yet to reading that it was closed. A request sent now would be lost, and
         could not always be sent again.
         """
-        if self._closing or self._lost is not None:
-            return False
         # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
-        return self._readable is None or not self._readable.poll(0)
+        return not (self._closing or (self._readable is not None and self._readable(0)))
 
     def abort(self) -> None:
         """Close it now, whatever is under way. Who waits for an answer is told when it is closed."""
@@ -153,7 +178,8 @@ class Connection(Protocol):
             self._writer.write(b"".join(exchange.head))
         elif type(body) is BytesBody:
             # The usual case, without the ceremony.
-            self._writer.write(b"".join((*exchange.head, body.take())))
+            data, body.data = body.data, b""
+            self._writer.write(b"".join((*exchange.head, data)))
         else:
             upload = self._upload = Upload(b"".join(exchange.head), body, self.transport, self._not_written)
             upload.start()
@@ -175,9 +201,11 @@ class Connection(Protocol):
             return
         if self._closing:
             return
-        problem: BaseException | None = None
         response = self._response
         begins = response is None
+        if begins and not self._read_since and data.startswith(b"HTTP/1.1 ") and self._came_whole(data, exchange):
+            return
+        problem: BaseException | None = None
         try:
             if begins:
                 if not self._read_since and data[0] != 0x48:  # "H"
@@ -195,14 +223,14 @@ class Connection(Protocol):
             response = self._response
             if response is not None:
                 if self._complete:
-                    # As most answers, it came in one read. Its connection serves the next before anybody looks at it.
-                    response.is_all(body, _done)
+                    # It came in one read. Its connection serves the next before anybody looks at it.
+                    response.is_all(body, DONE)
                     self._give_back(response, problem is None and _is_end(data, body, response))
                     try:
                         exchange.answer(response)
                     except Exception:
                         # Nobody else's: the connection may be on with the next exchange.
-                        _log.failure("Whoever waited for an answer failed at it")
+                        _log.failure(_FAILED)
                     return
                 if self._upload is not None and self._upload.done:
                     self._upload = None
@@ -214,15 +242,54 @@ class Connection(Protocol):
         if self._complete and response is not None:
             response.detach()
             self._give_back(response, problem is None and _is_end(data, body, response))
-            response.ended(_done)
+            response.ended(DONE)
             return
         if problem is None and self._read_since > MAX_HEAD_BYTES:
             problem = ValueError("headers, trailers or chunk extensions without end")
         if problem is not None:
             self._refuse(ParseError(str(problem), data[:64]))
 
+    def _came_whole(self, data: bytes, exchange: Exchange) -> bool:
+        """
+        Answer with what came in one read, as most answers do, if that is all it can be.
+
+        Nothing but the length of the body tells where such an answer ends, and every line of its head is one that
+        cannot be misread. llhttp, which stays where it is, between two answers, would find the same and take longer.
+
+        :param data: the first that came for this exchange.
+        :return: whether it was that, and not something for the parser.
+        """
+        line_end = data.find(b"\r\n")
+        status = _statuses.get(data[:line_end])
+        end = data.find(b"\r\n\r\n", line_end + 2)
+        if status is None or end < 0 or self._upload is not None or exchange.method == b"HEAD":
+            return False
+        try:
+            fields = read(data[line_end + 2 : end], _plain_lines)
+            (digits,) = fields.pop(b"Content-Length", _NO_LENGTH)
+        except ValueError:
+            return False
+        body = data[end + 4 :]
+        if (
+            not (digits.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS and int(digits) == len(body))
+            or fields.pop(b"Connection", STAYS) != STAYS
+            or not RARELY_OF_THE_CONNECTION.isdisjoint(fields)
+        ):
+            return False
+        # Its connection serves the next before anybody looks at it.
+        self._exchange = None
+        self._answers += 1
+        self._home.release(self)
+        code, phrase = status
+        try:
+            exchange.answer(WholeResponse(exchange, code, phrase, fields, body))
+        except Exception:
+            _log.failure(_FAILED)
+        return True
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
+        self._closing = True
         self._readable = None
         self._home.closed(self)
         secured, self._secured = self._secured, None
@@ -267,11 +334,13 @@ class Connection(Protocol):
             self._head = head[end + 4 :]
             return
         minor, phrase = line.groups()
+        if minor == b"1" and begin <= MAX_STATUS_BYTES and code not in NO_BODY_CODES and len(_statuses) < MAX_STATUSES:
+            _statuses[head[: begin - 2]] = code, phrase or b""
         fields = read(head[begin:end], _lines) if end > begin else {}
         self._head = b""
         exchange = self._exchange
         assert exchange is not None
-        version = _HTTP_1_1 if minor == b"1" else _HTTP_1_0
+        version = HTTP_1_1 if minor == b"1" else _HTTP_1_0
         self._response = Response(self, exchange, version, code, phrase or b"", fields)
         # The parser would wait for the body that the headers of an answer to HEAD speak of.
         self._complete = exchange.method == b"HEAD"
@@ -307,7 +376,7 @@ class Connection(Protocol):
         :param clean: whether nothing came behind it.
         """
         at_rest = clean and not self._closing and (self._upload is None or self._upload.done)
-        if at_rest and not response.closes and response.version is _HTTP_1_1:
+        if at_rest and not response.closes and response.version is HTTP_1_1:
             if response.paused:
                 # An idle connection must notice when it is closed.
                 cast(Any, self.transport).resumeProducing()

@@ -54,9 +54,28 @@ _NOT_AGAIN = frozenset(
 _spelling: dict[bytes, bytes] = {}
 
 
+class Value(list[bytes]):
+    """The one value of a header, which knows how its line is written: it may be, for thousands of messages."""
+
+    __slots__ = ("line",)
+
+    line: bytes
+    """With its CRLF. It holds the header's name, so that this is no other header's."""
+
+
+def value_of(name: bytes, value: bytes) -> Value:
+    """
+    :param name: spelt right, which the value belongs to from now on.
+    :param value: with nothing in it that could end a line.
+    """
+    made = Value((value,))
+    made.line = b"%b: %b\r\n" % (name, value)
+    return made
+
+
 class Lines(dict[bytes, tuple[bytes, list[bytes]]]):
     """
-    Header lines that were taken apart lately: name and values by line.
+    Header lines that were taken apart lately: name and value by line.
 
     A line means the same whenever it comes. Those who send them come with the same ones nearly every time.
     """
@@ -66,12 +85,13 @@ class Lines(dict[bytes, tuple[bytes, list[bytes]]]):
     def __missing__(self, line: bytes) -> tuple[bytes, list[bytes]]:
         name, _, value = line.partition(b":")
         name = _spelling.get(name) or _spelt(name)
-        part = name, [value.strip(b" \t")]
-        if len(line) <= MAX_LINE_BYTES and name not in _NOT_AGAIN:
-            if len(self) >= MAX_LINES:
-                # Lines with an id in them come once; those that matter are back at once.
-                self.clear()
-            self[line] = part
+        value = value.strip(b" \t")
+        if name in _NOT_AGAIN or len(line) > MAX_LINE_BYTES:
+            return name, [value]
+        if len(self) >= MAX_LINES:
+            # Lines with an id in them come once; those that matter are back at once.
+            self.clear()
+        part = self[line] = name, value_of(name, value)
         return part
 
 
@@ -84,9 +104,13 @@ def read(raw: bytes, lines: Lines) -> Fields:
     :param raw: one or more header lines with CRLF between them.
     :param lines: where to look first.
     """
-    fields: Fields = {}
-    for name, values in map(lines.__getitem__, raw.split(b"\r\n")):
-        fields[name] = fields[name] + values if name in fields else values
+    found = raw.split(b"\r\n")
+    fields: Fields = dict(map(lines.__getitem__, found))
+    if len(fields) < len(found):
+        # Several lines are of one name.
+        fields = {}
+        for name, values in map(lines.__getitem__, found):
+            fields[name] = fields[name] + values if name in fields else values
     return fields
 
 
@@ -102,8 +126,11 @@ def written(fields: Fields) -> bytes:
 def write_to(pieces: list[bytes], fields: Fields) -> None:
     """As ``written``, for those who have more to join."""
     for name, values in fields.items():
-        for value in values:
-            pieces += name, b": ", value, b"\r\n"
+        if type(values) is Value:
+            pieces.append(values.line)
+        else:
+            for value in values:
+                pieces += name, b": ", value, b"\r\n"
 
 
 def _spelt(name: bytes) -> bytes:
@@ -154,13 +181,14 @@ def headers_of(fields: Fields) -> Headers:
     """
     :param fields: in which there is nothing to make safe; the headers keep and change this very object.
     """
-    headers = _new(SharingHeaders)
+    headers = new_headers(SharingHeaders)
     # Documented private. What is public does over again, header by header, what is known here.
     headers._rawHeaders = fields
     return headers
 
 
-_new = cast(Callable[[type[SharingHeaders]], SharingHeaders], object.__new__)
+new_headers = cast(Callable[[type[SharingHeaders]], SharingHeaders], object.__new__)
+"""Headers without their fields: whoever has no time for ``headers_of`` puts them in."""
 
 fields_of: Callable[[Headers], Fields] = attrgetter("_rawHeaders")
 """What these headers keep, to read or to change; names must be spelt right."""

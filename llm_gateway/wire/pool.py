@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -79,7 +80,7 @@ class OriginPool:
         self.in_use = 0
         """Slots taken, by requests under way and by connections being opened for one."""
         self._waiting: deque[_Wanted] = deque()
-        self._idle: list[tuple[Connection, float]] = []
+        self._idle: list[Connection] = []
         self._filling = False
 
     @property
@@ -96,8 +97,9 @@ class OriginPool:
         """
         :return: a connection that can be used at once, the most recently used one.
         """
-        while self._idle:
-            connection, _ = self._idle.pop()
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
             if connection.is_fit():
                 self.in_use += 1
                 return connection
@@ -122,11 +124,14 @@ class OriginPool:
             self._waiting.popleft().got.callback(connection)
             return
         self.in_use -= 1
-        since = self._pool.idle_from_now(len(self._idle))
-        if since is None:
+        idle, pool = self._idle, self._pool
+        if len(idle) >= pool.most_idle:
             connection.close()
-        else:
-            self._idle.append((connection, since))
+            return
+        if not idle:
+            pool.sweep_in_time()
+        connection.idle_since = pool.now()
+        idle.append(connection)
 
     def discard(self) -> None:
         """The request is over and its connection not fit for another."""
@@ -139,7 +144,8 @@ class OriginPool:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone, whether it was idle or in use."""
-        self._idle = [entry for entry in self._idle if entry[0] is not connection]
+        if connection in self._idle:
+            self._idle.remove(connection)
         # Twisted leaves a connector and its connection holding each other, and with them what of a request was not
         # sent. Transports that stand on another one, as TLS does, have its attributes too.
         connector = getattr(connection.transport, "connector", None)
@@ -153,11 +159,11 @@ class OriginPool:
 
         :return: since when the oldest of the others is idle.
         """
-        stale = [connection for connection, since in self._idle if since <= before]
-        self._idle = self._idle[len(stale) :]
+        stale = [connection for connection in self._idle if connection.idle_since <= before]
+        del self._idle[: len(stale)]
         for connection in stale:
             connection.close()
-        return self._idle[0][1] if self._idle else None
+        return self._idle[0].idle_since if self._idle else None
 
     def _unwant(self, wanted: _Wanted) -> None:
         if wanted.opening is None:
@@ -208,7 +214,10 @@ class ConnectionPool:
         """
         self._reactor = reactor
         self.outbox = Outbox(reactor)
-        self._max_idle = max_idle_per_origin
+        self._usually_idle = max_idle_per_origin if idle_s > 0 else 0
+        self.most_idle = self._usually_idle
+        """Connections to one origin that are kept for the next request; none while all are being closed."""
+        self.now: Callable[[], float] = reactor.seconds
         self._idle_s = idle_s
         self._max = max_per_origin
         self._policy = BrowserLikePolicyForHTTPS() if tls_policy is None else tls_policy
@@ -238,27 +247,17 @@ class ConnectionPool:
             return succeed(None)
         closed: Deferred[None] = Deferred()
         self._all_closed.append(closed)
+        self.most_idle = 0
         for origin in self._origins.values():
             origin.expire(before=self.now())
         return closed
 
     # For the OriginPools
 
-    def now(self) -> float:
-        seconds: float = self._reactor.seconds()
-        return seconds
-
-    def idle_from_now(self, idle: int) -> float | None:
-        """
-        :param idle: how many connections to the same origin are idle.
-        :return: now, if one more may be; it will be expired in time.
-        """
-        if self._all_closed or self._idle_s <= 0 or idle >= self._max_idle:
-            return None
+    def sweep_in_time(self) -> None:
+        """There are idle connections from now on."""
         if self._sweeping is None:
             self._sweeping = self._reactor.callLater(self._idle_s, self._sweep)
-        now: float = self._reactor.seconds()
-        return now
 
     def opened(self) -> None:
         self._open += 1
@@ -267,6 +266,7 @@ class ConnectionPool:
         self._open -= 1
         if not self._open:
             waiting, self._all_closed = self._all_closed, []
+            self.most_idle = self._usually_idle
             for each in waiting:
                 each.callback(None)
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from io import SEEK_END, BytesIO
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IProtocol
@@ -25,17 +25,24 @@ from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
-from llm_gateway.wire.fields import Fields, fields_of, headers_of, write_to
+from llm_gateway.wire.fields import Fields, SharingHeaders, Value, fields_of, new_headers, value_of, write_to
 from llm_gateway.wire.stock import SPOOL_BYTES
+
+if TYPE_CHECKING:
+    from llm_gateway.wire.strict import Head
 
 JOIN_BYTES = 16_384
 """A longer piece of an answer is handed over beside its head and chunk marks instead of being copied together."""
 
 _OK_PHRASE = RESPONSES[OK]
 
-_STATUS_LINES, _OLD_STATUS_LINES = (
-    {code: b"HTTP/1.%d %d %b\r\n" % (minor, code, phrase) for code, phrase in RESPONSES.items()} for minor in (1, 0)
-)
+_CHUNKED = value_of(b"Transfer-Encoding", b"chunked")
+
+_STATUS_LINES = {
+    (code, phrase, recent): b"HTTP/1.%d %d %b\r\n" % (recent, code, phrase)
+    for code, phrase in RESPONSES.items()
+    for recent in (True, False)
+}
 
 
 class Request(TwistedRequest):
@@ -75,6 +82,8 @@ class Request(TwistedRequest):
     )
 
     channel: Any
+    _args: dict[bytes, list[bytes]] | None
+    _cookies_in: dict[bytes, bytes] | None
     _encoder: Any
     _inFakeHead: bool
 
@@ -93,6 +102,9 @@ class Request(TwistedRequest):
     _flowing: bool
     """Whether every piece that is written is just one more chunk."""
 
+    _postpath: list[bytes] | None
+    _when_lost: Callable[[], None] | None
+
     _left: int | None
     """What is to come of an answer that has a length."""
 
@@ -102,28 +114,26 @@ class Request(TwistedRequest):
         self.channel = channel
         self.client = channel.peer or channel.getPeer()
         self.host = channel.host or channel.getHost()
-        self.requestHeaders = headers_of({})
-        self.responseHeaders = headers_of({})
+        headers = self.requestHeaders = new_headers(SharingHeaders)
+        headers._rawHeaders = {}
+        headers = self.responseHeaders = new_headers(SharingHeaders)
+        headers._rawHeaders = {}
         self.cookies = []
         self.transport = channel.transport
         self.queued = queued
-        own = parsePOSTFormSubmission
-        self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission if own is None else own
+        if parsePOSTFormSubmission is None:
+            self._parsePOSTFormSubmission = channel.site._parsePOSTFormSubmission
+        else:
+            self._parsePOSTFormSubmission = parsePOSTFormSubmission
         self._adapterCache: dict[str, Any] = {}
         # Of the request
-        self._query = b""
-        self._args: dict[bytes, list[bytes]] | None = None
-        self._cookies_in: dict[bytes, bytes] | None = None
-        self._postpath: list[bytes] | None = None
-        self.body_refused = False
-        self.body_stream = self.head_notes = None
+        self.head_notes = self.body_stream = self._args = self._cookies_in = self._postpath = None
         # Of the answer
         self.code = OK
         self.code_message = _OK_PHRASE
-        self.lastModified = self.etag = self.producer = self._encoder = self._left = None
+        self.lastModified = self.etag = self.producer = self._encoder = self._left = self._when_lost = None
         self.startedWriting = self.finished = self.chunked = self.sentLength = 0
-        self._bodiless = self._flowing = self._inFakeHead = self._disconnected = False
-        self._when_lost: Callable[[], None] | None = None
+        self.body_refused = self._bodiless = self._flowing = self._inFakeHead = self._disconnected = False
 
     # The client's leaving
 
@@ -217,10 +227,27 @@ class Request(TwistedRequest):
         """Nobody may ever ask."""
         self._cookies_in = None
 
+    def came_whole(self, head: Head, fields: Fields, body: bytes) -> None:
+        """As ``requestReceived``, for a request that has come with all of its body."""
+        method, target, version, _, _, self.head_notes = head
+        # Documented private; addRawHeader would check and spell again what the parser has checked and spelt.
+        self.requestHeaders._rawHeaders = fields
+        self.content = BytesIO(body)
+        if self._parsePOSTFormSubmission:
+            self.requestReceived(method, target, version)
+            return
+        self.method = method
+        self.uri = target
+        self.clientproto = version
+        self.path, _, self._query = target.partition(b"?")
+        self.process()
+
     def process(self) -> None:
         site = self.site = self.channel.site
         # No Server header: it would tell who attacks what to try first.
-        fields_of(self.responseHeaders)[b"Date"] = _date()
+        now = time.time()
+        # The clock may be set back.
+        self.responseHeaders._rawHeaders[b"Date"] = _date if _date_from <= now < _date_until else _date_at(now)
         self.prepath = []
         if self.path == b"*":
             self._handleStar()
@@ -300,8 +327,17 @@ class Request(TwistedRequest):
         self.finished = 1
         self._flowing = False
         self._when_lost = None
-        if not self.queued:
+        if self.queued:
+            return
+        if self.producer or self.notifications:
             self._cleanup()
+            return
+        # What that does, where there is nothing more to do.
+        channel.requestDone(self)
+        del self.channel
+        content, self.content = self.content, None
+        if content is not None:
+            content.close()
 
     def _write_on(self, data: bytes, head: bytes = b"") -> None:
         if self._bodiless:
@@ -351,14 +387,14 @@ class Request(TwistedRequest):
         if b"Transfer-Encoding" in headers:
             del headers[b"Transfer-Encoding"]
         length = headers.get(b"Content-Length")
-        if self.method == b"HEAD" or code in NO_BODY_CODES or code < 200:
+        if self.method == b"HEAD" or code < 200 or code in NO_BODY_CODES:
             self._bodiless = code >= 200
         elif length is not None and len(length) == 1 and length[0].isdigit():
             # Something that a client can understand in one way only.
             self._left = int(length[0])
         elif recent:
             headers.pop(b"Content-Length", None)
-            headers[b"Transfer-Encoding"] = [b"chunked"]
+            headers[b"Transfer-Encoding"] = _CHUNKED
             self.chunked = 1
             self._flowing = self._encoder is None
         if self.lastModified is not None and b"Last-Modified" not in headers:
@@ -371,9 +407,8 @@ class Request(TwistedRequest):
             channel.persistent = False
         elif (channel.expects or not channel.persistent) and channel.is_last() and recent and code >= 200:
             headers[b"Connection"] = [b"close"]
-        if self.code_message == RESPONSES.get(code):
-            line = (_STATUS_LINES if recent else _OLD_STATUS_LINES)[code]
-        else:
+        line = _STATUS_LINES.get((code, self.code_message, recent))
+        if line is None:
             # A reason phrase of the resource's own may come from anywhere.
             line = b"HTTP/1.%d %d %b\r\n" % (recent, code, b" ".join(self.code_message.splitlines()))
         pieces = [line]
@@ -383,15 +418,12 @@ class Request(TwistedRequest):
 
 
 _date_from = _date_until = 0.0
-_date_values: list[bytes] = []
+_date = value_of(b"Date", b"")
 
 
-def _date() -> list[bytes]:
-    """The Date header's values, made once a second."""
-    global _date_from, _date_until, _date_values
-    now = time.time()
-    # The clock may be set back.
-    if not _date_from <= now < _date_until:
-        second = int(now)
-        _date_from, _date_until, _date_values = second, second + 1.0, [datetimeToString(second)]
-    return _date_values
+def _date_at(now: float) -> Value:
+    """The ``Date`` header's value, made once a second."""
+    global _date_from, _date_until, _date
+    second = int(now)
+    _date_from, _date_until, _date = second, second + 1.0, value_of(b"Date", datetimeToString(second))
+    return _date

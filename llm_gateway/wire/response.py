@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
 from twisted.web.http import NO_BODY_CODES
 from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
 from zope.interface import implementer
 
-from llm_gateway.wire.fields import Fields, headers_of
+from llm_gateway.wire.fields import Fields, SharingHeaders, headers_of, new_headers
 
 if TYPE_CHECKING:
     from llm_gateway.wire.connection import Connection
 
+HTTP_1_1 = (b"HTTP", 1, 1)
+
+DONE = Failure._withoutTraceback(ResponseDone())
+
 _log = Logger()
 
-_RARELY_OF_THE_CONNECTION = frozenset(
+RARELY_OF_THE_CONNECTION = frozenset(
     {b"Keep-Alive", b"Proxy-Connection", b"TE", b"Trailers", b"Transfer-Encoding", b"Upgrade"}
 )
-_OF_THE_CONNECTION = _RARELY_OF_THE_CONNECTION | {b"Connection", b"Content-Length"}
+_OF_THE_CONNECTION = RARELY_OF_THE_CONNECTION | {b"Connection", b"Content-Length"}
 """What Twisted's own client does not show either: its reader has the body, not the connection."""
 
-_STAYS = [b"keep-alive"]
+STAYS = [b"keep-alive"]
 """What a ``Connection`` header may say and might as well not."""
 
 _OPTIONS = frozenset({b"close", b"keep-alive"})
@@ -114,8 +119,8 @@ class Response:
         if (
             not bodiless
             and b"Content-Length" in fields
-            and fields.get(b"Connection", _STAYS) == _STAYS
-            and (_RARELY_OF_THE_CONNECTION.isdisjoint(fields))
+            and fields.get(b"Connection", STAYS) == STAYS
+            and (RARELY_OF_THE_CONNECTION.isdisjoint(fields))
         ):
             # As nearly always. The parser has seen to it that there is one length, of digits only.
             self.length = int(fields.pop(b"Content-Length")[-1])
@@ -228,3 +233,82 @@ class Response:
             protocol.connectionLost(reason)
         except Exception:
             _log.failure("The reader of a response's body failed at its end")
+
+
+@implementer(IResponse, IPushProducer)
+class WholeResponse:
+    """
+    An answer that came all at once, its body of a known length, over a connection that stays.
+
+    It has no connection any more: that may be on with the next exchange. There is nothing to pause.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_claimed",
+        "code",
+        "headers",
+        "length",
+        "phrase",
+        "previousResponse",
+        "request",
+    )
+
+    disconnecting = False
+    version = HTTP_1_1
+
+    def __init__(self, request: IClientRequest, code: int, phrase: bytes, fields: Fields, body: bytes) -> None:
+        """
+        :param fields: the headers, without those of the connection; the response's own from now on.
+        """
+        self.previousResponse: IResponse | None = None
+        self.request = request
+        self.code = code
+        self.phrase = phrase
+        headers = self.headers = new_headers(SharingHeaders)
+        headers._rawHeaders = fields
+        self.length: Any = len(body)
+        self._body = body
+        self._claimed = False
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """As that of any other response."""
+        if self._claimed:
+            raise RuntimeError("the body has been given to a reader before")
+        self._claimed = True
+        protocol.makeConnection(self)  # type: ignore[arg-type]  # as much of a transport as bodies get
+        body, self._body = self._body, b""
+        reason = DONE
+        if body:
+            try:
+                protocol.dataReceived(body)
+            except Exception:
+                # The reader's own fault: it gets it back for the reason of the end.
+                reason = Failure()
+        try:
+            protocol.connectionLost(reason)
+        except Exception:
+            _log.failure("The reader of a response's body failed at its end")
+
+    def setPreviousResponse(self, previousResponse: IResponse) -> None:
+        """For clients that follow redirects."""
+        self.previousResponse = previousResponse
+
+    def pauseProducing(self) -> None:
+        """All of it has been read already."""
+
+    def resumeProducing(self) -> None:
+        """There is nothing to go on with."""
+
+    def stopProducing(self) -> None:
+        """As ``abortConnection``."""
+        self._body = b""
+
+    def loseConnection(self) -> None:
+        """As ``abortConnection``."""
+        self._body = b""
+
+    def abortConnection(self) -> None:
+        """What has not been delivered is not wanted."""
+        self._body = b""

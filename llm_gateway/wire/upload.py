@@ -26,21 +26,16 @@ class BytesBody:
     A connection of ours writes it in one piece with the request's head. Other clients treat it as any producer.
     """
 
-    __slots__ = ("_body", "length")
+    __slots__ = ("data", "length")
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.data = body
+        """Whoever writes it lets go of it here."""
         self.length = len(body)
 
-    def take(self) -> bytes:
-        """
-        :return: the body, which this object lets go of.
-        """
-        body, self._body = self._body, b""
-        return body
-
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self.take())
+        data, self.data = self.data, b""
+        consumer.write(data)
         return succeed(None)
 
     def pauseProducing(self) -> None:

@@ -24,9 +24,9 @@ FIELDS_OF_A_KEY = (
 )
 FIELDS_OF_KEYS = "nown fields: credentials, groups, label_from, limits, virtual_keys"
 FIELDS_OF_A_PROVIDER = (
-    "known fields: api_version, apis, auth, base_url, breaking, dialect, dialects, forward_beta, forward_headers, "
-    "headers, health, limits, location, models, on_unsupported, preset, project, region, resource, retry_reserve, "
-    "retry_share, timeouts, url"
+    "known fields: api_version, apis, ask_usage, auth, base_url, breaking, dialect, dialects, forward_beta, "
+    "forward_headers, headers, health, limits, location, models, on_unsupported, preset, project, region, resource, "
+    "retry_reserve, retry_share, timeouts, url"
 )
 TOKENS = "must be a whole number of tokens from 1 to 1000000000"
 SECONDS = "must be a number of seconds above 0 and not above 86400"

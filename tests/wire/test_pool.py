@@ -321,8 +321,9 @@ def test_connection_that_changed_unnoticed_is_not_used(client: Client, gone: byt
     origin = client.kept()
     ours, theirs = socket.socketpair()
     protocol = origin.wire._protocol._wrappedProtocol  # type: ignore[attr-defined]  # the endpoint's wrapper
-    protocol._readable = select.poll()
-    protocol._readable.register(ours, select.POLLIN)
+    poller = select.poll()
+    poller.register(ours, select.POLLIN)
+    protocol._readable = poller.poll
     with ours, theirs:
         call = client.ask()
         assert origin.take().startswith(b"GET")

@@ -124,11 +124,10 @@ class PriceBook:
         """:return: the most that a call can cost, as `llm_gateway.core.prices.values.most`."""
         return most(rates, input, output)
 
-    def listed(self) -> Iterator[tuple[str, Listed]]:
-        """:return: the models of the list, with their families."""
-        for name, family in self._families.items():
-            for model in family.family.models:
-                yield name, model
+    def listed_at(self, family: str, model: Listed, at: float) -> Rates | None:
+        """:return: what the list says of one of its models, whatever the operator does."""
+        known = self._families.get(family)
+        return None if known is None else known.prices_of(model).at(at).rates
 
     def typical(self, provider: str, family: str | None, model: str, at: float) -> int | None:
         """:return: what providers are compared by, as `llm_gateway.core.prices.values.typical`; ``None`` if unknown."""
@@ -177,11 +176,14 @@ class _FamilyPrices:
         for spelling in _spellings(model.casefold()):
             listed = self._fitting(spelling)
             if listed is not None:
-                found = self._models.get(listed.id)
-                if found is None:
-                    found = self._models[listed.id] = _Model(listed.prices, self._version)
-                return found
+                return self.prices_of(listed)
         return None
+
+    def prices_of(self, listed: Listed) -> _Model:
+        found = self._models.get(listed.id)
+        if found is None:
+            found = self._models[listed.id] = _Model(listed.prices, self._version)
+        return found
 
     def _fitting(self, spelling: str) -> Listed | None:
         assert self._names is not None

@@ -123,11 +123,11 @@ class OpenAICounts(UsageDoc):
     seconds: object = None
     """Of a transcription that is billed by its duration."""
 
-    def counted(self, tier: object = None, pieces: dict[str, int] | None = None, *, images: bool = False) -> Counted:
+    def counted(self, tier: object = None, pieces: dict[str, int] | None = None, *, wrote: str = "text") -> Counted:
         """
         :param tier: what the answer says beside its usage.
         :param pieces: that the answer shows beside its usage.
-        :param images: whether what has no class is an image: of the API for images, by default.
+        :param wrote: what was written, where it is not told by class: ``text``, ``image`` or ``audio``.
         """
         if self.prompt_tokens is None:
             self.prompt_tokens = self.input_tokens
@@ -146,8 +146,11 @@ class OpenAICounts(UsageDoc):
         if seconds is not None:
             found["seconds"] = seconds + (seconds != self.seconds)
         image_output = 0 if outputs is None else count(outputs.image_tokens) or 0
-        if images and (outputs is None or outputs.image_tokens is None):
-            image_output = totals.output or 0
+        if wrote != "text" and totals.output and not image_output and not totals.audio_output:
+            if wrote == "image":
+                image_output = totals.output
+            else:
+                totals = msgspec.structs.replace(totals, audio_output=totals.output)
         cached = None if inputs is None else inputs.cached_tokens_details
         return _counted(
             totals,

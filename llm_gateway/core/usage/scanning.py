@@ -59,6 +59,9 @@ class Scan:
             at = searched.find(b'"usage', at + 6)
         if reader.model is None and (named := _MODEL.search(searched)) is not None:
             reader.name(b"{%b}" % named[0])
+        for place in reader.places:
+            # Those of the tail are counted, unless they end in what has just come.
+            reader.places_seen += (self._tail[1 - len(place) :] + blob).count(place)
         self._read(blob)
         self._tail = searched[-OVERLAP_BYTES:]
 

@@ -240,10 +240,13 @@ def test_names_that_callers_make_up_do_not_fill_the_memory(monkeypatch: pytest.M
     assert price("gpt-9", book=book) == 1_000_000
 
 
-def test_every_listed_model_is_there_to_be_shown() -> None:
-    shown = [(family, model.id) for family, model in PriceBook(LIST).listed()]
-    assert ("openai", "gpt-9") in shown
-    assert len(shown) == sum(len(family.models) for family in LIST.families.values())
+def test_list_can_be_shown_as_it_is_at_a_time() -> None:
+    book = own(costing("gpt-9", "5"))
+    [first, *_] = LIST.families["openai"].models
+    rates = book.listed_at("openai", first, NOW)
+    assert rates is not None
+    assert rates.input == 1_000_000
+    assert book.listed_at("nobody", first, NOW) is None
 
 
 def test_rule_with_prices_reaches_workers_as_it_is() -> None:

@@ -1,0 +1,241 @@
+"""
+What a call may use, told from its request before it is sent: what a reservation is made for.
+
+It is told from the weight of the body, not from its text: counting words costs some 25 µs for a kilobyte. Prose in any
+script has 3 to 4.5 bytes for a token, JSON and code about 3, so that a third of the bytes is rather too many; Claude
+cuts more finely. Of base64, which has nothing to do with tokens, each file is counted by what it holds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from llm_gateway.core.apis import Api
+from llm_gateway.core.estimate import (
+    BYTES_PER_SECOND,
+    OTHER_PAGE,
+    OTHER_SECOND,
+    PAGE,
+    SECOND,
+    estimate_input,
+    estimate_text,
+    vocabulary_factor,
+)
+from llm_gateway.core.surrogates import mended
+from llm_gateway.core.translation.chat.documents import count
+from llm_gateway.core.translation.conversation import Image, Inline, Message, Request, Role
+from llm_gateway.core.usage.kinds import Kind, kind_of
+
+__all__ = ["Foreseen", "expected_input", "foreseen"]
+
+_BYTES_PER_TOKEN = {"anthropic": 2.5}
+_OTHER_BYTES_PER_TOKEN = 3.0
+
+_LONG = 2048
+"""Characters of base64 from which on a file is counted by what it holds."""
+_MOST_FILES = 256
+"""Of one request, that are looked at; the rest counts as text, which is too many."""
+_BYTES_PER_PAGE = 50_000
+_HEAD = 16_384
+"""Of an image, that is looked at for its size."""
+_READ = 65_536
+"""Bytes of text that are read by ``expected_input``; what the rest comes to is inferred from them."""
+
+
+class Foreseen(msgspec.Struct, frozen=True, gc=False):
+    """What a call may use."""
+
+    input: int
+    """Tokens, rather too many."""
+    output: int | None = None
+    """Tokens that may be written, of all choices together; ``None`` where the request does not say."""
+    pieces: dict[str, int] = {}
+    """What is billed by the piece, as far as the request tells: images to be made, characters to be spoken."""
+
+
+class _Config(msgspec.Struct, rename="camel", gc=False):
+    max_output_tokens: object = None
+    candidate_count: object = None
+
+
+class _Wishes(msgspec.Struct, gc=False):
+    max_tokens: object = None
+    max_completion_tokens: object = None
+    max_output_tokens: object = None
+    max_tokens_to_sample: object = None
+    n: object = None
+    best_of: object = None
+    config: _Config | None = msgspec.field(default=None, name="generationConfig")
+    snake_config: _Config | None = msgspec.field(default=None, name="generation_config")
+
+
+class _Spoken(msgspec.Struct, gc=False):
+    input: object = None
+
+
+_wishes = msgspec.json.Decoder(_Wishes).decode
+_spoken = msgspec.json.Decoder(_Spoken).decode
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def foreseen(body: bytes, api: Api, dialect: str, *, method: bytes = b"POST", path: bytes = b"") -> Foreseen:
+    """
+    :param body: of the request: JSON, a form, or anything else.
+    :param dialect: the one that it is in.
+    :param path: without the query; it tells more of what ``api`` calls other.
+    """
+    kind = kind_of(method, api, path)
+    if kind is Kind.FREE:
+        return _NOTHING
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        return _of_form(body, kind, dialect)
+    weight, media = _weighed(body, dialect)
+    read = math.ceil(weight / _BYTES_PER_TOKEN.get(dialect, _OTHER_BYTES_PER_TOKEN) + media)
+    if kind is Kind.TEXT or kind is Kind.UNKNOWN:
+        return Foreseen(read, _written(body))
+    if kind is Kind.READING:
+        return Foreseen(read, 0)
+    if kind is Kind.IMAGES:
+        return Foreseen(read, None, {"images": _choices(body)})
+    if kind is Kind.SPEECH:
+        return Foreseen(read, None, {"characters": _characters(body)})
+    return Foreseen(read)
+
+
+_NOTHING = Foreseen(0, 0)
+
+
+def expected_input(body: bytes, api: Api, dialect: str, model: str = "") -> int:
+    """
+    The same for an answer that did not come to say what was read: no longer too many but as it is likely to be, at some
+    25 µs for a kilobyte and 2 ms at most.
+
+    :param model: the provider's name for it.
+    :return: tokens.
+    """
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        return foreseen(body, api, dialect).input
+    media = 0.0
+    texts: list[bytes] = []
+    at = 0
+    for start, end in _files(body):
+        media += _file(body, start, end, dialect)
+        texts.append(body[at:start])
+        at = end
+    text = b"".join((*texts, body[at:]))
+    read = text[:_READ]
+    tokens = estimate_text(read.decode("utf-8", "ignore")) * (len(text) / len(read))
+    return math.ceil(tokens * vocabulary_factor(model) + media)
+
+
+def _written(body: bytes) -> int | None:
+    wishes = _wishes_of(body)
+    if wishes is None:
+        return None
+    config = wishes.config or wishes.snake_config or _Config()
+    said = (
+        wishes.max_tokens,
+        wishes.max_completion_tokens,
+        wishes.max_output_tokens,
+        wishes.max_tokens_to_sample,
+        config.max_output_tokens,
+    )
+    most = max((number for number in map(count, said) if number is not None), default=None)
+    times = max(count(wishes.n) or 1, count(wishes.best_of) or 1, count(config.candidate_count) or 1)
+    return None if most is None else most * times
+
+
+def _choices(body: bytes) -> int:
+    wishes = _wishes_of(body)
+    return 1 if wishes is None else count(wishes.n) or 1
+
+
+def _wishes_of(body: bytes) -> _Wishes | None:
+    try:
+        return _wishes(body)
+    except _BROKEN:
+        pass
+    try:
+        return _wishes(mended(body))
+    except _BROKEN:
+        return None
+
+
+def _characters(body: bytes) -> int:
+    try:
+        text = _spoken(body).input
+    except _BROKEN:
+        return 0
+    return len(text) if isinstance(text, str) else 0
+
+
+def _of_form(body: bytes, kind: Kind, dialect: str) -> Foreseen:
+    """Of a form with files: what it asks is in there somewhere; it is the file that counts."""
+    if kind is Kind.TRANSCRIPTION:
+        seconds = math.ceil(len(body) / BYTES_PER_SECOND)
+        return Foreseen(seconds * SECOND.get(dialect, OTHER_SECOND), None, {"seconds": seconds})
+    if kind is Kind.IMAGES:
+        return Foreseen(_IMAGE + min(len(body), _LONG) // 3, None, {"images": 1})
+    return Foreseen(0)
+
+
+_IMAGE = 1600
+"""Of an image that is not looked at."""
+
+
+# Files in base64
+
+
+_HERE = re.compile(rb'base64,|"(?:data|file_data)"[ \t\r\n]*+:[ \t\r\n]*+"')
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{256}")
+
+
+def _weighed(body: bytes, dialect: str) -> tuple[int, float]:
+    """
+    :return: bytes of everything that is not a file, and tokens of the files.
+    """
+    if len(body) < _LONG:
+        return len(body), 0.0
+    weight, tokens = len(body), 0.0
+    for start, end in _files(body):
+        weight -= end - start
+        tokens += _file(body, start, end, dialect)
+    return weight, tokens
+
+
+def _files(body: bytes) -> Iterator[tuple[int, int]]:
+    # A search for each is several times as fast as one for both.
+    if body.find(b"base64,") < 0 and body.find(b'data"') < 0:
+        return
+    at = 0
+    for _ in range(_MOST_FILES):
+        found = _HERE.search(body, at)
+        if found is None:
+            return
+        start = at = found.end()
+        if _BASE64.match(body, start) is None:
+            continue
+        end = body.find(b'"', start)
+        if end < 0:
+            return
+        at = end
+        if end - start >= _LONG:
+            yield start, end
+
+
+def _file(body: bytes, start: int, end: int, dialect: str) -> float:
+    """
+    :return: tokens of one file.
+    """
+    size = (end - start) * 3 // 4
+    head = body[start : min(end, start + _HEAD)]
+    if head.startswith((b"iVBORw0KGgo", b"/9j/", b"R0lGOD")) or (head.startswith(b"UklGR") and b"XRUJQ" in head[8:16]):
+        image = Image(Inline("image/*", head.decode("ascii", "replace")))
+        return estimate_input(Request("", (Message(Role.USER, (image,)),)), dialect=dialect)
+    if head.startswith((b"UklGR", b"SUQz", b"//", b"T2dn", b"ZkxhQ")):
+        return max(1, size / BYTES_PER_SECOND) * SECOND.get(dialect, OTHER_SECOND)
+    return math.ceil(size / _BYTES_PER_PAGE) * PAGE.get(dialect, OTHER_PAGE)
