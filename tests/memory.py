@@ -28,6 +28,7 @@ from llm_gateway.settings import Settings
 from llm_gateway.upstream.client import RelayClient
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.prober import HealthBoard
+from llm_gateway.web.accounts import Books
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
@@ -308,8 +309,10 @@ class MemoryGateway:
         retries: Retries = ONE_ATTEMPT,
         clock: Clock | None = None,
         agent: IAgent | None = None,
+        books: Books | None = None,
     ) -> None:
         """
+        :param books: what calls are limited and written down by; by default they are not.
         :param agent: what calls providers, in place of the one that has the test play them.
         :param retries: in place of the configuration's: what is not about them is shown without.
         """
@@ -318,6 +321,7 @@ class MemoryGateway:
         self.clock = Clock() if clock is None else clock
         self.agent = FakeAgent()
         self.records = Records()
+        self.books = books
         self.live = LiveCalls()
         self.board = HealthBoard()
         self.grants = GrantBook(lambda connect_s: RelayClient(self.agent if agent is None else agent), self.clock)
@@ -334,6 +338,7 @@ class MemoryGateway:
             log=self.records,
             clock=self.clock,
             max_body_bytes=max_body_bytes,
+            books=books,
         )
         self.resource = app.resource()
         settings = Settings(max_body_bytes=max_body_bytes)
@@ -342,6 +347,8 @@ class MemoryGateway:
     def use(self, configuration: Configuration) -> None:
         routing = attrs.evolve(configuration.routing, retries=self._retries)
         configuration = attrs.evolve(configuration, routing=routing)
+        if self.books is not None:
+            self.books.use(configuration)
         self.grants.use(configuration)
         self.routes.use(configuration)
         self.board.use(tuple(configuration.providers.values()))

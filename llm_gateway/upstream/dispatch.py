@@ -369,7 +369,7 @@ class Dispatch:
         self._last = self._last or (Outcome(error.ended, error, unanswered=True), None, None)
         result = _UNSUPPORTED
         if isinstance(error, CredentialLimited):
-            result = Result(OutcomeKind.RATE_LIMITED, None, error.again_s)
+            result = Result(OutcomeKind.OVER_LIMIT, None, error.again_s)
         step = self._routed.ended(turn, result, self._clock.seconds())
         if step is not None:
             self._go_on(step)

@@ -15,7 +15,6 @@ from llm_gateway.config.values import Configuration
 from llm_gateway.core.apis import Api
 from llm_gateway.core.expectation import Expectation
 from llm_gateway.core.headers import Fields
-from llm_gateway.core.inflating import Inflating, is_readable
 from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.claims import Refused, Reservation, Want
 from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
@@ -25,7 +24,7 @@ from llm_gateway.core.prices.lists import PriceList
 from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.record import printable
 from llm_gateway.core.routing.candidates import Candidate
-from llm_gateway.core.usage.foreseen import Foreseen, foreseen
+from llm_gateway.core.usage.foreseen import Foreseen, expected_input, foreseen
 from llm_gateway.core.usage.metering import Meter, Reading, meter_for
 from llm_gateway.core.usage.values import NOTHING, Source, Usage
 from llm_gateway.errors import (
@@ -42,6 +41,7 @@ from llm_gateway.errors import (
 from llm_gateway.ledger import writer
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.writer import Ledger
+from llm_gateway.upstream.attempt import CODINGS
 from llm_gateway.upstream.targets import Target
 from llm_gateway.web.context import CallContext, Operation
 from llm_gateway.web.grants import Grant
@@ -54,8 +54,14 @@ __all__ = ["QUANTUM", "AttemptAccount", "Books", "CallAccount"]
 QUANTUM = 1_024
 """Tokens written: what a call that may write more than there is room for begins with, and what is added at a time."""
 
+_QUANTA = (QUANTUM, QUANTUM // 4, QUANTUM // 16)
+"""What is asked for, one after the other: what is left is used, too."""
+
 _LEAST_LOOK_BYTES = 256
 """Between two looks at how much has been written: with it, what a stream can write beyond its limits."""
+
+_KEPT_BYTES = 16_384
+"""Of a request, which is kept until its answer has come, in case that this does not say how many tokens it had."""
 
 _PROGRESS_BYTES = 65_536
 """Of an answer, between two notes in the journal of what is known of it."""
@@ -100,14 +106,15 @@ class Books:
         self._list = prices
         self._configuration = Configuration(providers={}, keys={})
         self.prices = price_book({}, prices)
-        self._families: Mapping[str, str | None] = {}
+        self._families: Mapping[str, str] = {}
+        """Whose models a provider has; where nobody knows, those of whose dialect it speaks."""
         self._of_credentials: Mapping[str, tuple[Limit, ...]] = {}
         self._labels = LabelSources({})
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
         self.prices = price_book(configuration.providers, self._list)
-        self._families = {name: each.family for name, each in configuration.providers.items()}
+        self._families = {name: each.family or each.dialect for name, each in configuration.providers.items()}
         self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self._labels = LabelSources(configuration.label_from)
 
@@ -126,14 +133,16 @@ class Books:
         assert grant is not None
         if self.ledger is None and not grant.limits and not self._of_credentials:
             return None
-        view = body.look()
+        whole = body.look()
+        if isinstance(whole, memoryview):
+            whole = bytes(whole)
         expected = _UNSEEN
-        if view is not None:
-            whole = view if isinstance(view, bytes) else bytes(view)
+        if whole is not None:
             api, method = context.route.asked.api, request.method
             expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
-        labels = self._labels.of(request, view, grant.key.labels)
-        account = CallAccount(self, context, grant, expected, labels)
+        labels = self._labels.of(request, whole, grant.key.labels)
+        kept = whole if whole is not None and len(whole) <= _KEPT_BYTES else None
+        account = CallAccount(self, context, grant, expected, labels, kept)
         if grant.limits:
             context.account = account
             account.reserve(plan)
@@ -151,11 +160,11 @@ class CallAccount:
     """One call's: what it may use, and what all of its attempts have used."""
 
     __slots__ = (
+        "_body",
         "_books",
         "_context",
         "_grant",
         "_labels",
-        "_left",
         "_nano_per_token",
         "_over",
         "_reservation",
@@ -170,8 +179,18 @@ class CallAccount:
     )
 
     def __init__(
-        self, books: Books, context: CallContext, grant: Grant, expected: Foreseen, labels: dict[str, str]
+        self,
+        books: Books,
+        context: CallContext,
+        grant: Grant,
+        expected: Foreseen,
+        labels: dict[str, str],
+        body: bytes | None,
     ) -> None:
+        """
+        :param body: where it is short enough to be kept, in case that its tokens have to be counted after all.
+        """
+        self._body = body
         self._books = books
         self._context = context
         self._grant = grant
@@ -246,16 +265,27 @@ class CallAccount:
         reservation = self._reservation
         if reservation is None:
             return True
-        more = max(QUANTUM, written + QUANTUM - self.granted)
-        if not self._books.limiter.extend(reservation, Want(0, 0, more, more * self._nano_per_token)):
-            return False
-        self.granted += more
-        return True
+        behind = max(0, written - self.granted)
+        for quantum in _QUANTA:
+            more = behind + quantum
+            if self._books.limiter.extend(reservation, Want(0, 0, more, more * self._nano_per_token)):
+                self.granted += more
+                return True
+        return False
 
     @property
     def limited(self) -> bool:
         """Whether it may write only as much as was granted."""
         return self._reservation is not None
+
+    def read_tokens(self) -> int:
+        """
+        :return: how many tokens were read, as near as can be told without asking the provider.
+        """
+        if self._body is None:
+            return self.expected.input
+        context = self._context
+        return expected_input(self._body, context.route.asked.api, context.dialect.name, context.record.model or "")
 
     @property
     def path(self) -> bytes:
@@ -417,12 +447,10 @@ class AttemptAccount:
         types = headers.get(b"Content-Type")
         stream = types is not None and types[0].lower().startswith(b"text/event-stream")
         encodings = headers.get(b"Content-Encoding")
-        encoding = encodings[0].lower().strip() if encodings else b""
+        encoded = encodings is not None and encodings[0].lower().strip() in CODINGS
         method, path = row.method.encode("ascii"), self._call.path
-        unreadable = not is_readable(encoding)
-        meter = meter_for(self._dialect, self._api, stream, unreadable, method=method, path=path)
-        self._meter = meter
-        self._feed_meter = Inflating(meter.feed).feed if encoding and is_readable(encoding) else meter.feed
+        self._meter = meter = meter_for(self._dialect, self._api, stream, encoded, method=method, path=path)
+        self._feed_meter = meter.feed
         self._stop = stop
         return self._feed
 
@@ -486,12 +514,12 @@ class AttemptAccount:
         free = call.operation in _FREE
         estimate = 0 if free else call.expected.input
         if meter is not None:
-            return meter.finish(whole, estimate)
+            return meter.finish(whole, 0 if free else call.read_tokens, call.expected.pieces)
         # It has refused, or nobody knows what it has done.
         unseen = self._row.status is not None or isinstance(error, UpstreamUnreachable) or not estimate
         if unseen:
             return Reading(NOTHING, Source.NONE)
-        return Reading(Usage(input=estimate), Source.ESTIMATED)
+        return Reading(Usage(input=call.read_tokens()), Source.ESTIMATED)
 
     def _cost(self, usage: Usage) -> tuple[str | None, int | None]:
         """

@@ -14,9 +14,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.core.apis import COUNTS, Api, Asked, asked_of
 from llm_gateway.core.dialects import GEMINI, OPENAI
-from llm_gateway.core.inflating import ask_readably
 from llm_gateway.core.operations import operation_of
 from llm_gateway.core.paths import checked_query
+from llm_gateway.core.readable import ask_readably
 from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
 from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
 from llm_gateway.core.usage.asking import can_be_asked

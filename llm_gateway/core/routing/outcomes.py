@@ -99,6 +99,7 @@ class OutcomeKind(Enum):
     CLIENT_GONE = "client_gone"
     LOST_RACE = "lost_race"
     UNSUPPORTED = "unsupported"
+    OVER_LIMIT = "over_limit"
     FAULT = "fault"
 
 
@@ -177,6 +178,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(OutcomeKind.LOST_RACE, "another attempt of the same call had content first"),
     Rule(OutcomeKind.UNSUPPORTED, "the provider's dialect cannot say what is asked, so that it is not sent there",
          elsewhere=True, scope=_P, falls_back=True),
+    Rule(OutcomeKind.OVER_LIMIT, "a limit of the operator's on the credential is reached, so that it is not sent there",
+         elsewhere=True, scope=_C, falls_back=True),
     Rule(OutcomeKind.FAULT, "a fault of the gateway's own"),
 )
 # fmt: on
