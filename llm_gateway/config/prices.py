@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+import msgspec
 
 from llm_gateway.config.document import Object, Scalar
 from llm_gateway.config.formats import ClassPricesEntry, PricesEntry, TierPricesEntry
@@ -39,7 +39,9 @@ _TOKENS = re.compile(r"[1-9][0-9]{0,9}")
 @cache
 def shipped_prices() -> PriceList:
     """:return: the shipped list, the same one every time."""
-    return read_list((resources.files("llm_gateway") / "data" / "prices.json").read_bytes())
+    text = (resources.files("llm_gateway") / "data" / "prices.json").read_bytes()
+    # What is in it has been checked when it was made.
+    return msgspec.json.decode(text, type=PriceList)
 
 
 def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:
@@ -104,7 +106,7 @@ def read_prices(spot: Spot) -> Prices | None:
     return Prices(**values) if len(spot.report.problems) == before else None
 
 
-def _classes(spot: Spot, shape: type[Struct]) -> dict[str, Any]:
+def _classes(spot: Spot, shape: type[msgspec.Struct]) -> dict[str, Any]:
     """:return: the fields of `Prices` that are right."""
     if not is_object(spot):
         return {}

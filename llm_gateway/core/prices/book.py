@@ -198,10 +198,11 @@ class _FamilyPrices:
     def _index(self) -> None:
         names: dict[str, Listed] = {}
         for model in self.family.models:
-            plain = [name for name in model.names or (model.id.casefold(),) if not _is_pattern(name)]
-            for name in plain:
-                names.setdefault(name, model)
-            patterns = [name for name in model.names if _is_pattern(name)]
+            called = [name.casefold() for name in model.names or (model.id,)]
+            patterns = [name for name in called if _is_pattern(name)]
+            for name in called:
+                if not _is_pattern(name):
+                    names.setdefault(name, model)
             if patterns:
                 but_not = _compiled(model.but_not) if model.but_not else None
                 self._patterns.append((_compiled(patterns), but_not, model))

@@ -62,11 +62,14 @@ _LIKE = {
 """In this order, ``cached_audio`` aside."""
 
 
+# The collector need not look at a list, which has no cycles: it is large, and there for as long as the program.
+
+
 class BadPrice(ValueError):
     """A list of prices, or one price, is not what it has to be. Holds where and why."""
 
 
-class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What is charged, in dollars per million tokens. What is not said has no price of its own."""
 
     input: str | None = None
@@ -94,7 +97,7 @@ class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forb
         return hash((self.input, self.output))
 
 
-class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Prices and when they are charged: the last one of a model's that fits counts, and if none does, the first one."""
 
     start: str | None = None
@@ -103,7 +106,7 @@ class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unkno
     """From and up to this time of the day in UTC, ``HH:MM``; it may be over midnight."""
 
 
-class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One model."""
 
     id: str
@@ -116,7 +119,7 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forb
     """None at all: it costs nothing."""
 
 
-class Family(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Family(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The models of one provider as it calls them."""
 
     title: str
@@ -274,7 +277,11 @@ def read_list(text: bytes) -> PriceList:
         for other in family.also:
             if other not in found.families:
                 raise BadPrice(f"families.{name}.also: there is no family {other}")
+        ids: set[str] = set()
         for model in family.models:
+            if model.id in ids:
+                raise BadPrice(f"families.{name}, model {model.id}: is there twice")
+            ids.add(model.id)
             for period in model.prices:
                 try:
                     rates_of(period, "")

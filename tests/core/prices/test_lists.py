@@ -69,6 +69,12 @@ def a_list(**model: Any) -> dict[str, Any]:
     return {"version": "v", "date": "2026-11-22", "families": {"openai": {"title": "OpenAI", "models": [listed]}}}
 
 
+def twice() -> dict[str, Any]:
+    found = a_list()
+    found["families"]["openai"]["models"] *= 2
+    return found
+
+
 def test_list_is_read_as_it_is_written() -> None:
     found = read_list(json.dumps(a_list(names=["m", "m-*"])).encode())
     assert found.families["openai"].models[0].names == ("m", "m-*")
@@ -92,6 +98,7 @@ def test_list_is_read_as_it_is_written() -> None:
         (json.dumps(a_list(prices=[{"start": "today"}])), "start: must be a day"),
         (json.dumps(a_list(prices=[{"hours": ["1:00", "02:00"]}])), "hours: must be two times"),
         (json.dumps({**a_list(), "families": {"a": {"title": "A", "also": ["b"]}}}), "there is no family b"),
+        (json.dumps(twice()), "families.openai, model m: is there twice"),
         (b"\xff".decode("latin-1"), "JSON"),
     ],
 )
