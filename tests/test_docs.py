@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.cli import chat, check, explain, prices
+from llm_gateway.cli import chat, check, explain, prices, usage
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
     CredentialEntry,
@@ -53,7 +53,7 @@ from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
 
-COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain, "prices": prices}
+COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain, "prices": prices, "usage": usage}
 """Of ``llmgateway``, each with its module."""
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
