@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from llm_gateway.cli import chat, check, explain
+from llm_gateway.cli import chat, check, explain, prices, usage
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
     CredentialEntry,
@@ -53,7 +53,7 @@ from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
 
-COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain}
+COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain, "prices": prices, "usage": usage}
 """Of ``llmgateway``, each with its module."""
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -110,10 +110,18 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def own_options(name: str) -> set[str]:
-    """The options of a subcommand of ``llmgateway``."""
+    """The options of a subcommand of ``llmgateway``, and of the commands below it."""
     subparsers = argparse.ArgumentParser().add_subparsers()
     COMMANDS[name].add_parser(subparsers)
-    return {option for action in subparsers.choices[name]._actions for option in action.option_strings}
+    return set(_options_of(subparsers.choices[name]))
+
+
+def _options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _options_of(below)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -76,6 +76,12 @@ def _usual(each: Explained) -> str:
     return "" if each.usual_s is None else f"{each.usual_s:.2f} s"
 
 
+def _asked_in(each: Explained) -> str:
+    if each.dialect is None or each.api == each.dialect:
+        return each.dialect or ""
+    return f"{each.dialect} {each.api}"
+
+
 def _because(each: Explained) -> str:
     if each.asked_again_in_s is None:
         return each.reason
@@ -87,6 +93,7 @@ _COLUMNS = (
     _Column("PROVIDER", lambda each: each.provider),
     _Column("CREDENTIAL", lambda each: each.credential),
     _Column("MODEL", lambda each: each.model or "-"),
+    _Column("ASKED IN", _asked_in, lambda asked: any(each.dialect for each in asked)),
     _Column("ORDER", _of_asked(lambda each: str(each.order)), _differs("order")),
     _Column("WEIGHT", _of_asked(lambda each: f"{each.weight:g}"), _differs("weight")),
     _Column("IN FLIGHT", _of_asked(lambda each: str(each.in_flight)), lambda asked: any(e.in_flight for e in asked)),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from llm_gateway import __version__
-from llm_gateway.cli import chat, check, explain, prices
+from llm_gateway.cli import chat, check, explain, keys, prices, usage
 from llm_gateway.config.problems import nearest
 
 __all__ = ["main"]
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"llmgateway {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (chat, check, explain, prices):
+    for command in (chat, check, explain, keys, prices, usage):
         command.add_parser(subparsers)
     options, rest = parser.parse_known_args(argv)
     if rest:

@@ -28,7 +28,7 @@ from llm_gateway.config.values import Provider
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.book import PriceBook
 from llm_gateway.core.prices.lists import BadPrice, PriceList, changes, dollars, rates_of
-from llm_gateway.core.prices.values import CLASSES, Rates, cost
+from llm_gateway.core.prices.values import CLASSES, FREE, Rates, cost
 from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger import queries
 from llm_gateway.ledger.queries import Rerated, rerate
@@ -82,6 +82,8 @@ class _Priced:
     provider: str
     model: str
     rates: Rates
+    times: str | None = None
+    """In place of rates: what those of the list are multiplied by."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -209,7 +211,8 @@ def _all(
     for name, provider in providers.items():
         for rule in provider.models.rules:
             if rule.prices is not None and fits(rule.pattern):
-                yield _Priced(name, rule.pattern, rates_of(rule.prices, OWN))
+                times = rule.prices.times
+                yield _Priced(name, rule.pattern, FREE if times else rates_of(rule.prices, OWN), times)
     for name, family in prices.families.items():
         for model in family.models:
             rates = book.listed_at(name, model, at) if fits(model.id) else None
@@ -234,6 +237,8 @@ _HEADING = ("PROVIDER", "MODEL", "INPUT", "CACHED", "OUTPUT", "BY", "BESIDES")
 
 def _line(priced: _Priced) -> Sequence[str]:
     rates = priced.rates
+    if priced.times is not None:
+        return (priced.provider, priced.model, *(f"x {priced.times}" for _ in _ALWAYS), OWN, "-")
     besides = [f"{name} {dollars(getattr(rates, name))}" for name in _own_classes([rates]) if name not in _ALWAYS]
     besides += [f"{name} {dollars(each, 1)}" for name, each in rates.pieces.items()]
     if rates.request:
@@ -294,8 +299,8 @@ def _document(priced: _Priced) -> dict[str, Any]:
     return {
         "provider": priced.provider,
         "model": priced.model,
-        "version": priced.rates.version,
-        "prices": _of_rates(priced.rates),
+        "version": priced.rates.version if priced.times is None else OWN,
+        "prices": _of_rates(priced.rates) if priced.times is None else {"times": priced.times},
     }
 
 

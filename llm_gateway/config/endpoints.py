@@ -21,6 +21,9 @@ from llm_gateway.core.dialects import DIALECTS, Dialect
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.presets import PLACES, Address, MissingPlace, Preset
 
+_LIKE_A_PRESET = 0.7
+"""How near a provider's name has to be to be taken for a preset's: providers may be called anything."""
+
 _HOSTS = {"api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "gemini"}
 _READ_APART = frozenset({"models"})
 """Names of models are checked where all of them are."""
@@ -94,7 +97,12 @@ class _Reader:
             return self._from_urls()
         preset = self.entry.preset or self.name
         if preset not in presets:
-            self.spot.wrong('needs a field "url", "base_url", "dialects" or "preset"')
+            if not self._has("preset"):
+                self.spot.wrong(
+                    'is no preset, so that it needs a field "url", "base_url", "dialects" or "preset"'
+                    + suggestion(self.name, presets, what="presets", cutoff=_LIKE_A_PRESET)
+                )
+            # Otherwise it has been said what is wrong with that.
             return None
         return self._from_preset(preset, presets[preset])
 

@@ -27,6 +27,7 @@ from llm_gateway.config.notation import (
     Seconds,
     SecretText,
     Share,
+    Times,
     TokenCount,
     Tokens,
     Url,
@@ -286,6 +287,9 @@ class PricesEntry(TierPricesEntry, forbid_unknown_fields=True, kw_only=True):
             about("What is different in a service tier, by the name that answers have for it: priority, flex, batch."),
         ]
         | UnsetType
+    ) = UNSET
+    times: (
+        Annotated[Times, about("In place of all others: what is charged is the list's price times this.")] | UnsetType
     ) = UNSET
 
 

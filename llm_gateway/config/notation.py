@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from llm_gateway.core.prices.lists import MAX_DOLLARS
+from llm_gateway.core.prices.lists import MAX_DOLLARS, MAX_FACTOR
 
 MAX_TIMEOUT_S: Final = 86_400
 """One day: longer is a slip of the unit, such as milliseconds."""
@@ -71,6 +71,11 @@ Price = (
     | Annotated[float, from_to("a number of dollars", 0, MAX_DOLLARS)]
 )
 """Dollars, as text or as a number."""
+Times = (
+    Annotated[str, Meta(pattern=r"^[0-9]{1,7}([.][0-9]{1,18})?$")]
+    | Annotated[float, from_to("a number", 0, MAX_FACTOR)]
+)
+"""The same, of what prices are multiplied by."""
 PlaceName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")]
 BetaName = Annotated[str, Meta(pattern="^[A-Za-z0-9._=*-]+$")]
 Name = Annotated[str, Meta(pattern=r"^(?!\.\.?$)[A-Za-z0-9._-]{1,64}$")]

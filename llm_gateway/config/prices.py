@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+import msgspec
 
 from llm_gateway.config.document import Object, Scalar
 from llm_gateway.config.formats import ClassPricesEntry, PricesEntry, TierPricesEntry
@@ -19,7 +19,7 @@ from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Provider
 from llm_gateway.core.prices.book import OwnPrices, PriceBook
-from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, pico, read_list
+from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, factor, pico, read_list
 from llm_gateway.core.prices.values import CLASSES
 
 __all__ = ["OWN", "choose_prices", "price_book", "read_price_file", "read_prices", "shipped_prices"]
@@ -39,7 +39,9 @@ _TOKENS = re.compile(r"[1-9][0-9]{0,9}")
 @cache
 def shipped_prices() -> PriceList:
     """:return: the shipped list, the same one every time."""
-    return read_list((resources.files("llm_gateway") / "data" / "prices.json").read_bytes())
+    text = (resources.files("llm_gateway") / "data" / "prices.json").read_bytes()
+    # What is in it has been checked when it was made.
+    return msgspec.json.decode(text, type=PriceList)
 
 
 def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:
@@ -94,7 +96,10 @@ def read_prices(spot: Spot) -> Prices | None:
     assert isinstance(spot.node, Object)
     values = _classes(spot, PricesEntry)
     by_tokens = "input" in values or "output" in values
-    if not spot.node.members:
+    if spot.field("times") is not spot:
+        if len(spot.node.members) > 1:
+            spot.field("times").wrong("stands alone: what is charged is the price of the list times this")
+    elif not spot.node.members:
         spot.wrong('must not be empty; {"input": 0, "output": 0} is for a model that costs nothing')
     elif by_tokens or not (values.keys() & {"request", "pieces"}):
         # Whoever leaves one out by mistake gives tokens away, and every budget with them.
@@ -104,7 +109,7 @@ def read_prices(spot: Spot) -> Prices | None:
     return Prices(**values) if len(spot.report.problems) == before else None
 
 
-def _classes(spot: Spot, shape: type[Struct]) -> dict[str, Any]:
+def _classes(spot: Spot, shape: type[msgspec.Struct]) -> dict[str, Any]:
     """:return: the fields of `Prices` that are right."""
     if not is_object(spot):
         return {}
@@ -116,6 +121,8 @@ def _classes(spot: Spot, shape: type[Struct]) -> dict[str, Any]:
             continue
         if name in CLASSES or name == "request":
             value: Any = _price(there, 1 if name == "request" else 1_000_000)
+        elif name == "times":
+            value = _times(there)
         elif name == "pieces":
             value = dict(_pieces(there))
         elif name == "above":
@@ -127,14 +134,35 @@ def _classes(spot: Spot, shape: type[Struct]) -> dict[str, Any]:
     return values
 
 
-def _price(spot: Spot, per: int = 1_000_000) -> str | None:
-    """:return: the price as `Prices` has it; None when it has been reported."""
+def _text(spot: Spot, what: str) -> str | None:
+    """
+    :param what: what it must be: ``dollars``.
+    :return: a number as it was written; None when it has been reported that it is none.
+    """
     value = spot.node.value if isinstance(spot.node, Scalar) else None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        spot.wrong(f'must be dollars, as a number or as text such as "2.50", not {spot.node.kind}')
+        spot.wrong(f"must be {what}, not {spot.node.kind}")
         return None
     # What a float was written as is what it is shown as, up to 15 digits; a price has fewer.
-    text = value if isinstance(value, str) else f"{Decimal(repr(value)):f}"
+    return value if isinstance(value, str) else f"{Decimal(repr(value)):f}"
+
+
+def _times(spot: Spot) -> str | None:
+    text = _text(spot, 'a number, also as text such as "0.85"')
+    if text is not None:
+        try:
+            factor(text)
+        except BadPrice as error:
+            spot.wrong(str(error))
+            return None
+    return text
+
+
+def _price(spot: Spot, per: int = 1_000_000) -> str | None:
+    """:return: the price as `Prices` has it; None when it has been reported."""
+    text = _text(spot, 'dollars, as a number or as text such as "2.50"')
+    if text is None:
+        return None
     try:
         exact = pico(text, per) * per == Decimal(text) * 10**12
     except BadPrice as error:

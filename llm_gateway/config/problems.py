@@ -11,6 +11,9 @@ import attrs
 from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.errors import Problem
 
+NEAR = 0.6
+"""Half of the letters, and some more."""
+
 VERY_NEAR = 0.85
 """One letter missing, added or another in a name of six or more."""
 
@@ -85,7 +88,7 @@ def listed(names: Iterable[str]) -> str:
     return f"{shown_ones} and {more} more" if more > 0 else shown_ones
 
 
-def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def nearest(name: str, known: Iterable[str], *, cutoff: float = NEAR) -> str | None:
     """
     :param cutoff: how near, from 0 up to 1 for the same.
     :return: the known name that a misspelt one most likely stands for, if one is near. Case does not matter.
@@ -95,14 +98,15 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     return by_folded[near[0]] if near else None
 
 
-def suggestion(name: str, known: Iterable[str], *, what: str, besides: Iterable[str] = ()) -> str:
+def suggestion(name: str, known: Iterable[str], *, what: str, besides: Iterable[str] = (), cutoff: float = NEAR) -> str:
     """
     :param what: what the known names are, in the plural: ``fields``.
+    :param cutoff: as for ``nearest``, where the name may well be meant.
     :param besides: more that may be meant: too many to be listed, and to be guessed unless they are very near.
     :return: the second half of a message: ``; did you mean "url"? Known fields: base_url, url``.
     """
     known = tuple(known)
-    near = nearest(name, known) or nearest(name, besides, cutoff=VERY_NEAR)
+    near = nearest(name, known, cutoff=cutoff) or nearest(name, besides, cutoff=VERY_NEAR)
     guess = f'; did you mean "{near}"?' if near else ";"
     return f"{guess} {'K' if near else 'k'}nown {what}: {listed(known)}"
 

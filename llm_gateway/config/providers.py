@@ -15,6 +15,7 @@ from llm_gateway.config.endpoints import Endpoints, checked_url, preset_endpoint
 from llm_gateway.config.formats import HealthEntry, ProviderEntry, TimeoutsEntry
 from llm_gateway.config.models import read_provider_models
 from llm_gateway.config.notation import PROVIDER_NAME
+from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.problems import Spot, shown, suggestion
 from llm_gateway.config.routing import ROUTING, provider_settings
 from llm_gateway.config.secrets import SecretSource, header_value_fault, report_fault
@@ -154,6 +155,9 @@ def _provider(name: str, endpoints: Endpoints, health: HealthCheck) -> Provider:
 def _read_entry(spot: Spot) -> ProviderEntry | None:
     node = spot.node
     if isinstance(node, Scalar) and isinstance(node.value, str):
+        if node.value in shipped_presets().presets:
+            spot.wrong(f'is the name of a preset and no URL; write {{"preset": "{node.value}"}}')
+            return None
         return ProviderEntry(url=node.value)
     if not is_object(spot, "a URL or an object"):
         return None

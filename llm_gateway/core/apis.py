@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["ASKED_BY", "CONVERSATIONS", "COUNTS", "OTHER", "Api", "Asked", "asked_of"]
+__all__ = ["ASKED_BY", "CONVERSATIONS", "COUNTS", "NATIVE", "OTHER", "Api", "Asked", "asked_of"]
 
 
 class Api(Enum):
@@ -49,8 +49,12 @@ ASKED_BY = {
     "messages": ("anthropic", Api.MESSAGES),
     "gemini": ("gemini", Api.GEMINI),
     "embeddings": ("openai", Api.EMBEDDINGS),
+    "native": ("openai", Api.CHAT),
 }
 """What people call the operations whose routes they ask about, with the dialect that the callers of each speak."""
+
+NATIVE = "native"
+"""What they call a conversation on a path that takes any provider's own dialect."""
 
 _GEMINI_VERBS = {
     "generateContent": Api.GEMINI,

@@ -97,12 +97,15 @@ class HeaderFilter:
 
     :ivar MAX_REMEMBERED: names remembered at most; whoever invents names does not fill the memory.
     :ivar MAX_REMEMBERED_BYTES: the longest that is remembered, for the same reason.
+    :ivar MAX_SHAPES: sets of names whose verdicts are remembered together: whoever sends messages sends alike ones. Of
+        so many names at most.
     """
 
     MAX_REMEMBERED = 1024
     MAX_REMEMBERED_BYTES = 64
+    MAX_SHAPES, MAX_SHAPE = 128, 64
 
-    __slots__ = ("_allows", "_verdicts")
+    __slots__ = ("_allows", "_shapes", "_verdicts")
 
     def __init__(
         self, *, allowed: frozenset[bytes] | None, prefixes: tuple[bytes, ...], denied: frozenset[bytes]
@@ -122,21 +125,35 @@ class HeaderFilter:
 
         self._allows = allows
         self._verdicts: dict[bytes, bool] = {}
+        self._shapes: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
+        """What does not pass, by names in the order in which they came."""
 
     def keep(self, fields: Fields) -> Fields:
         """
         :return: those that pass, names and values as they came; without those that a ``connection`` header declares to
             be about this connection only.
         """
-        verdicts = self._verdicts
-        try:
-            kept = {name: values for name, values in fields.items() if verdicts[name]}
-        except KeyError:
-            kept = {name: values for name, values in fields.items() if self._judge(name)}
+        names = tuple(fields)
+        out = self._shapes.get(names)
+        if out is None:
+            out = self._out_of(names)
+        kept = fields.copy()
+        for name in out:
+            del kept[name]
         if b"Connection" in fields or b"connection" in fields:
             named = connection_tokens(fields)
             kept = {name: values for name, values in kept.items() if name.lower() not in named}
         return kept
+
+    def _out_of(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        verdicts = self._verdicts
+        out = tuple([name for name in names if not self._judge(name)])
+        if len(names) <= self.MAX_SHAPE and all(name in verdicts for name in names):
+            if len(self._shapes) >= self.MAX_SHAPES:
+                # Those that matter are back at once.
+                self._shapes.clear()
+            self._shapes[names] = out
+        return out
 
     def _judge(self, name: bytes) -> bool:
         verdict = self._verdicts.get(name)

@@ -10,6 +10,7 @@ length of zero is the end; so is an entry that does not match its checksum, in w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -17,6 +18,7 @@ import os
 import re
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -92,7 +94,9 @@ class Journal:
         self._limit = 0
         self._bringing = False
         self._map: mmap.mmap | None = None
-        self._spare: mmap.mmap | None = None
+        self._spares: deque[mmap.mmap] = deque()
+        """The next segments, at least one if there is room for it."""
+        self._spare_bytes = 0
         self._lock: int | None = None
         self._encode = msgspec.json.Encoder().encode
 
@@ -104,21 +108,23 @@ class Journal:
         self.name, self._lock = _lock_new(self.folder)
         try:
             self._map = self._made(1)
+            self.number = 1
             self._limit = len(self._map)
-            self._spare = self._made(2)
+            self._add_spare()
         except OSError:
             self.close(keep=False)
             raise
-        self.number, self.tail = 1, _HEAD.size
+        self.tail = _HEAD.size
 
     def close(self, *, keep: bool) -> None:
         """
         :param keep: whether the files stay, for whoever opens a journal in this folder next.
         """
-        for each in (self._map, self._spare):
+        for each in (self._map, *self._spares):
             if each is not None:
                 each.close()
-        self._map = self._spare = None
+        self._map = None
+        self._spares.clear()
         if self._lock is not None:
             if not keep:
                 for number in _segments(self.folder, self.name):
@@ -140,8 +146,9 @@ class Journal:
         :param row: it is kept until its end, and may change until then.
         :raises JournalFull: there might be no room for the row's end. Nothing is written.
         """
-        if self._spare is None and not self._has_room():
-            raise JournalFull("there is no room on the disk")
+        wanted = (len(self.running) + len(self._older) + 1) * _TYPICAL_BYTES
+        if wanted > self._limit - self.tail + self._spare_bytes:
+            self._make_room(wanted)
         self._append(Kind.BEGUN, row)
         self.running[row.request_id, row.attempt] = row
 
@@ -151,7 +158,7 @@ class Journal:
 
         It is a wish: where the room is short it is kept for ends.
         """
-        if self._spare is not None or self._has_room():
+        if self._spares:
             self._append(Kind.BEGUN, row)
 
     def end(self, row: Row) -> bool:
@@ -194,17 +201,20 @@ class Journal:
 
         :raises JournalFull: there is none.
         """
-        if self._spare is None and not self._make_spare():
-            raise JournalFull("there is no room on the disk")
+        if not self._spares:
+            self._make_room(0)
         assert self._map is not None
         self._map.close()
-        self._map, self._spare = self._spare, None
-        assert self._map is not None
+        self._map = self._spares.popleft()
         self._limit = len(self._map)
+        self._spare_bytes -= self._limit
         # Who reads sees the new number first, and then finds nothing before its tail.
         self.tail = _HEAD.size
         self.number += 1
-        self._make_spare()
+        if not self._spares:
+            # Where that fails it is tried again when one is needed.
+            with contextlib.suppress(OSError):
+                self._add_spare()
         # What has begun before the segment that is full now is brought along, so that those before it can go.
         brought = self._older
         self._older, self.running = self.running, brought
@@ -220,18 +230,24 @@ class Journal:
         if is_first:
             self.oldest = number - 1
 
-    def _has_room(self) -> bool:
-        """Whether one more may begin although there was no next segment."""
-        if self._make_spare():
-            return True
-        return self._limit - self.tail > (len(self) + 1) * _TYPICAL_BYTES
+    def _make_room(self, wanted: int) -> None:
+        """
+        Have another segment at hand, and so many bytes in all: what has begun must find room to end.
 
-    def _make_spare(self) -> bool:
+        :raises JournalFull: the disk has none.
+        """
         try:
-            self._spare = self._made(self.number + 1)
-        except OSError:
-            self._spare = None
-        return self._spare is not None
+            while not self._spares or self._limit - self.tail + self._spare_bytes < wanted:
+                self._add_spare()
+        except OSError as error:
+            raise JournalFull(f"there is no room for another segment of the journal: {error.strerror}") from error
+
+    def _add_spare(self) -> None:
+        """
+        :raises OSError: it cannot be made.
+        """
+        self._spares.append(self._made(self.number + len(self._spares) + 1))
+        self._spare_bytes += len(self._spares[-1])
 
     def _made(self, number: int) -> mmap.mmap:
         """
@@ -265,7 +281,8 @@ class Segment:
         """
         descriptor = os.open(path, os.O_RDWR)
         try:
-            self._map = mmap.mmap(descriptor, 0)
+            is_long = os.fstat(descriptor).st_size >= _HEAD.size
+            self._map = mmap.mmap(descriptor, 0) if is_long else mmap.mmap(-1, _HEAD.size)
         finally:
             os.close(descriptor)
         magic, done = _HEAD.unpack_from(self._map)

@@ -129,9 +129,9 @@ class PostgresStore(Store):
     def _errors(self) -> Iterator[None]:
         try:
             with (
-                translated(_BAD_VALUES, BadRow, self.shown),
-                translated((psycopg.IntegrityError,), Conflict, self.shown),
                 translated((psycopg.Error, OSError), StoreError, self.shown),
+                translated((psycopg.IntegrityError,), Conflict, self.shown),
+                translated(_BAD_VALUES, BadRow, self.shown),
             ):
                 yield
         except Conflict:

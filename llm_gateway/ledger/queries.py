@@ -292,6 +292,8 @@ def used(
         f"sum({' + '.join(OUTPUT)}), sum(cost) from ({source}) as used "
     )
     if subjects is not None:
+        if not subjects:
+            return {}
         statement += f"where {subject} in ({', '.join('?' * len(subjects))}) "
         values += subjects
     found: dict[str, list[Used]] = {}

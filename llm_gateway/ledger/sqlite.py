@@ -143,9 +143,9 @@ class SqliteStore(Store):
     def _errors(self) -> Iterator[None]:
         try:
             with (
-                translated(_BAD_VALUES, BadRow, self.shown),
-                translated((sqlite3.IntegrityError,), Conflict, self.shown),
                 translated((sqlite3.Error, OSError), StoreError, self.shown),
+                translated((sqlite3.IntegrityError,), Conflict, self.shown),
+                translated(_BAD_VALUES, BadRow, self.shown),
             ):
                 yield
         except Conflict:

@@ -327,9 +327,14 @@ class Ledger:
 
         :return: whether there may be more.
         """
-        rows = self._delivery.gather(_BATCH)
-        if rows and not self._write(rows):
-            self._delivery.back()
+        is_written = False
+        try:
+            rows = self._delivery.gather(_BATCH)
+            is_written = not rows or self._write(rows)
+        finally:
+            if not is_written:
+                self._delivery.back()
+        if not is_written:
             return True
         self._delivery.done()
         with self._lock:

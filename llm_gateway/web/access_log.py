@@ -12,8 +12,13 @@ import msgspec
 from twisted.logger import Logger
 
 from llm_gateway.core.record import CallRecord
+from llm_gateway.wire.outbox import before_sending
 
 _log = Logger()
+
+_BUFFER_BYTES = 65_536
+"""Lines that were not written yet are whole ones as long as they fit."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,7 +66,11 @@ FORMATS: dict[str, Callable[[CallRecord], bytes]] = {"json": as_json, "text": as
 
 
 class FileAccessLog:
-    """Lines to a file, or to standard output for the path ``-``."""
+    """
+    Lines to a file, or to standard output for the path ``-``.
+
+    Those of calls that end together are written together, and before the ends of their answers are sent.
+    """
 
     def __init__(self, path: str, format_name: str) -> None:
         """
@@ -72,6 +81,8 @@ class FileAccessLog:
         self._line = FORMATS[format_name]
         self._file: BinaryIO | None = None
         self._failing = False
+        self._waiting = False
+        """Whether there are lines that will be written when this round of the reactor is over."""
 
     def open(self) -> None:
         """
@@ -85,7 +96,7 @@ class FileAccessLog:
             return
         # Readable to the operator only: who calls which model how often is nobody else's business.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        before, self._file = self._file, os.fdopen(descriptor, "wb")
+        before, self._file = self._file, os.fdopen(descriptor, "wb", _BUFFER_BYTES)
         if before is not None:
             _close(before)
 
@@ -101,13 +112,30 @@ class FileAccessLog:
             return
         try:
             file.write(self._line(record) + b"\n")
+        except (OSError, ValueError) as error:
+            self._failed(error)
+            return
+        if not self._waiting:
+            self._waiting = before_sending(self._flush)
+            if not self._waiting:
+                self._flush()
+
+    def _flush(self) -> None:
+        self._waiting = False
+        file = self._file
+        if file is None:
+            return
+        try:
             file.flush()
         except (OSError, ValueError) as error:
-            if not self._failing:
-                _log.error("The access log cannot be written, lines are lost: {error}", error=error)
-            self._failing = True
+            self._failed(error)
         else:
             self._failing = False
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            _log.error("The access log cannot be written, lines are lost: {error}", error=error)
+        self._failing = True
 
 
 def _standard_output() -> BinaryIO | None:

@@ -5,23 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from llm_gateway.config.problems import nearest
-from llm_gateway.core.apis import ASKED_BY, Asked
+from llm_gateway.core.apis import ASKED_BY, NATIVE, Api, Asked
 from llm_gateway.core.dialects import DIALECTS
 from llm_gateway.core.record import CallRecord
 from llm_gateway.core.routing.candidates import Call
-from llm_gateway.core.routing.explain import Explanation, explain
+from llm_gateway.core.routing.explain import Explained, Explanation, explain
 from llm_gateway.errors import BadRequest, ModelNotAllowed
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.web.context import CallContext, Operation, Route, context_of
 from llm_gateway.web.grants import Grant
 from llm_gateway.web.models import answer_here, known_names
-from llm_gateway.web.routes import RouteBook
+from llm_gateway.web.routes import Plan, RouteBook
 
 __all__ = ["ASKED_BY", "Explainer", "Question", "RoutePage"]
+
+
+_CALLED = {Api.GEMINI_EMBEDDINGS: "embeddings"}
+"""What people call an operation whose dialect is told beside it."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -49,7 +54,8 @@ class Explainer:
         """
         router, clock = self._dispatcher.router, self._dispatcher.clock
         dialect, api = ASKED_BY[question.api]
-        route = Route(Operation.VERSIONED, Asked(api), DIALECTS[dialect])
+        operation = Operation.NATIVE if question.api == NATIVE else Operation.VERSIONED
+        route = Route(operation, Asked(api), DIALECTS[dialect])
         as_if = CallContext(
             DIALECTS[dialect], b"", b"", None, CallRecord("", ""), clock, clock.seconds(), log=None, route=route
         )
@@ -62,7 +68,24 @@ class Explainer:
                 raise
             raise ModelNotAllowed(f"{error.message} Did you mean {near!r}?") from error
         call = Call(grant.label, conversation=question.conversation or None, stream=question.stream)
-        return explain(plan.resolved, plan.route, call, router.health, clock.seconds())
+        found = explain(plan.resolved, plan.route, call, router.health, clock.seconds())
+        return replace(found, candidates=tuple(self._asked_in(each, plan, route) for each in found.candidates))
+
+    def _asked_in(self, explained: Explained, plan: Plan, route: Route) -> Explained:
+        where = explained.provider, explained.credential, explained.model
+        ways = (way for each, way in plan.ways.items() if (each.provider, each.credential, each.model) == where)
+        way, as_it_is = next(ways, (None, False))
+        if way is None or explained.position is None:
+            return explained
+        target, api = way.target, route.asked.api
+        if route.operation is Operation.NATIVE:
+            return replace(explained, dialect=target.dialect.name, api=NATIVE)
+        if not as_it_is:
+            # Loaded with the first call that is translated, or explained.
+            from llm_gateway.web.translating import asked_for
+
+            api = asked_for(api, target, explained.model, plan.facts_of(explained.provider, explained.model))
+        return replace(explained, dialect=target.dialect.name, api=_CALLED.get(api, api.value))
 
 
 class RoutePage(Resource):

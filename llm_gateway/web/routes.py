@@ -260,13 +260,25 @@ class RouteBook:
             raise ProviderNotConfigured(
                 f"The key's provider {raw or own!r} is not configured in this gateway. Tell its operator."
             )
-        target = self._target(own, context)
-        if unfit is not None and target is not None:
-            raise WrongDialect(
-                f"This path speaks {context.dialect.title} and the key's provider {own!r} speaks "
-                f"{target.dialect.title}. Use its own path, or /p/{own}/."
-            )
+        targets = {use.provider: self._target(use.provider, context) for use in grant.key.credentials}
+        others = {name: target.dialect.title for name, target in targets.items() if target is not None}
+        if unfit is not None and others:
+            raise WrongDialect(_without_counterpart(context.dialect.title, others))
         raise ModelNotAllowed(f"No provider of this key has a model named {printable(model)!r}.")
+
+
+def _without_counterpart(title: str, others: Mapping[str, str]) -> str:
+    """
+    :param title: of the caller's dialect.
+    :param others: those of the key's providers, by their names.
+    """
+    speak = ", and ".join(f"{name!r} speaks {dialect}" for name, dialect in others.items())
+    below = " or ".join(f"/p/{name}/" for name in others)
+    return (
+        f"This call is not translated: conversations, embeddings between OpenAI and Gemini, counts of tokens and lists "
+        f"of models are. It needs a key with a provider that speaks {title}, and of this key's {speak}. What a "
+        f"provider has of its own is below {below}, and is called there as its own documentation says."
+    )
 
 
 def _shared(routing: RoutingSettings, workers: int) -> RoutingSettings:

@@ -96,14 +96,7 @@ def translated(
         of what could not be said; ``None`` if there is nothing to tell.
     :raises GatewayError: the request cannot be read, or the provider's dialect cannot say it.
     """
-    provider = way.target.provider
-    to = Destination(
-        model,
-        provider.name,
-        max_output_tokens=facts.max_output_tokens,
-        reasoning=facts.reasoning,
-        preset=provider.preset,
-    )
+    to = _destination(way.target, model, facts)
     api = context.asked.api
     if api in CONVERSATIONS:
         call, translation = _conversation(request, context, way, to, policy, body)
@@ -115,6 +108,34 @@ def translated(
         call, translation = _embeddings(request, context, way, to, policy, body)
     lost = named(translation.lost) if translation.lost else None
     return call, TranslatedAnswer(answer, translation, context.request_id, way.secrets), lost
+
+
+def asked_for(asked: Api, target: Target, model: str, facts: ModelFacts) -> Api:
+    """
+    :param asked: what the caller asks for, which is translated for this provider.
+    :return: what the provider is asked for: by a conversation of nothing but text, where that makes a difference.
+    """
+    if asked in CONVERSATIONS:
+        return _conversation_api(target, Conversation(model, ()), _destination(target, model, facts))
+    return _EMBEDDINGS[asked][1] if asked in _EMBEDDINGS else asked
+
+
+def _destination(target: Target, model: str, facts: ModelFacts) -> Destination:
+    provider = target.provider
+    return Destination(
+        model,
+        provider.name,
+        max_output_tokens=facts.max_output_tokens,
+        reasoning=facts.reasoning,
+        preset=provider.preset,
+    )
+
+
+def _conversation_api(target: Target, conversation: Conversation, to: Destination) -> Api:
+    api = target.conversation
+    if api is Api.CHAT and Api.RESPONSES in target.apis and not target.names_models:
+        return preferred_api(conversation, to)
+    return api
 
 
 def named(fields: Sequence[str]) -> str:
@@ -141,9 +162,7 @@ def _conversation(
     document = body.whole()
     conversation = caller.decode_request(document, model=asked.model or context.model, stream=asked.stream)
     losses = SpelledLosses(policy, Spelling.of_request(conversation, document))
-    api = target.conversation
-    if api is Api.CHAT and Api.RESPONSES in target.apis and not target.names_models:
-        api = preferred_api(conversation, to)
+    api = _conversation_api(target, conversation, to)
     translation = Translation(caller, CODECS[api], conversation, to, losses)
     translation.lost = losses.named()
     url = target.url_of(api, to.model, stream=conversation.stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet import tcp
@@ -16,6 +16,22 @@ MOST_WAITING = 32
 thousand streams in it takes long, and theirs would all come late. Of each batch one wakes whoever sleeps."""
 
 _INNER = ("dataBuffer", "_tempDataBuffer", "TLS")
+
+
+_round: Outbox | None = None
+"""The one of the round that is going on, in which sockets are served together."""
+
+
+def before_sending(do: Callable[[], object]) -> bool:
+    """
+    Have something done when this round has served its sockets, once, and before anything that it wrote is sent.
+
+    :return: whether it will be; not where no such round is going on.
+    """
+    if _round is None:
+        return False
+    _round.first.append(do)
+    return True
 
 
 class Writer(Protocol):
@@ -43,16 +59,22 @@ class Outbox:
         self._reactor = reactor
         self.waiting: list[_PromptWriter] = []
         """Those that have something to send."""
+        self.first: list[Callable[[], object]] = []
+        """What is done before they do."""
         self.called = False
         """Whether somebody is going to say that the round is over."""
 
     def round_begins(self) -> None:
         """Whoever says so says ``round_is_over`` before the reactor goes on."""
+        global _round
         self.called = True
+        _round = self
 
     def round_is_over(self) -> None:
         """Send what was written in it."""
+        global _round
         self.called = False
+        _round = None
         self.send()
 
     def writer(self, transport: Any) -> Writer:
@@ -67,6 +89,10 @@ class Outbox:
 
     def send(self) -> None:
         """Send everything now."""
+        if self.first:
+            first, self.first = self.first, []
+            for do in first:
+                do()
         waiting, self.waiting = self.waiting, []
         for writer in waiting:
             writer.send()

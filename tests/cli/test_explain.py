@@ -104,14 +104,14 @@ def test_files_alone_tell_every_candidate_in_order(capsys: pytest.CaptureFixture
         "strategy:  in_order",
         "told by:   keys.json and aiservices.json, as if everything were well",
         "",
-        "#  PROVIDER   CREDENTIAL  MODEL             ORDER  IS   BECAUSE",
-        "1  openai     main        gpt-5.4-mini      0      in   well",
-        "2  openai     spare       gpt-5.4-mini      1      in   well",
+        "#  PROVIDER   CREDENTIAL  MODEL             ASKED IN            ORDER  IS   BECAUSE",
+        "1  openai     main        gpt-5.4-mini      openai chat         0      in   well",
+        "2  openai     spare       gpt-5.4-mini      openai chat         1      in   well",
         "",
         "fallback claude-haiku-5-5, after context_overflow, overloaded:",
-        "3  anthropic  claude      claude-haiku-5-5  0      in   well",
-        "-  openai     main        claude-haiku-5-5         out  another provider is known to have it",
-        "-  openai     spare       claude-haiku-5-5         out  another provider is known to have it",
+        "3  anthropic  claude      claude-haiku-5-5  anthropic messages  0      in   well",
+        f"-  openai     main        claude-haiku-5-5{' ' * 29}out  another provider is known to have it",
+        f"-  openai     spare       claude-haiku-5-5{' ' * 29}out  another provider is known to have it",
         "",
         "3 of 3 candidates are in.",
     ]
@@ -198,6 +198,35 @@ def test_api_decides_who_can_answer(capsys: pytest.CaptureFixture[str]) -> None:
     status, printed, _ = offline(capsys, "vk_canary_team", "text-embedding-3-small", "--api", "embeddings")
     assert status == 0
     assert "out  the provider has nothing that this could be translated to" in printed
+
+
+@pytest.mark.parametrize(
+    ("api", "model", "asked_in"),
+    [
+        ("chat", "gpt-5.4", "openai chat"),
+        ("responses", "gpt-5.4", "openai responses"),
+        ("messages", "gpt-5.4", "openai responses"),
+        ("messages", "gpt-4.1", "openai chat"),
+        ("chat", "claude-haiku-5-5", "anthropic messages"),
+        ("gemini", "claude-haiku-5-5", "anthropic messages"),
+        ("embeddings", "text-embedding-3-small", "openai embeddings"),
+        ("native", "gpt-5.4", "openai native"),
+    ],
+)
+def test_candidates_tell_what_they_are_asked_in(
+    api: str, model: str, asked_in: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, printed, _ = offline(capsys, "vk_canary_team", model, "--api", api, "--json")
+    asked = [each for each in json.loads(printed)["candidates"] if each["in"]]
+    assert (status, {f"{each['dialect']} {each['api']}" for each in asked}) == (0, {asked_in})
+
+
+def test_native_paths_lead_to_the_dialect_of_the_first_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    status, printed, _ = offline(capsys, "vk_canary_team", "claude-haiku-5-5", "--api", "native")
+    assert status == 0
+    assert "(native, not streamed)" in printed
+    assert "anthropic native" not in printed
+    assert "out  the path is not translated, and this provider speaks another dialect" in printed
 
 
 def test_conversation_decides_who_comes_first(capsys: pytest.CaptureFixture[str]) -> None:

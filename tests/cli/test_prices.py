@@ -22,6 +22,7 @@ SERVICES = """{
       "mine-*": {"upstream_name": "prod-*", "prices": {"input": "0.000001", "output": 0}}
     }
   },
+  "azure": {"resource": "contoso", "models": {"gpt-*": {"prices": {"times": "0.9"}}}},
   "corp": {"url": "https://llm.example.com/v1/chat/completions"}
 }
 """
@@ -74,9 +75,9 @@ def test_price_of_the_operator_is_shown_where_it_counts(capsys: pytest.CaptureFi
     assert status == 0
     assert found["openai"]["version"] == OWN
     assert (found["openai"]["prices"]["input"], found["openai"]["prices"]["output"]) == ("2", "12")
-    assert found["azure"]["version"] == shipped_prices().version
-    assert found["azure"]["prices"]["tiers"]["priority"]["input"] == "5"
-    assert found["azure"]["prices"]["above"]["272000"]["output"] == "22.5"
+    assert found["azure"]["version"] == f"{shipped_prices().version} x 0.9"
+    assert found["azure"]["prices"]["tiers"]["priority"]["input"] == "4.5"
+    assert found["azure"]["prices"]["above"]["272000"]["output"] == "20.25"
     assert "corp" not in found
 
 
@@ -85,11 +86,12 @@ def test_everything_is_listed_the_operators_own_first(capsys: pytest.CaptureFixt
     heading, *lines = out.splitlines()
     assert status == 0
     assert heading.split() == ["PROVIDER", "MODEL", "INPUT", "CACHED", "OUTPUT", "BY", "BESIDES"]
-    assert [line.split()[:5] for line in lines[:2]] == [
+    assert [line.split()[:5] for line in lines[:3]] == [
         ["openai", "gpt-5.4", "2", "2", "12"],
         ["openai", "mine-*", "0.000001", "0.000001", "0"],
+        ["azure", "gpt-*", "x", "0.9", "x"],
     ]
-    assert len(lines) == 2 + sum(len(family.models) for family in shipped_prices().families.values())
+    assert len(lines) == 3 + sum(len(family.models) for family in shipped_prices().families.values())
     [haiku] = [line for line in lines if line.startswith("anthropic  ") and " claude-haiku-5-5 " in line]
     assert haiku.endswith("cache_write 0.125, cache_write_1h 0.2, web_search 0.01, above 100000, batch")
 

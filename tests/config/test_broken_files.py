@@ -49,6 +49,9 @@ def key_with(api_key: str) -> str:
     return f'{{"virtual_keys": {{"vk_one":\n {{"provider": "openai",\n "api_key": {api_key}}}}}}}'
 
 
+PRESETS = f"known presets: {', '.join(sorted(shipped_presets().presets))}"
+
+
 def openai_with(fields: str) -> str:
     return f'{{"openai": {{"url": "https://api.openai.com/v1/chat/completions",\n{fields}}}}}'
 
@@ -445,7 +448,8 @@ PROVIDERS = [
     ),
     Broken(
         "provider-without-url",
-        'aiservices.json:1: mine: needs a field "url", "base_url", "dialects" or "preset"',
+        'aiservices.json:1: mine: is no preset, so that it needs a field "url", "base_url", "dialects" or "preset"; '
+        f"{PRESETS}",
         services='{"mine": {"dialect": "openai"}}',
     ),
     Broken(
@@ -788,10 +792,19 @@ KEY_MODELS = [
 DIALECTS_AND_MODELS = [
     Broken(
         "preset-misspelt",
-        'aiservices.json:2: mine.preset: unknown preset "azzure"; did you mean "azure"? '
-        f"Known presets: {', '.join(sorted(shipped_presets().presets))}\n"
-        'aiservices.json:2: mine: needs a field "url", "base_url", "dialects" or "preset"',
+        f'aiservices.json:2: mine.preset: unknown preset "azzure"; did you mean "azure"? {PRESETS.capitalize()}',
         services=mine('"preset": "azzure"'),
+    ),
+    Broken(
+        "preset-misspelt-in-the-name-of-its-provider",
+        'aiservices.json:1: openruter: is no preset, so that it needs a field "url", "base_url", "dialects" or '
+        f'"preset"; did you mean "openrouter"? {PRESETS.capitalize()}',
+        services='{"openruter": {}, "openai": {}}',
+    ),
+    Broken(
+        "preset-in-place-of-a-url",
+        'aiservices.json:2: mine: is the name of a preset and no URL; write {"preset": "groq"}',
+        services='{"openai": {},\n"mine": "groq"}',
     ),
     Broken(
         "preset-without-what-it-needs",

@@ -77,6 +77,21 @@ def test_numbers_are_read_as_they_are_written(tmp_path: Path) -> None:
     assert (rates.input, rates.output) == (100_000, 1)
 
 
+def test_discount_is_taken_off_every_price_of_the_list(tmp_path: Path) -> None:
+    """Rows say both: which list, and how much of it."""
+    services = {
+        "openai": {"url": "https://a.example/v1/chat/completions", "models": {"*": {"prices": {"times": 0.85}}}}
+    }
+    problems, book = read(tmp_path, services)
+    assert problems == []
+    assert is_fit(services)
+    listed, rates = (book.find(name, "openai", "gpt-5.4", NOW) for name in ("other", "openai"))
+    assert rates.version == f"{listed.version} x 0.85"
+    used = Usage(input=1_000, cached=1_000, output=1_000, pieces={"web_search": 1}, tier="priority")
+    assert cost(rates, used) * 100 == cost(listed, used) * 85
+    assert book.find("openai", "openai", "nobody-knows", NOW) is None
+
+
 @pytest.mark.parametrize("prices", [{"input": 0, "output": 0}, {"request": "0.01"}, {"pieces": {"seconds": "0.0001"}}])
 def test_model_may_cost_nothing_or_only_by_the_piece(tmp_path: Path, prices: dict[str, Any]) -> None:
     problems, book = read(tmp_path, services(**prices))
@@ -107,6 +122,11 @@ def test_model_may_cost_nothing_or_only_by_the_piece(tmp_path: Path, prices: dic
         ({"input": 1, "output": 1, "above": {"9": {"above": {}}}}, 'above.9: unknown field "above"', True),
         ({"input": 1, "output": 1, "tiers": {"x": {"tiers": {}}}}, 'tiers.x: unknown field "tiers"', True),
         ({"input": 1, "output": 1, "tiers": {"x": {"input": "y"}}}, "tiers.x.input: must be dollars", True),
+        ({"times": "0.85", "input": 1}, "m.prices.times: stands alone", False),
+        ({"times": 101}, "m.prices.times: must be a decimal number from 0 to 100, such as 0.85", True),
+        ({"times": "85%"}, "m.prices.times: must be a decimal number from 0 to 100", True),
+        ({"times": []}, 'm.prices.times: must be a number, also as text such as "0.85", not a list', True),
+        ({"input": 1, "output": 1, "tiers": {"x": {"times": 1}}}, 'tiers.x: unknown field "times"', True),
         ({"input": 1, "output": 1, "tiers": {"x": 1}}, "m.prices.tiers.x: must be an object, not a number", True),
     ],
 )
@@ -115,7 +135,7 @@ def test_wrong_price_is_an_error_with_its_place(
 ) -> None:
     problems, _ = read(tmp_path, services(**prices))
     assert complaint in problems[0]
-    assert len(problems) == 1 or not prices.keys() >= {"input", "output"}
+    assert len(problems) == 1 or not (prices.keys() >= {"input", "output"} or "times" in prices)
     assert is_fit(services(**prices)) is not schema_knows
 
 

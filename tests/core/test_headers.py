@@ -82,3 +82,17 @@ def test_invented_names_do_not_fill_the_memory() -> None:
 def test_connection_header_names_more() -> None:
     """What ``connection`` declares to be about the connection does not pass either."""
     assert connection_tokens({b"Connection": [b"close, X-One", b"x-two"]}) == {b"close", b"x-one", b"x-two"}
+
+
+def test_many_sets_of_names_are_judged_alike_and_do_not_pile_up() -> None:
+    """Whether they are remembered or not, and in any number."""
+    filter_ = to_client_filter()
+    for number in range(3 * HeaderFilter.MAX_SHAPES):
+        names = ("Server", f"X-{number % 200}", "Content-Type", "CF-Ray")
+        for _ in range(2):
+            assert kept(filter_, *names) == [f"X-{number % 200}", "Content-Type"]
+    assert len(filter_._shapes) <= HeaderFilter.MAX_SHAPES
+    many = [f"X-{number}" for number in range(HeaderFilter.MAX_SHAPE + 1)]
+    filter_._shapes.clear()
+    assert kept(filter_, *many) == many
+    assert not filter_._shapes

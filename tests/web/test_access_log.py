@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from llm_gateway.core.record import CallRecord, timestamp
 from llm_gateway.web.access_log import FileAccessLog, as_json, as_text
+from llm_gateway.wire.outbox import Outbox
 
 
 def record(**changes: object) -> CallRecord:
@@ -139,3 +142,66 @@ def test_closed_log_drops_lines_without_a_word() -> None:
     log = FileAccessLog("-", "text")
     log.write(record())
     assert log._file is None
+
+
+@pytest.fixture
+def a_round() -> Iterator[Outbox]:
+    """Of the reactor, in which sockets are served."""
+    outbox = Outbox(Clock())
+    outbox.round_begins()
+    yield outbox
+    outbox.round_is_over()
+
+
+def test_lines_of_one_round_are_written_before_its_answers_are_sent(tmp_path: Path, a_round: Outbox) -> None:
+    """Together: who has an answer finds its line."""
+    path = tmp_path / "access.log"
+    log = FileAccessLog(str(path), "text")
+    log.open()
+    for name in ("first", "second"):
+        log.write(record(request_id=name))
+    assert path.read_text() == ""
+    sent: list[str] = []
+    a_round.waiting.append(Transport(lambda: sent.append(path.read_text())))  # type: ignore[arg-type]  # is sent
+    a_round.send()
+    assert sent[0].count("\n") == 2
+    log.write(record(request_id="third"))
+    a_round.round_is_over()
+    assert path.read_text().count("\n") == 3
+    log.write(record(request_id="fourth"))
+    assert path.read_text().count("\n") == 4
+    log.close()
+
+
+class Transport:
+    """Has something to send."""
+
+    def __init__(self, send: Callable[[], object]) -> None:
+        self.send = send
+
+
+def test_log_that_is_moved_or_closed_in_a_round_loses_no_line(tmp_path: Path, a_round: Outbox) -> None:
+    path = tmp_path / "access.log"
+    log = FileAccessLog(str(path), "text")
+    log.open()
+    log.write(record(request_id="first"))
+    path.rename(tmp_path / "access.log.1")
+    log.open()
+    log.write(record(request_id="second"))
+    log.close()
+    assert "id=first" in (tmp_path / "access.log.1").read_text()
+    assert "id=second" in path.read_text()
+    a_round.round_is_over()
+    assert path.read_text().count("\n") == 1
+
+
+def test_full_disk_takes_no_round_down(a_round: Outbox) -> None:
+    log = FileAccessLog("/dev/full", "text")
+    log.open()
+    with capturedLogs() as events:
+        log.write(record())
+        a_round.send()
+        log.write(record())
+        a_round.round_is_over()
+    assert len(events) == 1
+    log.close()

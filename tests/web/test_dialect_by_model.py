@@ -237,8 +237,8 @@ HOLDERS: dict[str, Any] = {
 }
 
 
-def candidates(folder: Path, providers: str, model: str, routing: dict[str, Any] | None = None) -> list[str]:
-    """Who would be asked by a key with a credential of each."""
+def several(folder: Path, providers: str, routing: dict[str, Any] | None = None) -> MemoryGateway:
+    """Whose key has a credential of each."""
     names = providers.split()
     keys = {
         "credentials": {name: {"provider": name, "api_key": f"sk-{name}-real-canary-0123"} for name in names},
@@ -247,7 +247,12 @@ def candidates(folder: Path, providers: str, model: str, routing: dict[str, Any]
     (folder / "keys.json").write_text(json.dumps(keys))
     (folder / "aiservices.json").write_text(json.dumps({**HOLDERS, "$routing": routing or {}}))
     files = str(folder / "keys.json"), str(folder / "aiservices.json")
-    client = MemoryGateway(load_configuration(*files, {})).client()
+    return MemoryGateway(load_configuration(*files, {}))
+
+
+def candidates(folder: Path, providers: str, model: str, routing: dict[str, Any] | None = None) -> list[str]:
+    """Who would be asked."""
+    client = several(folder, providers, routing).client()
     client.ask("GET", f"/v1/gateway/route?model={model}", authorization="Bearer vk_all")
     return [each["provider"] for each in json.loads(client.answer()[2])["candidates"] if each["in"]]
 
@@ -290,3 +295,13 @@ def test_targets_of_the_operators_own_names_are_asked_whoever_is_known_to_have_t
     targets = ["openai/gpt-5.4", "bedrock/claude-haiku-4-5", "openrouter/anthropic/claude-haiku-4.5"]
     routing = {"models": {"fast": {"targets": targets}}}
     assert candidates(tmp_path, "openai bedrock openrouter", "fast", routing) == ["openai", "bedrock", "openrouter"]
+
+
+def test_call_that_no_provider_of_a_key_has_a_counterpart_of_is_told_what_each_speaks(tmp_path: Path) -> None:
+    client = several(tmp_path, "openai mistral").client()
+    client.ask("POST", "/v1/messages/batches", b'{"requests": []}', authorization="Bearer vk_all")
+    status, headers, body = client.answer()
+    message = json.loads(body)["error"]["message"]
+    assert (status, headers["x-gw-error"]) == (400, "dialect_mismatch")
+    assert "speaks Anthropic, and of this key's 'openai' speaks OpenAI, and 'mistral' speaks OpenAI. " in message
+    assert "/p/openai/ or /p/mistral/" in message

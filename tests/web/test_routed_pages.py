@@ -151,6 +151,8 @@ def test_route_shows_the_candidates_in_their_order() -> None:
         "asked_again_in_s": None,
         "in_flight": 0,
         "usual_s": None,
+        "dialect": "openai",
+        "api": "chat",
     }
     assert not any(real_key(name).encode() in body for name in "abcdef")
     assert [each["credential"] for each in route(gateway, presented="vk_other")] == ["f"]

@@ -589,6 +589,34 @@ def test_what_would_change_the_answer_is_refused(gateway: MemoryGateway) -> None
     assert not gateway.agent.sent
 
 
+@pytest.mark.parametrize(
+    ("key", "path", "needed", "told"),
+    [
+        ("vk_anthropic", "/v1/images/generations", "OpenAI", "'anthropic' speaks Anthropic"),
+        ("vk_anthropic", "/v1/audio/speech", "OpenAI", "'anthropic' speaks Anthropic"),
+        ("vk_anthropic", "/v1/batches", "OpenAI", "'anthropic' speaks Anthropic"),
+        ("vk_gemini", "/v1/moderations", "OpenAI", "'gemini' speaks Gemini"),
+        ("vk_anthropic", "/v1/embeddings", "OpenAI", "'anthropic' speaks Anthropic"),
+        ("vk_openai", "/v1/messages/batches", "Anthropic", "'openai' speaks OpenAI"),
+        ("vk_openai", "/v1beta/models/m:predict", "Gemini", "'openai' speaks OpenAI"),
+    ],
+)
+def test_call_without_counterpart_is_told_who_speaks_what_and_where(
+    gateway: MemoryGateway, key: str, path: str, needed: str, told: str
+) -> None:
+    client = gateway.client()
+    client.ask("POST", path, b'{"model": "m"}', authorization=f"Bearer {key}")
+    status, headers, body = client.answer()
+    message = json.loads(body)["error"]["message"]
+    assert (status, headers["x-gw-error"]) == (400, "dialect_mismatch")
+    assert f"a key with a provider that speaks {needed}, and of this key's {told}." in message
+    assert not gateway.agent.sent
+    below = next(word.strip(".,") for word in message.split() if word.startswith("/p/"))
+    client = gateway.client()
+    client.ask("GET", f"{below}v1/some/page", None, authorization=f"Bearer {key}")
+    assert gateway.sent.url.endswith(b"/some/page")
+
+
 def test_native_paths_are_never_translated(gateway: MemoryGateway) -> None:
     body = json.dumps(ASKS["chat"][1]).encode()
     client = gateway.client()

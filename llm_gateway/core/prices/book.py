@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
-from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, hours_of, rates_of, starts_at
+from llm_gateway.core.prices.lists import (
+    Family,
+    Listed,
+    Period,
+    PriceList,
+    factor,
+    hours_of,
+    rates_of,
+    scaled,
+    starts_at,
+)
 from llm_gateway.core.prices.values import Cost, Rates, cost, most, typical
 from llm_gateway.core.usage.values import Usage
 
@@ -28,26 +39,29 @@ class OwnPrices:
         :param models: the provider's, in the order of the file.
         :param version: what rows say of a price that is from here.
         """
-        self._rates = {
-            rule.pattern: rates_of(rule.prices, version) for rule in reversed(models.rules) if rule.prices is not None
+        self._prices: dict[str, Rates | Decimal] = {
+            rule.pattern: rates_of(rule.prices, version) if rule.prices.times is None else factor(rule.prices.times)
+            for rule in reversed(models.rules)
+            if rule.prices is not None
         }
         # As it is asked for, and as the provider calls it: a call is rated by the latter.
         theirs = [ModelRule(rule.target, rule.pattern) for rule in models.rules if rule.target is not None]
-        self._by_their_names = ModelRules([rule for rule in theirs if rule.target in self._rates])
+        self._by_their_names = ModelRules([rule for rule in theirs if rule.target in self._prices])
         self._by_our_names = ModelRules([ModelRule(rule.pattern) for rule in models.rules if rule.prices is not None])
         self._called = ModelRules(theirs)
 
-    def find(self, model: str) -> Rates | None:
+    def find(self, model: str) -> Rates | Decimal | None:
         """
         :param model: as the provider calls it, or the operator.
+        :return: its rates, or what the list's are multiplied by.
         """
         for spelling in _spellings(model):
             found = self._by_their_names.find(spelling)
             if found is not None and found.target is not None:
-                return self._rates[found.target]
+                return self._prices[found.target]
             ours = self._by_our_names.find(spelling)
             if ours is not None:
-                return self._rates[ours.pattern]
+                return self._prices[ours.pattern]
         return None
 
     def called(self, model: str) -> str | None:
@@ -136,17 +150,21 @@ class PriceBook:
 
     def _look_up(self, provider: str, family: str | None, model: str, at: float, asked: str | None) -> _Found:
         own = self._own.get(provider)
-        rates = None
+        said: Rates | Decimal | None = None
         if own is not None:
-            rates = (None if asked is None else own.find(asked)) or own.find(model)
-        if rates is not None:
-            found = _Found(-math.inf, math.inf, rates)
+            said = None if asked is None else own.find(asked)
+            said = own.find(model) if said is None else said
+        if isinstance(said, Rates):
+            found = _Found(-math.inf, math.inf, said)
         else:
             names = [model] if asked is None else [model, asked]
             if own is not None:
                 names += [ours for name in names if (ours := own.called(name)) is not None]
             listed = next((each for name in names if (each := self._listed(family, name)) is not None), None)
             found = _NOWHERE if listed is None else listed.at(at)
+            if said is not None and found.rates is not None:
+                version = f"{found.rates.version} x {said}"
+                found = msgspec.structs.replace(found, rates=scaled(found.rates, said, version))
         if len(self._known) >= self.MAX_KNOWN:
             self._known.clear()
         self._known[provider, family, model, asked] = found
@@ -198,10 +216,11 @@ class _FamilyPrices:
     def _index(self) -> None:
         names: dict[str, Listed] = {}
         for model in self.family.models:
-            plain = [name for name in model.names or (model.id.casefold(),) if not _is_pattern(name)]
-            for name in plain:
-                names.setdefault(name, model)
-            patterns = [name for name in model.names if _is_pattern(name)]
+            called = [name.casefold() for name in model.names or (model.id,)]
+            patterns = [name for name in called if _is_pattern(name)]
+            for name in called:
+                if not _is_pattern(name):
+                    names.setdefault(name, model)
             if patterns:
                 but_not = _compiled(model.but_not) if model.but_not else None
                 self._patterns.append((_compiled(patterns), but_not, model))

@@ -47,6 +47,9 @@ __all__ = [
 MAX_DOLLARS: Final = 1_000_000
 """Beyond it somebody meant something else. Per million tokens, or for one piece."""
 
+MAX_FACTOR: Final = 100
+"""Beyond it somebody meant per cent."""
+
 _AMOUNT = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,18})?")
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _LIKE = {
@@ -62,11 +65,14 @@ _LIKE = {
 """In this order, ``cached_audio`` aside."""
 
 
+# The collector need not look at a list, which has no cycles: it is large, and there for as long as the program.
+
+
 class BadPrice(ValueError):
     """A list of prices, or one price, is not what it has to be. Holds where and why."""
 
 
-class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What is charged, in dollars per million tokens. What is not said has no price of its own."""
 
     input: str | None = None
@@ -88,13 +94,15 @@ class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forb
     """What is different, for all tokens, where more than so many are read: ``{"200000": {...}}``."""
     tiers: dict[str, Prices] = {}
     """What is different in a service tier, ``above`` included."""
+    times: str | None = None
+    """In place of all that, in ``aiservices.json`` only: what is charged is the list's price times this."""
 
     def __hash__(self) -> int:
         # Made by msgspec it would be of all fields, and those that are by name have none.
-        return hash((self.input, self.output))
+        return hash((self.input, self.output, self.times))
 
 
-class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Prices and when they are charged: the last one of a model's that fits counts, and if none does, the first one."""
 
     start: str | None = None
@@ -103,7 +111,7 @@ class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unkno
     """From and up to this time of the day in UTC, ``HH:MM``; it may be over midnight."""
 
 
-class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One model."""
 
     id: str
@@ -116,7 +124,7 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forb
     """None at all: it costs nothing."""
 
 
-class Family(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Family(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The models of one provider as it calls them."""
 
     title: str
@@ -169,8 +177,35 @@ def rates_of(prices: Prices, version: str) -> Rates:
     :return: the rates, with those of classes that have no price of their own.
     :raises BadPrice: something in it is not a price.
     """
-    texts = {name: text for name in CLASSES if (text := getattr(prices, name)) is not None}
-    return _rates(texts, prices, version, prices.tiers)
+    return _rates(_own(prices), prices, version, prices.tiers)
+
+
+def factor(text: str) -> Decimal:
+    """
+    :param text: what prices are multiplied by: ``0.85``.
+    :raises BadPrice: it is not such a number.
+    """
+    if not _AMOUNT.fullmatch(text) or Decimal(text) > MAX_FACTOR:
+        raise BadPrice(f"must be a decimal number from 0 to {MAX_FACTOR}, such as 0.85")
+    return Decimal(text)
+
+
+def scaled(rates: Rates, by: Decimal, version: str) -> Rates:
+    """
+    :return: every rate times that, rounded half up.
+    """
+
+    def one(rate: int) -> int:
+        return int((rate * by).to_integral_value(ROUND_HALF_UP))
+
+    return Rates(
+        **{name: one(getattr(rates, name)) for name in CLASSES},
+        request=one(rates.request),
+        pieces={name: one(rate) for name, rate in rates.pieces.items()},
+        above=tuple(Above(step.tokens, scaled(step.rates, by, version)) for step in rates.above),
+        tiers={name: scaled(tier, by, version) for name, tier in rates.tiers.items()},
+        version=version,
+    )
 
 
 def _rates(texts: Mapping[str, str], prices: Prices, version: str, tiers: Mapping[str, Prices]) -> Rates:
@@ -193,6 +228,8 @@ def _rates(texts: Mapping[str, str], prices: Prices, version: str, tiers: Mappin
 
 
 def _own(prices: Prices) -> dict[str, str]:
+    if prices.times is not None:
+        raise BadPrice("times: is for the whole price of a model, in aiservices.json")
     return {name: text for name in CLASSES if (text := getattr(prices, name)) is not None}
 
 
@@ -274,7 +311,11 @@ def read_list(text: bytes) -> PriceList:
         for other in family.also:
             if other not in found.families:
                 raise BadPrice(f"families.{name}.also: there is no family {other}")
+        ids: set[str] = set()
         for model in family.models:
+            if model.id in ids:
+                raise BadPrice(f"families.{name}, model {model.id}: is there twice")
+            ids.add(model.id)
             for period in model.prices:
                 try:
                     rates_of(period, "")

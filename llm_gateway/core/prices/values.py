@@ -23,7 +23,7 @@ class Cost(msgspec.Struct, frozen=True):
     """Of the prices that it was rated by."""
 
 
-class Above(msgspec.Struct, frozen=True):
+class Above(msgspec.Struct, frozen=True, gc=False):
     """Other rates for all the tokens of a long prompt."""
 
     tokens: int
@@ -31,7 +31,7 @@ class Above(msgspec.Struct, frozen=True):
     rates: Rates
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What one model costs at one time. Every class has a rate: see `llm_gateway.core.prices.lists` for those that have
     none of their own.

@@ -16,6 +16,9 @@ __all__ = ["Admission", "CredentialGate", "ProviderGate", "Shed", "Slot", "Ticke
 
 _NO_LIMITS = Limits()
 
+_NO_CAP = math.inf
+"""Compares with whole numbers as no limit should."""
+
 
 class CredentialGate:
     """The slots of one credential."""
@@ -117,8 +120,11 @@ class Admission:
         self._credential_limits: Mapping[str, Limits] = {}
         self._providers: dict[str, ProviderGate] = {}
         self._credentials: dict[tuple[str, str], CredentialGate] = {}
-        self.in_use = 0
+
+    @property
+    def in_use(self) -> int:
         """Slots, of everything together."""
+        return sum(gate.in_use for gate in self._providers.values())
 
     def configure(self, providers: Mapping[str, Limits], credentials: Mapping[str, Limits], now: float) -> list[Ticket]:
         """
@@ -160,7 +166,6 @@ class Admission:
             return None
         provider.in_use += 1
         credential.in_use += 1
-        self.in_use += 1
         return Slot(provider, credential, now)
 
     def enter(
@@ -206,8 +211,7 @@ class Admission:
         provider, credential = slot.provider, slot.credential
         provider.in_use -= 1
         credential.in_use -= 1
-        self.in_use -= 1
-        if provider.cap != math.inf or credential.cap != math.inf:
+        if provider.cap < _NO_CAP or credential.cap < _NO_CAP:
             provider.held(now - slot.since)
         return self._serve(provider, now) if provider.waiting else []
 
@@ -294,5 +298,4 @@ class Admission:
 
 
 def _cap(limits: Limits) -> float:
-    # Infinity compares with whole numbers as no limit should.
-    return math.inf if limits.in_flight is None else limits.in_flight
+    return _NO_CAP if limits.in_flight is None else limits.in_flight

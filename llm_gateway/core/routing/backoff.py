@@ -38,7 +38,7 @@ class ShareOfCalls:
     three attempts for each call are three times the load on what cannot bear the load that it has.
     """
 
-    __slots__ = ("_left", "_most", "share", "taken")
+    __slots__ = ("_left", "_most", "full", "share", "taken")
 
     def __init__(self, share: float, reserve: int) -> None:
         """
@@ -48,6 +48,8 @@ class ShareOfCalls:
         self.share = share
         self._left = float(reserve)
         self._most = max(float(reserve), 1.0)
+        self.full = self._left >= self._most
+        """Whether one more call changes nothing."""
         self.taken = 0
         """How often it happened."""
 
@@ -56,11 +58,12 @@ class ShareOfCalls:
         self.share = share
         self._most = max(float(reserve), 1.0)
         self._left = min(self._left, self._most)
+        self.full = self._left >= self._most
 
     def call(self) -> None:
         """A call came."""
-        left = self._left + self.share
-        self._left = left if left < self._most else self._most
+        self._left = min(self._left + self.share, self._most)
+        self.full = self._left >= self._most
 
     @property
     def is_there(self) -> bool:
@@ -74,5 +77,6 @@ class ShareOfCalls:
         if self._left < 1.0:
             return False
         self._left -= 1.0
+        self.full = False
         self.taken += 1
         return True

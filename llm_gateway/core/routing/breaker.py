@@ -116,6 +116,7 @@ class Breaker:
         "_trial_ends",
         "_trials_passed",
         "_window_ends",
+        "calm",
         "cooled",
         "failed",
         "kind",
@@ -152,6 +153,8 @@ class Breaker:
         """Of the outcome that led to the state."""
         self.troubled = False
         """Whether it is anything but closed for all calls: what is not needs no second look."""
+        self.calm = True
+        """Whether a good outcome is nothing but one more: there is no trouble, and nothing is held against the part."""
         self.passed = 0
         """Good outcomes, since the start."""
         self.failed = 0
@@ -274,6 +277,11 @@ class Breaker:
     def good(self, now: float, trial: bool = False, tenant: str = "") -> None:
         """An outcome of this tenant's call shows that the part is well."""
         self.passed += 1
+        if self.calm:
+            if now >= self._window_ends:
+                self._turn_window(now)
+            self._good += 1
+            return
         if self.troubled and not trial and self.state in _OUT and self._is_other(tenant):
             # Of what the one sends who took it out this tells nothing: for him it stays as dead as it was.
             self._probes_failed = 0
@@ -284,13 +292,14 @@ class Breaker:
         self._in_a_row = 0
         if self.troubled or self._probes_failed or self._next_cooling_s:
             self._good_in_trouble(now, trial)
+        self.calm = not (self.troubled or self._probes_failed or self._next_cooling_s)
 
     def well(self, now: float, tenant: str = "") -> None:
         """The same for a part that only refusals in a row and rate limits are held against, and no trial."""
-        self.passed += 1
-        if self._in_a_row or self.troubled or self._probes_failed or self._next_cooling_s:
+        if self.calm:
+            self.passed += 1
+        else:
             self.good(now, False, tenant)
-            self.passed -= 1
 
     def bad(
         self, rule: Rule, outcome: Outcome, now: float, trial: bool = False, tenant: str = "", repeated: bool = False
@@ -303,6 +312,7 @@ class Breaker:
         :param repeated: whether an earlier attempt of the same call was held against this part: one call is one in a
             row, however often it is sent.
         """
+        self.calm = False
         if rule.verdict is Verdict.COOLS:
             self._cool(outcome, now)
             return
@@ -346,6 +356,7 @@ class Breaker:
                 self._trial_passed(now)
             return
         self._probes_failed += 1
+        self.calm = False
         if self.state is State.HALF_OPEN:
             self._by = None
             self._open(Verdict.FAILED, OutcomeKind.UNREACHABLE, now, f"a probe failed: {fault}", False)
@@ -482,4 +493,5 @@ class Breaker:
         self.until = None if wait is None else now + wait
         self.said_until = said_until
         self.troubled = True
+        self.calm = False
         self._on_change(self, Change(self.part, before, state, now, reason, self.until, alert))

@@ -23,7 +23,9 @@ from llm_gateway.core.routing.speeds import Speed
 
 __all__ = ["Attempt", "RoutedCall", "Router"]
 
-_OK = Outcome(OutcomeKind.OK)
+# By a name of the module's own: looking one up in its class takes as long as calling a function.
+_WELL = OutcomeKind.OK
+_OK = Outcome(_WELL)
 _GONE = Outcome(OutcomeKind.CLIENT_GONE)
 _LOST = Outcome(OutcomeKind.LOST_RACE)
 _AFTER_BUSY = frozenset((OutcomeKind.BUSY,))
@@ -225,10 +227,14 @@ class RoutedCall(msgspec.Struct, eq=False):
         """Begin."""
         only, router = self.route.only, self.router
         if only is not None and not router.health.troubled:
-            slot = router.admission.take(only.provider_gate, only.credential_gate, now)
-            if slot is not None:
-                only.repeats.call()
-                attempt = Attempt(only, slot, now, 1)
+            gate, own = only.provider_gate, only.credential_gate
+            if gate.in_use < gate.cap and own.in_use < own.cap:
+                # As ``Admission.take``.
+                gate.in_use += 1
+                own.in_use += 1
+                if not only.repeats.full:
+                    only.repeats.call()
+                attempt = Attempt(only, Slot(gate, own, now), now, 1)
                 self.live = [attempt]
                 return attempt
         step = first_step(self.attempts, now)
@@ -259,22 +265,24 @@ class RoutedCall(msgspec.Struct, eq=False):
         :param outcome: what is known by it; also of an error that the client gets whatever else could be done.
         :return: whether it goes to the client; not if another attempt was sooner.
         """
-        if attempt not in self.live:
+        live = self.live
+        if attempt not in live:
             return False
         if attempt.content_at is not None:
             return True
         if self._attempts is not None:
             self._attempts.begun = True
         attempt.content_at = now
-        well = outcome.kind is OutcomeKind.OK
+        well = outcome.kind is _WELL
+        lane = attempt.lane
         if well:
-            attempt.lane.speed.took(now - attempt.sent_at, now)
+            lane.speed.took(now - attempt.sent_at, now)
         if attempt.trials or not well:
             self._note(attempt, outcome, now)
         else:
-            self.router.health.well(attempt.lane.four, now, self.call.tenant)
-        if len(self.live) > 1:
-            for each in [each for each in self.live if each is not attempt]:
+            self.router.health.well(lane.four, now, self.call.tenant)
+        if len(live) > 1:
+            for each in [each for each in live if each is not attempt]:
                 each.lane.speed.at_least(now - each.sent_at, now)
                 self._drop(each, _LOST, now)
         return True
@@ -286,12 +294,16 @@ class RoutedCall(msgspec.Struct, eq=False):
 
         :return: ``None`` where nothing is to be done: the answer is whole, or another attempt still runs.
         """
-        if attempt not in self.live:
+        live = self.live
+        if attempt not in live:
             return None
-        if outcome.kind is OutcomeKind.OK and attempt.content_at is not None:
+        if outcome.kind is _WELL and attempt.content_at is not None:
             # That is known since its first content.
-            self.live.remove(attempt)
-            self.router.give_back(attempt.slot, now)
+            live.remove(attempt)
+            router = self.router
+            admitted = router.admission.leave(attempt.slot, now)
+            if admitted:
+                router.rouse(admitted)
             return None
         attempts = self.attempts
         if outcome.kind is OutcomeKind.SILENT:

@@ -37,6 +37,10 @@ class Explained(msgspec.Struct, frozen=True):
     """Calls of its credential."""
     usual_s: float | None = None
     """What it usually takes until the first token."""
+    dialect: str | None = None
+    """The one that it is asked in; ``None`` for what is never asked."""
+    api: str | None = None
+    """Which of that dialect's operations it is asked for, or ``native`` where that is the caller's affair."""
 
 
 class Explanation(msgspec.Struct, frozen=True):

@@ -152,7 +152,7 @@ class WithoutUsage:
         :param events: whole events of the stream, as ``framing.WholeEvents`` lets them out.
         :return: the same without the chunk.
         """
-        if self.done or b'_tokens"' not in events:
+        if self.done or events.rfind(b'_tokens"') < 0:
             return events
         start = 0
         for end in [*(each.end() for each in _EVENT_END.finditer(events)), len(events)]:

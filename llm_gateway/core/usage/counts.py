@@ -122,6 +122,13 @@ class OpenAICounts(UsageDoc):
     """Of a transcription."""
     seconds: object = None
     """Of a transcription that is billed by its duration."""
+    server_tool_use: dict[str, object] | None = None
+    """OpenRouter's."""
+    num_search_queries: object = None
+    """Perplexity's."""
+    server_side_tool_usage_details: dict[str, object] | None = None
+    num_sources_used: object = None
+    """xAI's, as the one before."""
 
     def counted(self, tier: object = None, pieces: dict[str, int] | None = None, *, wrote: str = "text") -> Counted:
         """
@@ -145,6 +152,13 @@ class OpenAICounts(UsageDoc):
         seconds = count(self.seconds)
         if seconds is not None:
             found["seconds"] = seconds + (seconds != self.seconds)
+        if self.server_tool_use:
+            found |= _calls(self.server_tool_use)
+        if self.server_side_tool_usage_details:
+            found |= _calls(self.server_side_tool_usage_details)
+        for name, number in (("web_search", self.num_search_queries), ("sources", self.num_sources_used)):
+            if number is not None and (calls := count(number)):
+                found[name] = calls
         image_output = 0 if outputs is None else count(outputs.image_tokens) or 0
         if wrote != "text" and totals.output and not image_output and not totals.audio_output:
             if wrote == "image":
@@ -188,6 +202,18 @@ class ToolUsage(msgspec.Struct, gc=False):
 # Anthropic
 
 
+def _calls(said: dict[str, object]) -> dict[str, int]:
+    """
+    :param said: ``{"web_search_requests": 2}``, or ``web_search_calls``.
+    :return: ``{"web_search": 2}``.
+    """
+    return {
+        name.removesuffix("_requests").removesuffix("_calls")[:64]: calls
+        for name, number in said.items()
+        if name.endswith(("_requests", "_calls")) and (calls := count(number))
+    }
+
+
 class _Iteration(Counts):
     type: str = ""
 
@@ -207,11 +233,7 @@ class MessagesCounts(Counts):
                 setattr(self, name, value)
 
     def counted(self) -> Counted:
-        pieces: dict[str, int] = {}
-        for name, said in (self.server_tool_use or {}).items():
-            calls = count(said)
-            if calls:
-                pieces[name.removesuffix("_requests")[:64]] = calls
+        pieces = _calls(self.server_tool_use) if self.server_tool_use else {}
         totals = self.neutral()
         for each in self.iterations or ():
             # What the others used is in the totals.

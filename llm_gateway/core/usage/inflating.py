@@ -14,23 +14,27 @@ from llm_gateway.core.usage.held import HELD_BYTES, Held
 from llm_gateway.core.usage.meter import NO_PIECES, Expected, Meter, Reading
 from llm_gateway.core.usage.values import Usage
 
-__all__ = ["MAX_INFLATED_BYTES", "InflatingMeter"]
+__all__ = ["MAX_INFLATED_BYTES", "MAX_RATIO", "InflatingMeter"]
 
 MAX_INFLATED_BYTES = 134_217_728
 """Of one answer. The longest are embeddings: 2,048 of 3,072 numbers are some 130 MB."""
+
+MAX_RATIO, _BEGINNING = 200, 1_048_576
+"""How many times what came may be what it holds, and what it may be in any case. Streams of small events come to 30."""
 
 
 class InflatingMeter(Meter):
     """Hands a meter what the pieces hold."""
 
-    __slots__ = ("_bytes", "_head", "_inflate", "_left", "_meter")
+    __slots__ = ("_broken", "_bytes", "_head", "_inflate", "_meter", "_out")
 
     def __init__(self, meter: Held) -> None:
         self._meter = meter
         self._bytes = 0
         self._head = b""
         self._inflate: _Inflate | None = None
-        self._left = MAX_INFLATED_BYTES
+        self._out = 0
+        self._broken = False
 
     @property
     def output_bytes(self) -> int:
@@ -38,7 +42,7 @@ class InflatingMeter(Meter):
 
     def feed(self, piece: bytes) -> None:
         self._bytes += len(piece)
-        if self._left <= 0:
+        if self._broken:
             return
         inflate = self._inflate
         if inflate is None:
@@ -49,16 +53,20 @@ class InflatingMeter(Meter):
                 return
             inflate = self._inflate = _inflate_for(piece)
             if inflate is None:
-                self._left = 0
+                self._broken = True
                 return
+        most = min(MAX_INFLATED_BYTES, self._bytes * MAX_RATIO + _BEGINNING)
         try:
-            while piece and self._left > 0 and not inflate.eof:
+            while piece and not inflate.eof:
+                if self._out >= most:
+                    self._broken = True
+                    return
                 out = inflate.decompress(piece, HELD_BYTES)
-                self._left -= len(out)
+                self._out += len(out)
                 self._meter.feed(out)
                 piece = inflate.unconsumed_tail
         except zlib.error:
-            self._left = 0
+            self._broken = True
 
     def so_far(self) -> Usage:
         return self._meter.so_far()

@@ -23,6 +23,7 @@ _BYTES_PER_TOKEN = 4
 _FLAT = rb'[^{}"]*+(?:"(?:[^"\\]|\\.)*+"[^{}"]*+)*+'
 _NESTED = rb"\{" + _FLAT + rb"(?:\{" + _FLAT + rb"(?:\{" + _FLAT + rb"\}" + _FLAT + rb")*+\}" + _FLAT + rb")*+\}"
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*+:\s*+(' + _NESTED + rb")", re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _MODEL = re.compile(rb'"model(?:Version)?"\s*+:\s*+"[^"\\]{1,256}+"')
 _WRITTEN = re.compile(
     rb'"(?:text|content|thinking|arguments|reasoning|reasoning_content|refusal)"\s*+:\s*+"([^"\\]*+(?:\\.[^"\\]*+)*+)(\\?"?)',
@@ -34,11 +35,11 @@ _REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 class Scan:
     """Of one document or event."""
 
-    __slots__ = ("_exact", "_inside", "_reader", "_tail", "tokens")
+    __slots__ = ("_exact", "_inside", "_reader", "_tail", "tokens", "told")
 
     def __init__(self, reader: AnswerReader, *, exact: bool = False) -> None:
         """
-        :param exact: whether the text is short enough to be looked at.
+        :param exact: whether it is a document that was cut, and short enough to be looked at closely.
         """
         self._reader = reader
         self._exact = exact
@@ -47,6 +48,8 @@ class Scan:
         """Whether what comes next begins within a text."""
         self.tokens = 0.0
         """Of the text, estimated."""
+        self.told = False
+        """Whether it tells how much has been written."""
 
     def feed(self, blob: bytes) -> None:
         searched = self._tail + blob
@@ -54,8 +57,8 @@ class Scan:
         at = searched.find(b'"usage')
         while at >= 0:
             found = _USAGE.match(searched, at)
-            if found is not None:
-                reader.take_usage(found[1])
+            if found is not None and (not self._exact or _at_the_top(searched, at)):
+                self.told = reader.take_usage(found[1]) or self.told
             at = searched.find(b'"usage', at + 6)
         if reader.model is None and (named := _MODEL.search(searched)) is not None:
             reader.name(b"{%b}" % named[0])
@@ -82,3 +85,10 @@ class Scan:
             self.tokens += estimate_text(text.decode("utf-8", "ignore"))
         else:
             self.tokens += len(text) / _BYTES_PER_TOKEN
+
+
+def _at_the_top(document: bytes, at: int) -> bool:
+    """:return: whether a member belongs to the document, or to an element of one that is a list."""
+    before = _STRING.sub(b"", document[:at])
+    depth = before.count(b"{") + before.count(b"[") - before.count(b"}") - before.count(b"]")
+    return depth == (2 if before.lstrip().startswith(b"[") else 1)

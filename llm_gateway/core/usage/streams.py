@@ -50,7 +50,7 @@ class StreamMeter(Held):
                 self._scan.feed(self._drop(end or len(self._kept) - 3))
                 if not end:
                     return
-                self._scan = None
+                self._end_scan()
             elif cut := _last_blank(self._kept):
                 before = self._tokens
                 self._take(_lines(self._drop(cut)), sampled=True)
@@ -60,12 +60,18 @@ class StreamMeter(Held):
             else:
                 self._scan = Scan(self._reader)
 
+    def _end_scan(self) -> None:
+        if self._scan is not None and self._scan.told:
+            self._tokens = self._guessed = 0.0
+        self._scan = None
+
     def finish(self, whole: bool, expected: Expected = 0, pieces: Mapping[str, int] = NO_PIECES) -> Reading:
         rest = self._drop(len(self._kept))
         if self._scan is not None:
             end = _first_blank(rest) or len(rest)
             self._scan.feed(rest[:end])
             rest = rest[end:]
+            self._end_scan()
         # Many a server leaves the blank line behind the last event away. An event that was cut is no JSON.
         self._take(_lines(rest), sampled=False)
         return self._reading(whole, self._tokens, expected, pieces)

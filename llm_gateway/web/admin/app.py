@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 from llm_gateway import __version__
+from llm_gateway.config.values import Configuration
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.record import CLIENT_GONE, OK, REFUSED, CallRecord, timestamp
 from llm_gateway.errors import InternalError
@@ -44,6 +45,7 @@ from llm_gateway.web.admin.admission import AdminKeys
 from llm_gateway.web.admin.endpoints import (
     ENDPOINTS,
     FIRST_KEYS,
+    LAST_AUDIT,
     MOST_AUDIT,
     MOST_CALLS,
     MOST_KEYS,
@@ -77,7 +79,7 @@ __all__ = ["PATH", "AdminApp", "AdminParts", "AdminResource"]
 PATH = "/admin/v1"
 US = 1_000_000
 
-_VERSION = re.compile(r'(?:W/)?"([0-9]{1,18})"')
+_VERSION = re.compile(r'(?:W/)?(")?([0-9]{1,18})(?(1)")')
 _log = Logger()
 
 
@@ -264,15 +266,13 @@ class AdminApp:
             raise FilesRefused(f"The files cannot be used; what was read before stays in use. {' '.join(problems)}")
         await self._parts.running.refresh()
         configuration = self._parts.running.current
-        of_database = sum(key.origin == DATABASE for key in configuration.keys.values())
-        of_files = len(configuration.keys) - of_database
-        return answer(request, Reloaded(True, of_files, of_database, len(configuration.providers)))
+        return answer(request, Reloaded(True, *_counted(configuration), len(configuration.providers)))
 
     async def health(self, request: Request) -> bytes:
         Parameters(request, ())
         live, running = self._parts.live, self._parts.running
         configuration = running.current
-        of_database = sum(key.origin == DATABASE for key in configuration.keys.values())
+        of_files, of_database = _counted(configuration)
         status = "draining" if live.draining else "ok" if running.reachable else "degraded"
         document = Health(
             status,
@@ -280,7 +280,7 @@ class AdminApp:
             len(live),
             live.worker,
             [Worker(each.number, each.pid, each.state, each.calls, each.restarts) for each in live.workers()],
-            len(configuration.keys) - of_database,
+            of_files,
             of_database,
             len(configuration.providers),
             running.reachable,
@@ -291,7 +291,7 @@ class AdminApp:
     async def audit(self, request: Request) -> bytes:
         given = Parameters(request, ("limit", "before"))
         limit = given.whole_number("limit", 1, MOST_AUDIT) or FIRST_KEYS
-        before = given.whole_number("before", 0, (1 << 63) - 1)
+        before = given.whole_number("before", 0, LAST_AUDIT)
         rows = await self._in_thread(self._parts.keeper.audit, limit + 1, before)
         shown = [
             AuditEntry(
@@ -429,7 +429,13 @@ def _version(request: Request) -> int | None:
     found = _VERSION.fullmatch(value.decode("latin-1").strip())
     if found is None:
         raise BadQuestion('if-match must be one ETag of the key, such as "3".', param="if-match")
-    return int(found[1])
+    return int(found[2])
+
+
+def _counted(configuration: Configuration) -> tuple[int, int]:
+    """:return: how many keys are of the file, and how many of the database: one that was rotated is one."""
+    of_database = {key.account for key in configuration.keys.values() if key.origin == DATABASE}
+    return sum(key.origin != DATABASE for key in configuration.keys.values()), len(of_database)
 
 
 def _live_call(asking: bool, context: CallContext, to_wall: float) -> LiveCall:

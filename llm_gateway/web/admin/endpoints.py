@@ -24,6 +24,7 @@ from llm_gateway.issuing.faults import (
 )
 from llm_gateway.issuing.keeper import KeyView, Made
 from llm_gateway.web.admin.adding import BY, MAX_BY
+from llm_gateway.web.admin.questions import MAX_TEXT
 from llm_gateway.web.admin.values import AuditPage, Health, KeyPage, LiveCalls, Reloaded, Rotation, Usage
 
 __all__ = ["ENDPOINTS", "MOST_CALLS", "MOST_KEYS", "ORIGINS", "STATES", "Endpoint", "Parameter"]
@@ -31,6 +32,8 @@ __all__ = ["ENDPOINTS", "MOST_CALLS", "MOST_KEYS", "ORIGINS", "STATES", "Endpoin
 MOST_KEYS: Final = 1_000
 """Of one page."""
 MOST_AUDIT: Final = 1_000
+LAST_AUDIT: Final = (1 << 53) - 1
+"""As large as JSON's numbers are exact."""
 MOST_CALLS: Final = 1_000
 FIRST_KEYS: Final = 100
 """Of a page where nobody says how many."""
@@ -79,7 +82,7 @@ _CHANGES = (NoSuchKey, KeptInFile, Changed, BadQuestion, Unavailable)
 _BODY = (BadQuestion, TooLarge, NotJson)
 _TIMES = "A time (2026-11-01T00:00:00Z), a day, seconds since the epoch, or how long ago: 12h, 7d."
 _NUMBER: Final = {"type": "integer", "minimum": 1}
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+_NAME: Final = {"type": "string", "maxLength": MAX_TEXT}
 
 TIMES: Final = (
     Parameter("since", f"From when on. {_TIMES} Default: a day ago.", {"type": "string"}, "7d"),
@@ -209,7 +212,9 @@ ENDPOINTS: Final = (
         "The newest first. It holds no key.",
         (
             Parameter("limit", "At most so many.", {**_NUMBER, "maximum": MOST_AUDIT, "default": FIRST_KEYS}),
-            Parameter("before", "Only what has a smaller id.", {"type": "integer", "minimum": 0}),
+            Parameter(
+                "before", "Only what has a smaller id.", {"type": "integer", "minimum": 0, "maximum": LAST_AUDIT}
+            ),
         ),
         gives=AuditPage,
         faults=(BadQuestion, Unavailable),

@@ -15,10 +15,13 @@ from llm_gateway.config.document import MalformedDocument, Node, Object, Scalar,
 from llm_gateway.config.problems import nearest, shown
 from llm_gateway.issuing.faults import BadQuestion, NotJson, TooLarge
 
-__all__ = ["MAX_BODY_BYTES", "Parameters", "body_of", "moment_of", "object_in", "span", "struct_in"]
+__all__ = ["MAX_BODY_BYTES", "MAX_TEXT", "Parameters", "body_of", "moment_of", "object_in", "span", "struct_in"]
 
 MAX_BODY_BYTES = 65_536
 """An entry of a key has some hundred bytes."""
+
+MAX_TEXT = 256
+"""Of a parameter: names of models are the longest."""
 
 _JSON = re.compile(r"application/(?:json|merge-patch\+json)\s*(?:;|$)", re.IGNORECASE)
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -118,6 +121,8 @@ class Parameters:
                 raise BadQuestion(f"There is no parameter {shown(name) or 'of that name'}{guess}")
             if len(texts) > 1:
                 raise BadQuestion(f"{name} must be given once.", param=name)
+            if len(texts[0]) > MAX_TEXT:
+                raise BadQuestion(f"{name} must have {MAX_TEXT} characters at most.", param=name)
             self._values[name] = texts[0]
 
     def text(self, name: str) -> str | None:
@@ -128,7 +133,7 @@ class Parameters:
         """
         :raises BadQuestion: it is none of those.
         """
-        value = self.text(name)
+        value = self._values.get(name)
         if value is not None and value not in known:
             raise BadQuestion(f"{name} must be one of {', '.join(known)}.", param=name)
         return value

@@ -36,7 +36,7 @@ LIST = PriceList(
                     id="wide", names=("gpt-8*", "gpt-8.#-x"), but_not=("*-tts", "*-tts-*"), prices=(Period(input="8"),)
                 ),
                 Listed(id="gpt-8-tts", prices=(Period(input="88"),)),
-                Listed(id="gpt-7-######", names=("gpt-7-######",), prices=(Period(input="7"),)),
+                Listed(id="gpt-7-######", names=("GPT-7-######",), prices=(Period(input="7"),)),
                 Listed(id="free", prices=()),
             ),
         ),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.prices.lists import BadPrice, Prices, dollars, pico, rates_of, read_list
+from llm_gateway.core.prices.lists import BadPrice, Prices, dollars, factor, pico, rates_of, read_list, scaled
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,29 @@ def test_dollars_become_whole_numbers(text: str, per: int, rate: int) -> None:
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(BadPrice):
         pico(text)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "100.1", "1e1", "85%"])
+def test_what_is_no_factor_is_refused(text: str) -> None:
+    with pytest.raises(BadPrice, match=r"such as 0\.85"):
+        factor(text)
+
+
+def test_rates_are_multiplied_all_of_them() -> None:
+    step = Prices(output="7")
+    prices = Prices(input="1", output="3", request="1", pieces={"a": "1"}, above={"9": step}, tiers={"t": step})
+    half = scaled(rates_of(prices, "v"), factor("0.5"), "half")
+    assert half == rates_of(
+        Prices(
+            input="0.5",
+            output="1.5",
+            request="0.5",
+            pieces={"a": "0.5"},
+            above={"9": Prices(output="3.5")},
+            tiers={"t": Prices(output="3.5")},
+        ),
+        "half",
+    )
 
 
 @given(st.integers(0, 10**12))
@@ -69,6 +92,12 @@ def a_list(**model: Any) -> dict[str, Any]:
     return {"version": "v", "date": "2026-11-22", "families": {"openai": {"title": "OpenAI", "models": [listed]}}}
 
 
+def twice() -> dict[str, Any]:
+    found = a_list()
+    found["families"]["openai"]["models"] *= 2
+    return found
+
+
 def test_list_is_read_as_it_is_written() -> None:
     found = read_list(json.dumps(a_list(names=["m", "m-*"])).encode())
     assert found.families["openai"].models[0].names == ("m", "m-*")
@@ -89,9 +118,12 @@ def test_list_is_read_as_it_is_written() -> None:
         (json.dumps(a_list(prices=[{"above": {"9": {"output": "x"}}}])), "above.9.output: must be dollars"),
         (json.dumps(a_list(prices=[{"above": {"many": {}}}])), "above: must be by a whole number"),
         (json.dumps(a_list(prices=[{"above": {"9": {"above": {"10": {}}}}}])), "above.9: has neither"),
+        (json.dumps(a_list(prices=[{"times": "2"}])), "times: is for the whole price of a model, in aiservices.json"),
+        (json.dumps(a_list(prices=[{"tiers": {"a": {"times": "2"}}}])), "tiers.a.times: is for the whole price"),
         (json.dumps(a_list(prices=[{"start": "today"}])), "start: must be a day"),
         (json.dumps(a_list(prices=[{"hours": ["1:00", "02:00"]}])), "hours: must be two times"),
         (json.dumps({**a_list(), "families": {"a": {"title": "A", "also": ["b"]}}}), "there is no family b"),
+        (json.dumps(twice()), "families.openai, model m: is there twice"),
         (b"\xff".decode("latin-1"), "JSON"),
     ],
 )

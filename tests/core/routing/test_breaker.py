@@ -611,3 +611,33 @@ def test_every_verdict_takes_it_out_in_the_end(rule: object) -> None:
     bench.bad(5, rule.kind)
     assert bench.states == [State.COOLING if rule.verdict is Verdict.COOLS else State.OPEN]
     assert bench.breaker.kind is rule.kind
+
+
+HAPPENINGS = st.tuples(
+    st.sampled_from(["good", "trial", FAILED, LIMITED, REFUSED, OutcomeKind.UNREACHABLE, "probe", "no probe"]),
+    st.sampled_from([0.0, 0.1, 5.0, 40.0, 400.0]),
+    st.sampled_from(["x", "y"]),
+)
+
+
+@given(st.lists(HAPPENINGS, max_size=40))
+def test_calm_is_a_short_cut_and_nothing_else(steps: list[tuple[str | OutcomeKind, float, str]]) -> None:
+    """One that looks at everything each time comes to the same."""
+    plain, thorough = Bench(failures=2, probes=2), Bench(failures=2, probes=2)
+    for what, later_s, tenant in steps:
+        thorough.breaker.calm = False
+        for each in (plain, thorough):
+            if what in ("probe", "no probe"):
+                each.now += later_s
+                each.breaker.probed("fault" if what == "no probe" else None, each.now)
+            elif isinstance(what, OutcomeKind):
+                each.bad(kind=what, every_s=later_s, tenant=tenant)
+            else:
+                each.breaker.refresh(each.now)
+                each.good(every_s=later_s, trial=what == "trial", tenant=tenant)
+    assert plain.changes == thorough.changes
+    assert plain.breaker.passed == thorough.breaker.passed
+    assert plain.breaker.share_failed(plain.now) == thorough.breaker.share_failed(thorough.now)
+    assert [plain.fitness(later, tenant=who) for later in (0.0, 60.0) for who in "xy"] == [
+        thorough.fitness(later, tenant=who) for later in (0.0, 60.0) for who in "xy"
+    ]

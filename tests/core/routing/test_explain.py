@@ -183,5 +183,5 @@ def test_explanation_is_a_document() -> None:
     assert document["candidates"][0] == {
         "provider": "openai", "credential": "main", "model": "gpt", "in": True, "reason": "well", "position": 1,
         "order": 0, "weight": 1.0, "fallback": None, "after": (), "asked_again_in_s": None, "in_flight": 0,
-        "usual_s": None,
+        "usual_s": None, "dialect": None, "api": None,
     }  # fmt: skip
