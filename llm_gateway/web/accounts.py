@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -13,10 +14,12 @@ from twisted.web.server import Request
 from llm_gateway.config.prices import price_book
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.apis import Api
+from llm_gateway.core.dialects import ANTHROPIC
 from llm_gateway.core.expectation import Expectation
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.limits.book import Limiter
-from llm_gateway.core.limits.claims import Refused, Reservation, Want
+from llm_gateway.core.limits.claims import Refused, Reservation, Standing, Want
+from llm_gateway.core.limits.headers import anthropic_headers, openai_headers
 from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
 from llm_gateway.core.operations import operation_of
 from llm_gateway.core.policies import OnDisconnect, OnUnpriced
@@ -389,10 +392,17 @@ class CallAccount:
         """
         :return: headers that tell how the limits stand.
         """
-        from llm_gateway.core.limits.headers import limit_headers
-
         standings = self._books.limiter.state(self._grant.limits)
-        return limit_headers(self._context.dialect.name, standings, self._books.wall())
+        if self._context.dialect is ANTHROPIC:
+            told = anthropic_headers(standings, self._books.wall())
+        else:
+            told = openai_headers(standings)
+        fields = {_spelt(name): [value] for name, value in told}
+        warnings = [_warning(each) for each in standings if each.limit.warn_at is not None]
+        said = b", ".join(filter(None, warnings))
+        if said:
+            fields[b"X-Gw-Warning"] = [said]
+        return fields
 
 
 class AttemptAccount:
@@ -537,6 +547,22 @@ class AttemptAccount:
 
     def _elapsed_us(self) -> int:
         return int((self._books.clock.seconds() - self._started) * 1e6)
+
+
+@lru_cache(maxsize=64)
+def _spelt(name: bytes) -> bytes:
+    """As Twisted spells it."""
+    return b"-".join(part.capitalize() for part in name.split(b"-"))
+
+
+def _warning(standing: Standing) -> bytes:
+    """
+    :return: that the share for a warning is passed; empty if it is not.
+    """
+    limit, used = standing.limit, standing.used + standing.held
+    if limit.warn_at is None or limit.amount <= 0 or used < limit.warn_at * limit.amount:
+        return b""
+    return b"%d%% of %b is used" % (used * 100 // limit.amount, limit.name.encode("ascii"))
 
 
 def _nothing(*_anything: object) -> None:

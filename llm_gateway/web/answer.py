@@ -32,6 +32,9 @@ from llm_gateway.wire.fields import fields_of
 MAX_DROPPED_BYTES = 2_048
 """Of the header that names what was lost, of the request and of the answer."""
 
+_OF_ACCOUNTS = (b"X-Ratelimit-", b"Anthropic-Ratelimit-")
+"""How the headers begin in which providers tell how the limits of an account stand."""
+
 _log = Logger()
 
 _REASONS = {int(status): phrase.encode("ascii") for status, phrase in responses.items()}
@@ -59,6 +62,8 @@ class Answer:
         _say_who_was_asked(fields, self._record)
         if self._context.account is not None:
             # The provider's own speak of the operator's account, and not of the caller's.
+            for name in [name for name in fields if name.startswith(_OF_ACCOUNTS)]:
+                del fields[name]
             fields.update(self._context.account.fields())
         # Twisted would call an answer without a type text/html.
         request.defaultContentType = None

@@ -369,7 +369,7 @@ NEVER_LEAVES = {
 LEAVES = {
     "Content-Type": "application/json",
     "Accept": "text/event-stream",
-    "Accept-Encoding": "zstd, br",
+    "Accept-Encoding": "gzip",
     "Accept-Language": "de",
     "User-Agent": "test/1",
     "OpenAI-Beta": "assistants=v2",

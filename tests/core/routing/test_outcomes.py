@@ -105,7 +105,7 @@ def test_every_outcome_can_come_about() -> None:
     kinds |= {kind_of_frame(each) for each in told}
     kinds |= {kind_of_error(error.kind) for error in UpstreamError.__subclasses__()}
     kinds |= {kind_of_error("upstream_timeout", clock.removesuffix("_s")) for clock in attrs.fields_dict(Timeouts)}
-    of_the_gateway = {K.BUSY, K.UNAVAILABLE, K.CLIENT_GONE, K.LOST_RACE, K.UNSUPPORTED, K.FAULT}
+    of_the_gateway = {K.BUSY, K.UNAVAILABLE, K.CLIENT_GONE, K.LOST_RACE, K.UNSUPPORTED, K.OVER_LIMIT, K.FAULT}
     assert kinds.isdisjoint(of_the_gateway)
     assert kinds | of_the_gateway == set(K)
 
