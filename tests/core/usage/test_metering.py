@@ -156,6 +156,14 @@ def test_a_stream_that_fails_before_its_first_word_has_used_nothing() -> None:
     assert read(failed, "anthropic", stream=True) == Reading(NOTHING, Source.NONE)
 
 
+def test_a_stream_that_begins_with_0_has_not_told_what_it_read() -> None:
+    start = {"type": "message_start", "message": {"model": "glm-5", "usage": {"input_tokens": 0, "output_tokens": 0}}}
+    delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 5}}
+    cut = read(sse(start, named=True), "anthropic", stream=True, whole=False)
+    assert cut == Reading(Usage(input=EXPECTED), Source.PARTLY, "glm-5")
+    assert read(sse(start, delta, named=True), "anthropic", stream=True).usage == Usage(output=5)
+
+
 def test_an_answer_that_broke_off_before_its_first_byte_is_what_was_asked() -> None:
     assert read(b"", whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
     assert read(b"", stream=True, whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
