@@ -60,8 +60,13 @@ class Held(Meter):
         return self._dropped + len(self._kept)
 
     def _drop(self, size: int) -> bytes:
-        dropped = bytes(self._kept[:size])
-        del self._kept[:size]
+        kept = self._kept
+        if size == len(kept):
+            dropped = bytes(kept)
+            kept.clear()
+        else:
+            dropped = bytes(memoryview(kept)[:size])
+            del kept[:size]
         self._dropped += size
         return dropped
 

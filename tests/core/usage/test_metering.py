@@ -230,6 +230,18 @@ def test_embeddings_are_read_and_not_written() -> None:
     assert silent == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
 
 
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"results": [], "usage": {"total_tokens": 15}}, Usage(input=15)),
+        ({"results": [], "meta": {"billed_units": {"search_units": 2}}}, Usage(pieces={"search_units": 2})),
+        ({"embeddings": [], "meta": {"billed_units": {"input_tokens": 7}}}, Usage(input=7)),
+    ],
+)
+def test_rankings_are_billed_by_tokens_or_by_the_search(answer: dict[str, Any], usage: Usage) -> None:
+    assert read(encoded(answer), api=Api.OTHER, path=b"/v2/rerank") == Reading(usage, Source.PROVIDER)
+
+
 IMAGES = b"/v1/images/generations"
 
 
