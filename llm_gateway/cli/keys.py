@@ -406,7 +406,7 @@ class _Database:
     _by: By
 
     def all_keys(self) -> Iterable[KeyView]:
-        return self._keeper.keys()
+        return self._keeper.all()
 
     def find(self, name: str) -> KeyView:
         return self._keeper.find(name)

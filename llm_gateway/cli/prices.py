@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
+from llm_gateway.cli.ledgers import add_ledger, existing_ledger, moment
 from llm_gateway.config.load import choose_files, read_configuration
 from llm_gateway.config.prices import (
     DEFAULT_PRICES_FILE,
@@ -33,7 +33,7 @@ from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger import queries
 from llm_gateway.ledger.queries import Rerated, rerate
 from llm_gateway.ledger.row import Row
-from llm_gateway.ledger.store import BadUrl, StoreError, open_store
+from llm_gateway.ledger.store import StoreError
 
 __all__ = ["add_parser"]
 
@@ -51,7 +51,7 @@ examples:
   llmgateway prices --model gpt-5.4
   llmgateway prices --provider anthropic --model 'claude-*' --format json
   llmgateway prices update new.json --to prices.json
-  llmgateway prices re-rate --ledger ledger.sqlite --since 2026-11-01 --dry-run
+  llmgateway prices re-rate --since 2026-11-01 --dry-run
 
 exit status: 0 when there is something to print, 1 when no price is known or it cannot be done, 2 for wrong usage.
 """
@@ -66,9 +66,6 @@ Rate the attempts in the ledger again, by the prices of now for the time of each
 and the version of the prices. What has no price now keeps the cost that it has. Sums by hour follow. A running gateway
 counts budgets on from what it has counted already, until it is started again.
 """
-
-_AGO = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class _Failed(Exception):
@@ -102,7 +99,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--model", metavar="NAME", help="only this model; with *, all that fit")
     parser.add_argument("--at", metavar="TIME", help="as of then, as --since of re-rate (default: now)")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="how to print (default: table)")
-    parser.set_defaults(func=_command(_list))
+    parser.set_defaults(func=_command(_list, parser))
 
     more = parser.add_subparsers(title="more", dest="more", metavar="COMMAND")
     update = more.add_parser("update", help="take over another list", description=_UPDATE, formatter_class=plain)
@@ -111,13 +108,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--to", metavar="PATH", help="where it goes (default: $PRICES_FILE, else prices.json in this folder)"
     )
     update.add_argument("--dry-run", action="store_true", help="only say what would change")
-    update.set_defaults(func=_command(_update))
+    update.set_defaults(func=_command(_update, update))
 
     again = more.add_parser(
         "re-rate", help="rate the ledger again", description=_RERATE, formatter_class=plain, allow_abbrev=False
     )
     _add_files(again)
-    again.add_argument("--ledger", metavar="URL", required=True, help="the database: a path, or postgresql://...")
+    add_ledger(again)
     again.add_argument(
         "--since", metavar="TIME", help="attempts from then on: 7d, 36h, 2026-11-01 or 2026-11-01T12:00 in UTC"
     )
@@ -125,7 +122,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     again.add_argument("--unpriced", action="store_true", help="only what has no price yet")
     again.add_argument("--dry-run", action="store_true", help="change nothing, only say what would change")
     again.add_argument("--format", choices=("table", "json"), default="table", help="how to print (default: table)")
-    again.set_defaults(func=_command(_rerate))
+    again.set_defaults(func=_command(_rerate, again))
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +134,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _command(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def _command(
+    run: Callable[[argparse.Namespace, argparse.ArgumentParser], int], parser: argparse.ArgumentParser
+) -> Callable[[argparse.Namespace], int]:
     def command(options: argparse.Namespace) -> int:
         try:
-            return run(options)
+            return run(options, parser)
         except (_Failed, BadPrice, StoreError, OSError) as error:
             print(f"llmgateway prices: {error}", file=sys.stderr)
             return 1
@@ -151,9 +150,9 @@ def _command(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 # Showing them
 
 
-def _list(options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     now = datetime.now(UTC)
-    at = _when(options.at, now, now.timestamp())
+    at = now.timestamp() if options.at is None else moment(options.at, now, "--at", parser)
     providers, prices = _providers(options), _prices(options.prices)
     book = price_book(providers, prices)
     if options.provider is not None and options.provider not in {*providers, *prices.families}:
@@ -335,7 +334,7 @@ def _table(rows: Sequence[Sequence[str]], *, right: bool) -> Iterable[str]:
 # Another list
 
 
-def _update(options: argparse.Namespace) -> int:
+def _update(options: argparse.Namespace, _: argparse.ArgumentParser) -> int:
     target = Path(options.to or os.environ.get("PRICES_FILE") or DEFAULT_PRICES_FILE)
     text = Path(options.file).read_bytes()
     new = read_price_file(Path(options.file))
@@ -402,18 +401,12 @@ class _Rating:
         return rates.version, amount
 
 
-def _rerate(options: argparse.Namespace) -> int:
+def _rerate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     now = datetime.now(UTC)
-    since, until = (None if text is None else _when(text, now, 0.0) for text in (options.since, options.until))
+    since = None if options.since is None else moment(options.since, now, "--since", parser)
+    until = None if options.until is None else moment(options.until, now, "--until", parser)
     providers, prices = _providers(options), _prices(options.prices)
-    try:
-        store = open_store(options.ledger)
-    except BadUrl as error:
-        raise _Failed(str(error)) from None
-    path = getattr(store, "path", None)
-    if path is not None and not os.path.exists(path):
-        # It would be made.
-        raise _Failed(f"{options.ledger}: there is no such file")
+    store = existing_ledger(options, "prices", parser)
 
     def family(provider: str) -> str | None:
         # Of one that is not configured any more, as if it had been the known one of that name.
@@ -492,28 +485,6 @@ def _providers(options: argparse.Namespace) -> Mapping[str, Provider]:
 def _prices(named: str | None) -> PriceList:
     path = choose_prices(named, os.environ)
     return shipped_prices() if path is None else read_price_file(Path(path))
-
-
-def _when(text: str | None, now: datetime, default: float) -> float:
-    """
-    :param text: how long ago, or when, in UTC.
-    :return: seconds since the epoch.
-    :raises _Failed: it is neither.
-    """
-    if text is None:
-        return default
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return (now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        _not_a_time(text)
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
-def _not_a_time(text: str) -> NoReturn:
-    raise _Failed(f"{text!r} is no time: 7d, 36h, 2026-11-01 or 2026-11-01T12:00")
 
 
 def _count(number: int, what: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
-import re
 import shutil
 import sys
 import time
@@ -16,14 +14,13 @@ from typing import Any
 
 import msgspec
 
+from llm_gateway.cli.ledgers import add_ledger, existing_ledger, moment
 from llm_gateway.core.record import printable
 from llm_gateway.core.usage.values import INPUT, OUTPUT
 from llm_gateway.ledger.queries import DIMENSIONS, LABEL, Line, UnknownDimension, dollars, usage
-from llm_gateway.ledger.store import BadUrl, Store, StoreError, open_store
+from llm_gateway.ledger.store import StoreError
 
 __all__ = ["add_parser"]
-
-DEFAULT_LEDGER = "llmgateway-ledger.sqlite"
 
 _DESCRIPTION = """\
 Add up what was used, and what it cost, from the ledger's database. Nothing is changed, and no gateway needs to run.
@@ -54,8 +51,6 @@ _MEASURES = {
 }
 """How long a bar of the chart is."""
 _OTHERS = "(others)"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"(\d{1,6})([mhdw])")
 _MOST_GAPS = 1000
 """Days or hours without use that a chart shows. More of them would be a mistake in the times that were asked for."""
 
@@ -70,9 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--ledger", metavar="URL", help=f"a path, or postgresql://... (default: $LEDGER, else {DEFAULT_LEDGER})"
-    )
+    add_ledger(parser)
     parser.add_argument("--by", metavar="NAMES", default="key", help="what to tell use apart by (default: key)")
     parser.add_argument(
         "--since",
@@ -99,14 +92,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     by = [name.strip() for name in options.by.split(",") if name.strip()]
     now = datetime.now(UTC)
-    since = None if options.since == "all" else _moment(options.since, now, "--since", parser)
-    until = None if options.until is None else _moment(options.until, now, "--until", parser)
+    since = None if options.since == "all" else moment(options.since, now, "--since", parser)
+    until = None if options.until is None else moment(options.until, now, "--until", parser)
     if options.top is not None and options.top < 1:
         parser.error("--top takes a number of at least 1")
     if options.chart and options.format != "table":
         parser.error("--chart is for people, and --format csv or json for programs")
     where = _chosen(options.where, parser)
-    store = _store(options, parser)
+    store = existing_ledger(options, "usage", parser)
     try:
         lines = usage(store, by, since, until, where)
     except UnknownDimension as error:
@@ -134,34 +127,6 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 
 # What is asked for
-
-
-def _store(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Store:
-    url = options.ledger or os.environ.get("LEDGER") or DEFAULT_LEDGER
-    try:
-        store = open_store(url)
-    except BadUrl as error:
-        parser.error(f"--ledger: {error}")
-    path = getattr(store, "path", None)
-    if path is not None and not os.path.exists(path):
-        # It would be made.
-        parser.exit(1, f"llmgateway usage: {path}: there is no such file; name the ledger with --ledger or LEDGER\n")
-    return store
-
-
-def _moment(text: str, now: datetime, option: str, parser: argparse.ArgumentParser) -> float:
-    """
-    :return: seconds since the epoch.
-    :raises SystemExit: it is no time, and the parser has said so.
-    """
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is not None:
-            return (now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
-        when = datetime.fromisoformat(text)
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        parser.error(f"{option} takes a time such as 7d, 36h, 2026-11-01 or 2026-11-01T12:00, not {text!r}")
 
 
 def _chosen(pairs: Sequence[str], parser: argparse.ArgumentParser) -> dict[str, list[str]]:

@@ -38,6 +38,7 @@ from llm_gateway.ledger.keys import (
     digest_of,
     id_of,
 )
+from llm_gateway.ledger.queries import dollars
 from llm_gateway.ledger.store import StoreError
 
 __all__ = ["DEFAULT_GRACE_S", "MAX_GRACE_S", "By", "Keeper", "KeyView", "Made", "OldKey", "new_key"]
@@ -142,14 +143,14 @@ class Keeper:
 
     # Looking
 
-    def keys(self, after: str | None = None) -> Iterator[KeyView]:
+    def all(self, after: str | None = None) -> Iterator[KeyView]:
         """
         :param after: only what comes behind the one with this id; nothing if there is none.
         :return: those of the file in its order, then those of the database in the order of their creation.
         """
         configuration = self._configuration()
         with _database():
-            stored = self._store.keys()
+            stored = self._store.all()
         now, entries = self._now(), Entries(configuration)
         seen = after is None
         for key in _of_file(configuration):
@@ -180,7 +181,7 @@ class Keeper:
         :param name: an id, a name, or ``key:`` and a fingerprint.
         :raises NoSuchKey: there is none, or more than one in the file.
         """
-        found = [each for each in self.keys() if name in (each.id, each.name, f"key:{each.fingerprint}")]
+        found = [each for each in self.all() if name in (each.id, each.name, f"key:{each.fingerprint}")]
         exact = [each for each in found if each.id == name] or found
         if len(exact) != 1:
             many = "several virtual keys are" if exact else "no virtual key is"

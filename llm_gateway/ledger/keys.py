@@ -139,7 +139,7 @@ class KeyStore:
         with self._store.reading() as transaction:
             return _revision(transaction)
 
-    def keys(self) -> list[StoredKey]:
+    def all(self) -> list[StoredKey]:
         """
         :return: all of them, revoked ones too, in the order of their creation.
         """

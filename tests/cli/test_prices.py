@@ -44,7 +44,7 @@ NOON = 1_795_608_000
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with providers and, beside them, another list. There is no keys.json."""
     monkeypatch.chdir(tmp_path)
-    for name in ("KEYS_FILE", "AISERVICES_FILE", "PRICES_FILE"):
+    for name in ("KEYS_FILE", "AISERVICES_FILE", "PRICES_FILE", "LEDGER"):
         monkeypatch.delenv(name, raising=False)
     Path("aiservices.json").write_text(SERVICES)
     Path("list.json").write_text(LIST)
@@ -128,11 +128,8 @@ def test_price_is_shown_as_of_a_time(capsys: pytest.CaptureFixture[str], at: str
         (["--provider", "antropic"], "there is no provider 'antropic'; did you mean \"anthropic\"?"),
         (["--prices", "missing.json"], "missing.json"),
         (["--prices", "aiservices.json"], "aiservices.json: "),
-        (["--at", "yesterday"], "'yesterday' is no time: 7d, 36h, 2026-11-01"),
         (["--aiservices", "list.json"], "list.json:2: version: "),
         (["update", "aiservices.json"], "aiservices.json: "),
-        (["re-rate", "--ledger", "none.sqlite"], "none.sqlite: there is no such file"),
-        (["re-rate", "--ledger", "mysql://host/db"], "a ledger is a file's path"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
@@ -143,7 +140,31 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert complaint in err
     assert err.startswith("llmgateway prices: ")
     assert err.count("\n") == 1
-    assert not Path("none.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (
+            ["--at", "yesterday"],
+            2,
+            "--at takes a time such as 7d, 36h, 2026-11-01 or 2026-11-01T12:00, not 'yesterday'",
+        ),
+        (["re-rate", "--since", "1y"], 2, "--since takes a time"),
+        (["re-rate", "--ledger", "none.sqlite"], 1, "none.sqlite: there is no such file; name the ledger"),
+        (["re-rate"], 1, "llmgateway-ledger.sqlite: there is no such file; name the ledger"),
+        (["re-rate", "--ledger", "mysql://host/db"], 2, "--ledger: a ledger is a file's path"),
+        (["re-rate", "--modl", "x"], 2, "there is no option --modl"),
+    ],
+)
+def test_wrong_usage_ends_the_command_before_it_begins(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["prices", *arguments])
+    assert ended.value.code == status
+    assert complaint in capsys.readouterr().err
+    assert not list(Path().glob("*.sqlite"))
 
 
 # Another list

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from llm_gateway.core.usage.values import INPUT, OUTPUT, Usage
@@ -100,13 +102,21 @@ def cost(rates: Rates, usage: Usage) -> int:
 
 
 def most(
-    rates: Rates, input: int, output: int, *, tier: str | None = None, caching: bool = True, media: bool = True
+    rates: Rates,
+    input: int,
+    output: int,
+    pieces: Mapping[str, int] | None = None,
+    *,
+    tier: str | None = None,
+    caching: bool = True,
+    media: bool = True,
 ) -> int:
     """
-    Tell what a call can cost at most, by its tokens: what its tools do by the piece is not in it.
+    Tell what a call can cost at most.
 
     :param input: no less than the tokens that will be read, of whatever class.
     :param output: no less than those that will be written.
+    :param pieces: what is billed by the piece, as far as it can be foreseen. What tools will do is not among it.
     :param tier: the one that was asked for. One that answers in a dearer one, unasked, may cost more.
     :param caching: whether what is read may be written to a cache.
     :param media: whether it may be audio or images, or be answered with them.
@@ -122,7 +132,11 @@ def most(
     if media:
         read = max(read, rates.audio_input, rates.cached_audio, rates.image_input)
         written = max(written, rates.audio_output, rates.image_output)
-    return -(-(input * read + output * written + rates.request) // _PICO_IN_NANO)
+    pico = input * read + output * written + rates.request
+    if pieces and rates.pieces:
+        for name, count in pieces.items():
+            pico += count * rates.pieces.get(name, 0)
+    return -(-pico // _PICO_IN_NANO)
 
 
 def typical(rates: Rates) -> int:

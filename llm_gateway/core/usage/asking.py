@@ -152,6 +152,7 @@ class WithoutUsage:
         :param events: whole events of the stream, as ``framing.WholeEvents`` lets them out.
         :return: the same without the chunk.
         """
+        # From behind it is found, or not, in half the time.
         if self.done or events.rfind(b'_tokens"') < 0:
             return events
         start = 0

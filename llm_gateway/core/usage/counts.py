@@ -56,41 +56,53 @@ def _counted(
     Take the parts out of the totals. What is left is text; a part is never more than what is left, so that the classes
     come to the provider's totals whatever it says of the parts.
     """
-    left = totals.input or 0
-    cached = min(totals.cached_input or 0, left)
+    has_input, has_output = totals.input is not None, totals.output is not None
+    left, rest = totals.input or 0, totals.output or 0
+    cached, written = totals.cached_input or 0, totals.cache_write or 0
+    reasoning = totals.reasoning or 0
+    plain = not (totals.cache_write_1h or totals.audio_input or totals.audio_output or image_input or image_output)
+    if plain and cached + written <= left and reasoning <= rest and not cached_audio:
+        # Nearly all answers.
+        usage = Usage(
+            input=left - cached - written,
+            cached=cached,
+            cache_write=written,
+            output=rest - reasoning,
+            reasoning=reasoning,
+            pieces=pieces,
+            tier=tier,
+        )
+        return Counted(usage, has_input, has_output)
+    cached = min(cached, left)
     left -= cached
-    written = min(totals.cache_write or 0, left)
+    written = min(written, left)
     left -= written
     hour = min(totals.cache_write_1h or 0, written)
     cached_audio = min(cached_audio, cached)
     audio = min(max((totals.audio_input or 0) - cached_audio, 0), left)
     left -= audio
     image = min(image_input, left)
-    rest = totals.output or 0
-    reasoning = min(totals.reasoning or 0, rest)
+    reasoning = min(reasoning, rest)
     rest -= reasoning
     spoken = min(totals.audio_output or 0, rest)
     rest -= spoken
     painted = min(image_output, rest)
-    return Counted(
-        Usage(
-            input=left - image,
-            cached=cached - cached_audio,
-            cache_write=written - hour,
-            cache_write_1h=hour,
-            audio_input=audio,
-            cached_audio=cached_audio,
-            image_input=image,
-            output=rest - painted,
-            reasoning=reasoning,
-            audio_output=spoken,
-            image_output=painted,
-            pieces=pieces,
-            tier=tier,
-        ),
-        totals.input is not None,
-        totals.output is not None,
+    usage = Usage(
+        input=left - image,
+        cached=cached - cached_audio,
+        cache_write=written - hour,
+        cache_write_1h=hour,
+        audio_input=audio,
+        cached_audio=cached_audio,
+        image_input=image,
+        output=rest - painted,
+        reasoning=reasoning,
+        audio_output=spoken,
+        image_output=painted,
+        pieces=pieces,
+        tier=tier,
     )
+    return Counted(usage, has_input, has_output)
 
 
 # OpenAI, and who is compatible with it
@@ -156,9 +168,10 @@ class OpenAICounts(UsageDoc):
             found |= _calls(self.server_tool_use)
         if self.server_side_tool_usage_details:
             found |= _calls(self.server_side_tool_usage_details)
-        for name, number in (("web_search", self.num_search_queries), ("sources", self.num_sources_used)):
-            if number is not None and (calls := count(number)):
-                found[name] = calls
+        if self.num_search_queries is not None and (queries := count(self.num_search_queries)):
+            found["web_search"] = queries
+        if self.num_sources_used is not None and (sources := count(self.num_sources_used)):
+            found["sources"] = sources
         image_output = 0 if outputs is None else count(outputs.image_tokens) or 0
         if wrote != "text" and totals.output and not image_output and not totals.audio_output:
             if wrote == "image":

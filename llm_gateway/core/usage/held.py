@@ -60,8 +60,13 @@ class Held(Meter):
         return self._dropped + len(self._kept)
 
     def _drop(self, size: int) -> bytes:
-        dropped = bytes(self._kept[:size])
-        del self._kept[:size]
+        kept = self._kept
+        if size == len(kept):
+            dropped = bytes(kept)
+            kept.clear()
+        else:
+            dropped = bytes(memoryview(kept)[:size])
+            del kept[:size]
         self._dropped += size
         return dropped
 
@@ -78,7 +83,9 @@ class Held(Meter):
             usage = Usage(input=_found(expected), output=said, pieces=dict(pieces), tier=reader.tier)
             return Reading(usage, Source.ESTIMATED, reader.model)
         usage = counted.usage
-        if counted.has_input:
+        # Servers that do not know it yet begin their streams with a 0.
+        has_input = counted.has_input and (whole or reader.final or usage.input_tokens > 0)
+        if has_input:
             if not said and (whole or (counted.has_output and reader.final)):
                 return Reading(usage, Source.PROVIDER, reader.model)
         elif usage.pieces and whole:
@@ -86,7 +93,7 @@ class Held(Meter):
             return Reading(usage, Source.PROVIDER, reader.model)
         more = said if counted.has_output else max(said - usage.output_tokens, 0)
         usage = msgspec.structs.replace(
-            usage, input=usage.input if counted.has_input else _found(expected), output=usage.output + more
+            usage, input=usage.input if has_input else _found(expected), output=usage.output + more
         )
         return Reading(usage, Source.PARTLY, reader.model)
 

@@ -1,7 +1,7 @@
 """
-Answers about images and sound, which may have no numbers: then what is billed is counted.
+Answers about images, sound and rankings, which may have no tokens: then what is billed is counted.
 
-Source: https://platform.openai.com/docs/api-reference/images and .../audio
+Sources: https://platform.openai.com/docs/api-reference/images and .../audio, https://docs.cohere.com/reference/rerank
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import math
 
 import msgspec
 
+from llm_gateway.core.translation.chat.documents import count
 from llm_gateway.core.usage.answers import read
 from llm_gateway.core.usage.counts import Counted
 from llm_gateway.core.usage.openai import OpenAIReader
 from llm_gateway.core.usage.values import Usage
 
-__all__ = ["ImagesReader", "SpeechReader", "TranscriptionReader"]
+__all__ = ["ImagesReader", "ReadingReader", "SpeechReader", "TranscriptionReader"]
 
 
 class _Images(msgspec.Struct, gc=False):
@@ -27,6 +28,20 @@ class _Transcript(msgspec.Struct, gc=False):
     """In seconds, as a number or a text."""
 
 
+class _Billed(msgspec.Struct, gc=False):
+    input_tokens: object = None
+    search_units: object = None
+
+
+class _Meta(msgspec.Struct, gc=False):
+    billed_units: _Billed | None = None
+
+
+class _Ranking(msgspec.Struct, gc=False):
+    meta: _Meta | None = None
+
+
+_ranking = msgspec.json.Decoder(_Ranking).decode
 _images = msgspec.json.Decoder(_Images).decode
 _transcript = msgspec.json.Decoder(_Transcript).decode
 
@@ -74,6 +89,22 @@ class TranscriptionReader(OpenAIReader):
             seconds = None if found is None else _seconds(found.duration)
             if seconds is not None:
                 self._counted = _pieces("seconds", seconds)
+        return told
+
+
+class ReadingReader(OpenAIReader):
+    """Of what is read and ranked, Cohere bills the search."""
+
+    def take(self, document: bytes) -> bool | None:
+        told = super().take(document)
+        if told is not None and self._counted is None:
+            found = read(_ranking, document)
+            billed = None if found is None or found.meta is None else found.meta.billed_units
+            if billed is not None:
+                tokens, searches = count(billed.input_tokens), count(billed.search_units)
+                if tokens or searches:
+                    pieces = {"search_units": searches} if searches else {}
+                    self._counted = Counted(Usage(input=tokens or 0, pieces=pieces), tokens is not None, False)
         return told
 
 

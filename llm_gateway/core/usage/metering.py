@@ -15,7 +15,7 @@ from llm_gateway.core.usage.gemini import GeminiReader
 from llm_gateway.core.usage.held import HELD_BYTES
 from llm_gateway.core.usage.inflating import InflatingMeter
 from llm_gateway.core.usage.kinds import Kind, kind_of
-from llm_gateway.core.usage.media import ImagesReader, SpeechReader, TranscriptionReader
+from llm_gateway.core.usage.media import ImagesReader, ReadingReader, SpeechReader, TranscriptionReader
 from llm_gateway.core.usage.messages import MessagesReader
 from llm_gateway.core.usage.meter import Meter, Reading, Uncounted
 from llm_gateway.core.usage.openai import OpenAIReader
@@ -25,6 +25,7 @@ __all__ = ["HELD_BYTES", "Meter", "Reading", "meter_for"]
 
 _READERS: dict[str, Callable[[], AnswerReader]] = {"anthropic": MessagesReader, "gemini": GeminiReader}
 _OPENAI_READERS: dict[Kind, Callable[[], AnswerReader]] = {
+    Kind.READING: ReadingReader,
     Kind.IMAGES: ImagesReader,
     Kind.SPEECH: SpeechReader,
     Kind.TRANSCRIPTION: TranscriptionReader,

@@ -15,9 +15,9 @@ from llm_gateway.core.usage.values import Usage
 
 __all__ = ["StreamMeter"]
 
-_EVENTS_READ = 32
+_EVENTS_READ = 24
 """Of those that are dropped when more than ``HELD_BYTES`` came: so many that are spread over them, from which the rest
-is inferred, so that a stream costs the same whatever its length. With events of 2 KB and more it is all of them. Those
+is inferred, so that a stream costs the same whatever its length. With events of 3 KB and more it is all of them. Those
 that are still held at the end are all read."""
 
 _EVENTS_SEEN = 4

@@ -190,7 +190,7 @@ class AdminApp:
             )
 
         def page() -> list[KeyView]:
-            return list(islice(filter(wanted, self._parts.keeper.keys(after)), limit + 1))
+            return list(islice(filter(wanted, self._parts.keeper.all(after)), limit + 1))
 
         found = await self._in_thread(page)
         return answer(request, KeyPage(found[:limit], len(found) > limit))

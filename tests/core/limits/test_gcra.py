@@ -150,6 +150,14 @@ def test_use_beyond_the_limit_keeps_nobody_out_for_longer_than_one_window(n: int
     assert count.fits(START + window_ns(count.limit) + count._each, 1)
 
 
+@pytest.mark.parametrize("amount", [7, 58_000_000, 59_999_999])
+def test_half_a_window_gives_back_half_and_never_more(amount: int) -> None:
+    """Nanoseconds are rounded: less than a thousandth is lost by it, nothing is won."""
+    count = counter(limit("tokens_per_minute", amount))
+    count.use(START, amount)
+    assert amount // 2 * 0.999 <= count.standing(START + window_ns(count.limit) // 2).remaining <= amount / 2
+
+
 def test_numbers_fit_into_64_bits() -> None:
     told = limit("tokens_per_hour", 1_000_000_000)
     cells = memoryview(bytearray(8 * Gcra.length(told, 3))).cast("q")

@@ -117,10 +117,9 @@ def test_two_attempts_together_cost_what_each_costs_but_for_a_billionth(one: Usa
 @given(usages(), st.sampled_from([HAIKU, REALTIME, FREE]), st.sampled_from([None, "batch", "fast"]))
 def test_no_call_costs_more_than_its_reservation(usage: Usage, rates: Rates, tier: str | None) -> None:
     """The most that a call can cost, for as many tokens as it used: whatever classes they turn out to be of."""
-    used = Usage(**{name: getattr(usage, name) for name in CLASSES}, tier=tier)
-    bound = most(
-        rates, sum(getattr(used, name) for name in INPUT), sum(getattr(used, name) for name in OUTPUT), tier=tier
-    )
+    used = msgspec.structs.replace(usage, tier=tier)
+    read, written = (sum(getattr(used, name) for name in names) for names in (INPUT, OUTPUT))
+    bound = most(rates, read, written, used.pieces, tier=tier)
     assert cost(rates, used) <= bound
 
 

@@ -156,6 +156,14 @@ def test_a_stream_that_fails_before_its_first_word_has_used_nothing() -> None:
     assert read(failed, "anthropic", stream=True) == Reading(NOTHING, Source.NONE)
 
 
+def test_a_stream_that_begins_with_0_has_not_told_what_it_read() -> None:
+    start = {"type": "message_start", "message": {"model": "glm-5", "usage": {"input_tokens": 0, "output_tokens": 0}}}
+    delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 5}}
+    cut = read(sse(start, named=True), "anthropic", stream=True, whole=False)
+    assert cut == Reading(Usage(input=EXPECTED), Source.PARTLY, "glm-5")
+    assert read(sse(start, delta, named=True), "anthropic", stream=True).usage == Usage(output=5)
+
+
 def test_an_answer_that_broke_off_before_its_first_byte_is_what_was_asked() -> None:
     assert read(b"", whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
     assert read(b"", stream=True, whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
@@ -220,6 +228,18 @@ def test_embeddings_are_read_and_not_written() -> None:
     assert read(body[:90], api=Api.EMBEDDINGS, whole=False).usage == Usage(input=EXPECTED)
     silent = read(b'{"embedding":{"values":[0.1]}}', "gemini", Api.GEMINI_EMBEDDINGS)
     assert silent == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        ({"results": [], "usage": {"total_tokens": 15}}, Usage(input=15)),
+        ({"results": [], "meta": {"billed_units": {"search_units": 2}}}, Usage(pieces={"search_units": 2})),
+        ({"embeddings": [], "meta": {"billed_units": {"input_tokens": 7}}}, Usage(input=7)),
+    ],
+)
+def test_rankings_are_billed_by_tokens_or_by_the_search(answer: dict[str, Any], usage: Usage) -> None:
+    assert read(encoded(answer), api=Api.OTHER, path=b"/v2/rerank") == Reading(usage, Source.PROVIDER)
 
 
 IMAGES = b"/v1/images/generations"
