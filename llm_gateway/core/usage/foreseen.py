@@ -28,6 +28,7 @@ from llm_gateway.core.estimate import (
 from llm_gateway.core.surrogates import mended
 from llm_gateway.core.translation.chat.documents import count
 from llm_gateway.core.translation.conversation import Image, Inline, Message, Request, Role
+from llm_gateway.core.usage.counts import tier_of
 from llm_gateway.core.usage.kinds import Kind, kind_of
 
 __all__ = ["Foreseen", "expected_input", "foreseen"]
@@ -57,6 +58,8 @@ class Foreseen(msgspec.Struct, frozen=True, gc=False):
     """Tokens that may be written, of all choices together; ``None`` where the request does not say."""
     pieces: dict[str, int] = {}
     """What is billed by the piece, as far as the request tells: images to be made, characters to be spoken."""
+    tier: str | None = None
+    """The service tier that it asks for, as ``Usage.tier`` would name it."""
 
 
 class _Config(msgspec.Struct, rename="camel", gc=False):
@@ -71,6 +74,8 @@ class _Wishes(msgspec.Struct, gc=False):
     max_tokens_to_sample: object = None
     n: object = None
     best_of: object = None
+    service_tier: object = None
+    speed: object = None
     config: _Config | None = msgspec.field(default=None, name="generationConfig")
     snake_config: _Config | None = msgspec.field(default=None, name="generation_config")
 
@@ -98,7 +103,10 @@ def foreseen(body: bytes, api: Api, dialect: str, *, method: bytes = b"POST", pa
     weight, media = _weighed(body, dialect)
     read = math.ceil(weight / _BYTES_PER_TOKEN.get(dialect, _OTHER_BYTES_PER_TOKEN) + media)
     if kind is Kind.TEXT or kind is Kind.UNKNOWN:
-        return Foreseen(read, _written(body))
+        wishes = _wishes_of(body)
+        if wishes is None:
+            return Foreseen(read)
+        return Foreseen(read, _written(wishes), {}, tier_of(wishes.speed) or tier_of(wishes.service_tier))
     if kind is Kind.READING:
         return Foreseen(read, 0)
     if kind is Kind.IMAGES:
@@ -134,10 +142,7 @@ def expected_input(body: bytes, api: Api, dialect: str, model: str = "") -> int:
     return math.ceil(tokens * vocabulary_factor(model) + media)
 
 
-def _written(body: bytes) -> int | None:
-    wishes = _wishes_of(body)
-    if wishes is None:
-        return None
+def _written(wishes: _Wishes) -> int | None:
     most: int | None = None
     for said in (
         wishes.max_tokens,

@@ -119,6 +119,21 @@ def test_what_is_billed_by_the_piece_is_told() -> None:
     assert sound == Foreseen(110, None, {"seconds": 11})
 
 
+@pytest.mark.parametrize(
+    ("wish", "tier"),
+    [
+        ({}, None),
+        ({"service_tier": "auto"}, None),
+        ({"service_tier": "standard_only"}, None),
+        ({"service_tier": "flex"}, "flex"),
+        ({"service_tier": "priority", "speed": "standard"}, "priority"),
+        ({"service_tier": "auto", "speed": "fast"}, "fast"),
+    ],
+)
+def test_the_tier_that_is_asked_for_is_told(wish: dict[str, str], tier: str | None) -> None:
+    assert foreseen(asks(**wish), Api.CHAT, "openai").tier == tier
+
+
 @pytest.mark.parametrize("api", [Api.MODELS, Api.COUNT_TOKENS])
 def test_nothing_is_foreseen_for_what_is_free(api: Api) -> None:
     assert foreseen(asks(max_tokens=5), api, "openai") == Foreseen(0, 0)
