@@ -7,7 +7,7 @@ A reader is shown as little of an answer as will do: what has numbers, and, wher
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -98,6 +98,13 @@ class AnswerReader(ABC):
         :param document: an answer, or the data of one event.
         :return: all in it that a model wrote: texts, thoughts, the arguments of calls.
         """
+
+    def spoken(self, pieces: Mapping[str, int]) -> int:
+        """
+        :param pieces: what the request told.
+        :return: tokens of sound that the answer is, if it does not say.
+        """
+        return 0
 
     @abstractmethod
     def counted(self) -> Counted | None:

@@ -98,8 +98,8 @@ class GeminiReader(AnswerReader):
         return self._told(counts)
 
     def _told(self, counts: GeminiCounts) -> bool:
-        # Events before the last may leave it out, and have a text all the same.
-        return self.final or counts.candidates_token_count is not None
+        # Events before the last may leave it out, or say 0, and have a text all the same.
+        return self.final or bool(counts.candidates_token_count)
 
     def said(self, document: bytes) -> str:
         found = read(_gemini_text, document)
