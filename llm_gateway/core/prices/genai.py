@@ -55,6 +55,8 @@ CLASSES = {
 PIECES = {
     "web_searches_kcount": ("web_search", 1000),
     "storage_searches_kcount": ("file_search", 1000),
+    "rerank_searches_kcount": ("search_units", 1000),
+    "code_executions_kcount": ("code_execution", 1000),
     "audio_hours": ("seconds", 3600),
     "input_audio_hours": ("seconds", 3600),
     "input_mchars": ("characters", 1_000_000),
