@@ -64,6 +64,8 @@ class AnswerReader(ABC):
         self.tier: str | None = None
         self.final = False
         """Whether the numbers are the last that there will be, even if the answer's end does not come."""
+        self.numbered = 0
+        """How many documents and events had numbers."""
         self.places_seen = 0
         """How many of ``places`` there were in what is too long to be read whole."""
         self.failed = False

@@ -173,6 +173,16 @@ def test_a_0_before_the_end_is_no_number_of_what_was_written() -> None:
     assert gemini.usage == Usage(input=EXPECTED, output=math.ceil(estimate_text("Noon ")))
 
 
+def test_a_0_behind_a_number_does_not_take_it_back() -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49}
+    zeros = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
+    events = sse(chunk({"content": "Hello"}, usage=told), chunk({"content": ""}, usage=zeros))
+    assert read(events, stream=True, whole=False).usage == Usage(input=9, output=40)
+    first, second = GEMINI_EVENTS[1], GEMINI_EVENTS[0] | {"candidates": []}
+    gemini = read(sse(first, second), "gemini", stream=True, whole=False)
+    assert gemini.usage == Usage(input=500, output=6, reasoning=20)
+
+
 def test_an_answer_that_broke_off_before_its_first_byte_is_what_was_asked() -> None:
     assert read(b"", whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
     assert read(b"", stream=True, whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
