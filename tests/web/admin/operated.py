@@ -17,10 +17,10 @@ from llm_gateway.issuing.keeper import Keeper
 from llm_gateway.issuing.running import RunningKeys
 from llm_gateway.ledger.keys import KeyStore
 from llm_gateway.ledger.queries import Line, usage
-from llm_gateway.ledger.sqlite import SqliteStore
 from llm_gateway.web.admin.admission import AdminKeys, read_admin_keys
 from llm_gateway.web.admin.app import AdminParts, AdminResource
 from llm_gateway.web.admin.root import admin_root
+from tests.issuing.databases import quick_store
 from tests.memory import Client, MemoryGateway
 
 ADMIN_KEY = "admin-canary-0123456789abcdef"
@@ -52,7 +52,7 @@ class Operated:
         (folder / "aiservices.json").write_text('{"openai": "https://api.openai.test/v1/chat/completions"}')
         (folder / "admin").write_text(f"# who may\nalice: {ADMIN_KEY}\nbob: {OTHER_KEY}\n")
         self.now = NOW
-        self.store = SqliteStore(str(folder / "ledger.db"))
+        self.store = quick_store(folder / "ledger.db")
         self.keys = KeyStore(self.store)
         self.gateway = MemoryGateway()
         clock = self.gateway.clock
@@ -61,7 +61,7 @@ class Operated:
         self.running.on_change(self.gateway.use)
         self.gateway.use(self.running.current)
         self.keeper = Keeper(self.keys, lambda: self.running.current, lambda: self.now)
-        self.ledger = SqliteStore(str(folder / "ledger.db"))
+        self.ledger = quick_store(folder / "ledger.db")
         self.parts = AdminParts(
             admin_keys=self.admin_keys(),
             keeper=self.keeper,
