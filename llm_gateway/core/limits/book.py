@@ -58,6 +58,8 @@ class Limiter:
         self._lost_until: float | None = None
         """In nanoseconds of ``_time``."""
         self._owed: deque[tuple[Reservation | tuple[Limit, ...], Want]] = deque()
+        self._awaited: set[str] = set()
+        """Limits by id."""
         self.lost = 0
         """How many calls were never counted in the store, since it was lost for too long."""
 
@@ -87,6 +89,8 @@ class Limiter:
         try:
             if self._lost_until is not None:
                 self._retry(time)
+            if self._awaited and (unknown := self._unknown(limits)) is not None:
+                return Refused(unknown, AGAIN_S, 0, True)
             found = self._store.take(limits, want, time)
             if at_least is not None and type(found) is Refused:
                 found = self._store.take(limits, at_least, time)
@@ -173,6 +177,13 @@ class Limiter:
             self._lose(time)
             return []
 
+    def await_seeds(self, limits: Iterable[Limit]) -> None:
+        """
+        Take what is left of these limits for unknown until ``seed`` has told what was used before, here or in another
+        process: those that are ``closed`` then refuse calls, the others go by what is used from now on.
+        """
+        self._awaited = {each.id for each in limits if each.window is not Window.NOW}
+
     def unseeded(self, limits: Iterable[Limit]) -> list[Limit]:
         """
         :return: those for which ``seed`` would do something: that nobody told what was used before.
@@ -191,7 +202,9 @@ class Limiter:
         """
         time = self._time(self._clock() if now is None else now)
         uses = [(int((start + bucket_s) * 1e9) - 1, n) for start, n in sorted(sums) if n]
-        return self._store.seed(limit, uses, time)
+        first = self._store.seed(limit, uses, time)
+        self._awaited.discard(limit.id)
+        return first
 
     def sweep(self) -> int:
         """
@@ -203,6 +216,20 @@ class Limiter:
             return self._store.sweep()
         except StoreLost:
             return 0
+
+    def _unknown(self, limits: Iterable[Limit]) -> Limit | None:
+        """
+        :return: one that refuses since nobody has told what was used before.
+        :raises StoreLost:
+        """
+        awaited = [each for each in limits if each.id in self._awaited]
+        if not awaited:
+            return None
+        unseeded = self._store.unseeded(awaited)
+        # Another process may have been quicker.
+        self._awaited.difference_update(each.id for each in awaited if each not in unseeded)
+        closed = (each for each in unseeded if each.unreachable is Unreachable.CLOSED and not each.shadow)
+        return next(closed, None)
 
     def _retry(self, time: int) -> None:
         """

@@ -339,6 +339,30 @@ def test_a_minutes_tokens_can_be_told_too() -> None:
     assert world.free() == [pytest.approx(20, abs=1)]
 
 
+def test_limits_that_wait_to_be_told_refuse_if_they_are_closed() -> None:
+    """A budget that was used up must not be full again since the ledger cannot be read."""
+    closed, open_ = limit("usd_per_week", 100), limit("usd_total", 100, unreachable=Unreachable.OPEN)
+    watched, minute = limit("usd_per_day", 100, shadow=True), limit("tokens_per_minute", 100)
+    world = World(closed, open_, watched, minute)
+    world.limiter.await_seeds([closed, open_, watched])
+    refused = world.refused(Want(1, 0, 0, 1))
+    assert (refused.limit, refused.unreachable, refused.retry_after_s) == (closed, True, AGAIN_S)
+    world.limiter.seed(closed, [(NOON - 100, 40)], 60)
+    assert world.call(Want(1, 0, 0, 10))
+    assert world.free() == [50, 90, 90, 100]
+    world.limiter.seed(open_, [(NOON - 100, 40)], 60)
+    assert world.free() == [50, 50, 90, 100]
+
+
+def test_what_another_process_was_told_need_not_be_told_again() -> None:
+    store, week = Table(), limit("usd_per_week", 100)
+    one, other = World(week, store=store), World(week, store=store)
+    for world in (one, other):
+        world.limiter.await_seeds([week])
+    one.limiter.seed(week, [], 60)
+    assert other.call(Want(1, 0, 0, 10))
+
+
 # A store that is lost.
 
 
