@@ -99,6 +99,7 @@ class Accounting:
             except StoreLost as error:
                 _log.error("Limits cannot be counted: {error}", error=error)
         if self.ledger is not None:
+            self.ledger.recover()
             self.ledger.start()
             self._seed(self._used_before)
         self._running = True

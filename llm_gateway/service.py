@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from llm_gateway.accounting import Accounting
-from llm_gateway.administration import Administration
+from llm_gateway.administration import Administration, reload_problems
+from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.issuing.running import FileConfiguration
 from llm_gateway.upstream.prober import HealthBoard, Prober
@@ -70,6 +71,9 @@ class Parts:
     """The object graph that a gateway's service starts and stops."""
 
     store: FileConfiguration
+    """The configuration in use."""
+    files: ConfigurationStore
+    """As the files have it."""
     grants: GrantBook
     routes: RouteBook
     board: HealthBoard
@@ -222,6 +226,14 @@ class GatewayService(Service):
         """
         self.reopen_access_log()
         return self._parts.store.reload()
+
+    def reload_problems(self) -> list[str]:
+        """
+        Read the configuration again.
+
+        :return: what is wrong with it; nothing if it is in use now.
+        """
+        return reload_problems(self._parts.files, self._parts.store.reload)
 
     def reopen_access_log(self) -> None:
         """Open it again by its name; if that fails, the log says so and lines go on to the old file."""

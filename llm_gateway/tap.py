@@ -220,6 +220,7 @@ def make_gateway(
     resource = app.resource()
     parts = Parts(
         store=watched,
+        files=store,
         grants=grants,
         routes=routes,
         board=board,

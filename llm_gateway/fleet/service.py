@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 
 from llm_gateway.config.values import Configuration
 from llm_gateway.fleet.balance import LoadTable, table_memory
-from llm_gateway.fleet.messages import Begin, Content, Health, Reopen, ToWorker, Use
+from llm_gateway.fleet.messages import Begin, Content, Health, Reloaded, Reopen, ToWorker, Use
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.supervisor import FIRST_SOCKET, FROM_WORKER, LOAD_TABLE, STDERR, TO_WORKER, Supervisor
 from llm_gateway.service import GatewayService, Parts, Signals
@@ -127,6 +127,9 @@ class FleetService(Service):
 
     def gone(self, number: int) -> None:
         self._table.strike_out(number)
+
+    def reloaded(self) -> Reloaded:
+        return Reloaded(self._gateway.reload_problems())
 
     # What changes
 
