@@ -20,6 +20,7 @@ from llm_gateway.config.prices import (
     OWN,
     choose_prices,
     price_book,
+    price_text,
     read_price_file,
     shipped_prices,
 )
@@ -27,7 +28,8 @@ from llm_gateway.config.problems import suggestion
 from llm_gateway.config.values import Provider
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.book import PriceBook
-from llm_gateway.core.prices.lists import BadPrice, PriceList, changes, dollars, rates_of
+from llm_gateway.core.prices.genai import price_list
+from llm_gateway.core.prices.lists import BadPrice, PriceList, changes, dollars, rates_of, read_list, written
 from llm_gateway.core.prices.values import CLASSES, FREE, Rates, cost
 from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger import queries
@@ -58,7 +60,7 @@ exit status: 0 when there is something to print, 1 when no price is known or it 
 
 _UPDATE = """\
 Check a file with a list of prices, say what it changes, and put it where the gateway finds it. It has the form of the
-prices.json that ships with the gateway: a newer release of the gateway has a newer one.
+prices.json that ships with the gateway, or is the data.json that the project genai-prices publishes.
 """
 
 _RERATE = """\
@@ -336,8 +338,7 @@ def _table(rows: Sequence[Sequence[str]], *, right: bool) -> Iterable[str]:
 
 def _update(options: argparse.Namespace, _: argparse.ArgumentParser) -> int:
     target = Path(options.to or os.environ.get("PRICES_FILE") or DEFAULT_PRICES_FILE)
-    text = Path(options.file).read_bytes()
-    new = read_price_file(Path(options.file))
+    new, text = _new_list(Path(options.file))
     old = read_price_file(target) if target.exists() else shipped_prices()
     for line in changes(old, new):
         print(line)
@@ -356,6 +357,22 @@ def _update(options: argparse.Namespace, _: argparse.ArgumentParser) -> int:
         beside.unlink(missing_ok=True)
     print(f"written to {target}; the gateway goes by it with --prices {target}, and from its next start or reload on")
     return 0
+
+
+def _new_list(path: Path) -> tuple[PriceList, bytes]:
+    """:return: the list, and the file that it is to be, if it is not that already."""
+    text = price_text(path)
+    if not text.lstrip().startswith(b"["):
+        return read_price_file(path), text
+    try:
+        new, missing = price_list(text, f"genai-prices {path.name}", datetime.now(UTC).date().isoformat())
+    except BadPrice as error:
+        raise BadPrice(f"{path}: {error}") from None
+    for each in missing:
+        print(each)
+    text = written(new).encode()
+    # What was read there has not been looked at as closely as a list of ours is.
+    return read_list(text), text
 
 
 # The ledger

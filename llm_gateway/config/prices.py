@@ -22,7 +22,7 @@ from llm_gateway.core.prices.book import OwnPrices, PriceBook
 from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, factor, pico, read_list
 from llm_gateway.core.prices.values import CLASSES
 
-__all__ = ["OWN", "choose_prices", "price_book", "read_price_file", "read_prices", "shipped_prices"]
+__all__ = ["OWN", "choose_prices", "price_book", "price_text", "read_price_file", "read_prices", "shipped_prices"]
 
 DEFAULT_PRICES_FILE = "prices.json"
 
@@ -61,14 +61,24 @@ def read_price_file(path: Path) -> PriceList:
     :raises OSError: it cannot be read.
     :raises BadPrice: it is not a list of prices.
     """
+    text = price_text(path)
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise BadPrice(f"is longer than {MAX_BYTES} bytes")
         return read_list(text)
     except BadPrice as error:
         raise BadPrice(f"{path}: {error}") from None
+
+
+def price_text(path: Path) -> bytes:
+    """
+    :return: what is in the file.
+    :raises OSError: it cannot be read.
+    :raises BadPrice: it is too long for a list of prices.
+    """
+    with path.open("rb") as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise BadPrice(f"{path}: is longer than {MAX_BYTES} bytes")
+    return text
 
 
 def price_book(providers: Mapping[str, Provider], prices: PriceList | None = None) -> PriceBook:

@@ -29,12 +29,16 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
+from twisted.logger import Logger
+
 from llm_gateway.core.limits.clock import Steady
 from llm_gateway.core.limits.contract import StoreLost
 from llm_gateway.core.limits.counter import HELD, SEATS, SUM, Cells
 from llm_gateway.core.limits.table import Table
 
 __all__ = ["SharedStore"]
+
+_log = Logger()
 
 _MAGIC = 0x6C6C6D67_77000001
 """Another layout has another number, and another name of the file: programs of both can run side by side."""
@@ -113,6 +117,8 @@ class SharedStore(Table):
         self._offset_s = time.time() - _passed()
         self._swept = 0
         self._closed = False
+        self.intact = True
+        """Whether others that start find the same counts; looked after by ``sweep``."""
         self.clock = Steady(0.0, self._now)
         """The same time in all processes, which nobody sets. It should be read after ``open``."""
 
@@ -160,6 +166,10 @@ class SharedStore(Table):
 
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = os.lstat(self._path.parent)
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
+            # In a folder such as /dev/shm anybody could have made it first, and take our files away.
+            raise OSError(errno.EPERM, "is not a folder that this user alone can write to", str(self._path.parent))
         self._file = _private(self._path)
         self._acquire()
         try:
@@ -188,7 +198,7 @@ class SharedStore(Table):
         if head[_MAGIC_AT] != _MAGIC:
             return None
         seats = range(head[_SEATS_AT])
-        living = [seat for seat in seats if not self._free(seat)]
+        living = [seat for seat in seats if not self._free(seat, head[_PIDS_AT + seat])]
         return [seat for seat in seats if head[_PIDS_AT + seat] and seat not in living] if living else None
 
     def _begin(self) -> None:
@@ -224,14 +234,18 @@ class SharedStore(Table):
     def _seat_path(self, seat: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{seat}")
 
-    def _free(self, seat: int) -> bool:
-        """:return: whether nobody who lives has this seat."""
+    def _free(self, seat: int, pid: int) -> bool:
+        """
+        :param pid: of who sat there last.
+        :return: whether nobody who lives has this seat.
+        """
         if seat == self._own_seat:
             return False
         try:
             descriptor = os.open(self._seat_path(seat), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return True
+            # Nobody has sat there yet, or somebody cleans up where it is not theirs: a lock cannot tell any more.
+            return not pid or not _lives(pid)
         try:
             return self._lock(descriptor, _LOCK) == 0
         finally:
@@ -292,10 +306,23 @@ class SharedStore(Table):
 
     def _sweep(self) -> int:
         assert self._map is not None
-        dead = [seat for seat in range(self._seats) if self._map[_PIDS_AT + seat] and self._free(seat)]
+        if self.intact and not self._is_there():
+            self.intact = False
+            _log.error(
+                "{path} was removed while it is in use: processes that start from now on count apart from the others",
+                path=str(self._path),
+            )
+        dead = [seat for seat in range(self._seats) if (pid := self._map[_PIDS_AT + seat]) and self._free(seat, pid)]
         for seat in dead:
             self._vacate(seat)
         return len(dead)
+
+    def _is_there(self) -> bool:
+        """:return: whether the file's name still stands for it."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+        except OSError:
+            return False
 
     def _vacate(self, seat: int) -> None:
         """Give back all that is held from a seat."""
@@ -372,6 +399,16 @@ class SharedStore(Table):
         """Map the file as it is now. Rows that are in use keep the old view of it, which shows the same."""
         self._map = memoryview(mmap.mmap(self._file, size)).cast("q")
         self._mapped = size // 8
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _private(path: Path) -> int:

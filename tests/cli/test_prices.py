@@ -32,7 +32,7 @@ LIST = """{
   "families": {"openai": {"title": "OpenAI", "models": [
     {"id": "gpt-6.2-sol",
      "prices": [{"input": "3", "output": "9"}, {"input": "1", "output": "1", "start": "2026-12-24"}]},
-    {"id": "gpt-5.5", "prices": [{"input": "7", "output": "8", "pieces": {"web_search": "0.01"}}]}
+    {"id": "gpt-5.5", "prices": [{"input": "7", "output": "8", "request": "0.005", "pieces": {"web_search": "0.01"}}]}
   ]}}
 }
 """
@@ -62,8 +62,8 @@ def test_model_is_shown_with_all_that_is_charged_for_it(capsys: pytest.CaptureFi
     assert status == 0
     assert out == (
         "openai/gpt-5.5, in dollars per million tokens, by a list, 2026-12-01\n"
-        "          input  cached  output  a web_search\n"
-        "standard      7       7       8          0.01\n"
+        "          input  cached  output  request  a web_search\n"
+        "standard      7       7       8    0.005          0.01\n"
         "\n"
     )
 
@@ -94,6 +94,13 @@ def test_everything_is_listed_the_operators_own_first(capsys: pytest.CaptureFixt
     assert len(lines) == 3 + sum(len(family.models) for family in shipped_prices().families.values())
     [haiku] = [line for line in lines if line.startswith("anthropic  ") and " claude-haiku-5-5 " in line]
     assert haiku.endswith("cache_write 0.125, cache_write_1h 0.2, web_search 0.01, above 100000, batch")
+
+
+def test_prices_of_a_call_and_of_pieces_are_beside_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = prices(capsys, "--prices", "list.json", "--model", "*5.5", "--provider", "openai")
+    assert out.splitlines()[1].endswith("a list, 2026-12-01  web_search 0.01, request 0.005")
+    _, out, _ = prices(capsys, "--prices", "list.json", "--model", "*5.5", "--format", "json")
+    assert json.loads(out)[0]["prices"]["request"] == "0.005"
 
 
 def test_list_is_narrowed_by_provider_and_pattern(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +202,43 @@ def test_wrong_list_does_not_take_the_place_of_the_old_one(capsys: pytest.Captur
     assert status == 1
     assert "new.json: families.openai, model gpt-6.2-sol: input: must be dollars" in err
     assert Path("prices.json").read_text() == LIST
+
+
+def test_file_of_genai_prices_is_taken_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the project publishes it. What has no place in a list of ours is told, and left out."""
+    model = {"id": "gpt-6.2-sol", "match": {"or": [{"starts_with": "gpt-6.2-sol"}, {"regex": "sol$"}]}}
+    model["prices"] = {"input_mtok": 0.1, "output_mtok": {"base": 9, "tiers": [{"start": 1000, "price": 18}]}}
+    provider = {"id": "openai", "name": "OpenAI", "api_pattern": "x", "models": [model]}
+    Path("data.json").write_text(json.dumps([provider, {"id": "new", "name": "New", "models": []}]))
+    status, out, _ = prices(capsys, "update", "data.json")
+    assert status == 0
+    assert "not taken  openai/gpt-6.2-sol: its name is told by {'regex': 'sol$'}\n" in out
+    found = json.loads(prices(capsys, "--model", "gpt-6.2-sol-x", "--provider", "openai", "--format", "json")[1])
+    [charged] = [each["prices"] for each in found]
+    assert (charged["input"], charged["output"], charged["above"]["1000"]["output"]) == ("0.1", "9", "18")
+    assert found[0]["version"].startswith("genai-prices data.json, 20")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[", "data.json: "),
+        ("[1]", "data.json: Expected `object`"),
+        ("[]", "data.json: has none of the providers that are known here"),
+        (
+            '[{"id": "openai", "name": "x", "models": [{"id": "m", "match": {}, "prices": {"input_mtok": "x"}}]}]',
+            "model m",
+        ),
+    ],
+)
+def test_file_that_only_looks_like_that_is_refused(
+    capsys: pytest.CaptureFixture[str], text: str, complaint: str
+) -> None:
+    Path("data.json").write_text(text)
+    status, _, err = prices(capsys, "update", "data.json")
+    assert status == 1
+    assert complaint in err
+    assert not Path("prices.json").exists()
 
 
 # The ledger

@@ -25,7 +25,7 @@ from llm_gateway.issuing.faults import (
 from llm_gateway.issuing.keeper import By, Keeper, Made, entry_of, new_key, patched
 from llm_gateway.issuing.merging import Entries, Merger
 from llm_gateway.ledger.keys import KeyStore, digest_of, id_of
-from llm_gateway.ledger.sqlite import SqliteStore
+from tests.issuing.databases import quick_store
 from tests.issuing.test_merging import REAL, configured
 
 ANN = {"name": "ann", "credentials": ["main"]}
@@ -38,7 +38,7 @@ class Kept:
     def __init__(self, folder: Path, configuration: Configuration) -> None:
         self.now = 1_000.0
         self.configuration = configuration
-        self.database = SqliteStore(str(folder / "ledger.sqlite"))
+        self.database = quick_store(folder / "ledger.sqlite")
         self.store = KeyStore(self.database)
         self.keeper = Keeper(self.store, lambda: self.configuration, lambda: self.now)
 
@@ -289,7 +289,7 @@ def test_every_change_leaves_a_row_that_says_who_and_whence(kept: Kept) -> None:
 
 
 def test_database_that_is_away_is_told_without_where_it_is(tmp_path: Path) -> None:
-    keeper = Keeper(KeyStore(SqliteStore(str(tmp_path / "no" / "folder"))), lambda: configured(tmp_path))
+    keeper = Keeper(KeyStore(quick_store(tmp_path / "no" / "folder")), lambda: configured(tmp_path))
     with pytest.raises(Unavailable) as caught:
         keeper.create(ANN, BY)
     assert "folder" not in caught.value.message

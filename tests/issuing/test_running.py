@@ -17,7 +17,7 @@ from llm_gateway.errors import ConfigurationError, Problem
 from llm_gateway.issuing.keeper import By, Keeper
 from llm_gateway.issuing.running import RunningKeys
 from llm_gateway.ledger.keys import KeyStore
-from llm_gateway.ledger.sqlite import SqliteStore
+from tests.issuing.databases import quick_store
 from tests.issuing.test_merging import configured
 
 BY = By("admin:olga")
@@ -36,9 +36,9 @@ class Running:
         self.folder = folder
         self.clock = Clock()
         self.faulty = False
-        self.path = str(folder / "ledger.sqlite")
-        self.database = SqliteStore(self.path)
-        self.elsewhere = SqliteStore(self.path)
+        self.path = folder / "ledger.sqlite"
+        self.database = quick_store(self.path)
+        self.elsewhere = quick_store(self.path)
         self.waiting: list[tuple[Deferred[Any], Callable[..., Any], Any]] = []
         self.hold = False
         self.configuration = configured(folder)
@@ -168,7 +168,7 @@ def test_keys_stay_as_they_were_while_the_database_is_away(
 
 def test_gateway_starts_without_its_database_and_learns_the_keys_later(tmp_path: Path) -> None:
     folder = tmp_path / "later"
-    database = SqliteStore(str(folder / "ledger.sqlite"))
+    database = quick_store(folder / "ledger.sqlite")
     clock = Clock()
     files = ConfigurationStore(lambda: configured(tmp_path), clock, 0)
     keys = RunningKeys(files, KeyStore(database), at_once, clock)
@@ -176,7 +176,7 @@ def test_gateway_starts_without_its_database_and_learns_the_keys_later(tmp_path:
     assert keys.current.key_for(b"vk_file") is not None
     assert not keys.reachable
     folder.mkdir()
-    elsewhere = SqliteStore(str(folder / "ledger.sqlite"))
+    elsewhere = quick_store(folder / "ledger.sqlite")
     made = Keeper(KeyStore(elsewhere), lambda: keys.current).create(ANN, BY)
     keys.start()
     clock.advance(1)

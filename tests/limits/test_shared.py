@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
 from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.claims import Refused, Reservation, Want
@@ -297,6 +298,38 @@ def test_files_of_others_are_not_used(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(StoreLost, match="limits-1"):
         SharedStore(tmp_path).open()
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("wrong", ["open to others", "a link"])
+def test_a_folder_that_others_can_write_to_is_not_used(wrong: str, tmp_path: Path) -> None:
+    folder = tmp_path / "limits"
+    if wrong == "a link":
+        (tmp_path / "elsewhere").mkdir(0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir()
+        folder.chmod(0o770)
+    with pytest.raises(StoreLost, match="this user alone"):
+        SharedStore(folder).open()
+
+
+def test_files_that_somebody_removes_cost_nobody_what_they_hold(
+    tmp_path: Path, stores: Callable[[], SharedStore]
+) -> None:
+    """Those that run go on as before, and it is told."""
+    one, other = World(*ALL, store=(store := stores())), World(*ALL, store=stores())
+    call = other.let_in(Want(1, 10, 10, 100))
+    one.free()
+    for each in (tmp_path / "limits").iterdir():
+        each.unlink()
+    with capturedLogs() as logged:
+        assert one.limiter.sweep() == 0
+        assert one.limiter.sweep() == 0
+    assert [each["log_level"].name for each in logged] == ["error"]
+    assert not store.intact
+    assert {each.limit.name: each.held for each in one.limiter.state(ALL)}["usd_total"] == 100
+    other.limiter.settle(call, Want(1, 10, 10, 100))
+    assert one.free()[4] == 9_000 - 100
 
 
 def test_more_limits_than_fit_into_the_file_make_it_larger(stores: Callable[[], SharedStore]) -> None:

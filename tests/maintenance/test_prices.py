@@ -13,10 +13,11 @@ from genai_prices.data import providers
 
 from llm_gateway.config.prices import shipped_prices
 from llm_gateway.core.prices.book import PriceBook
-from llm_gateway.core.prices.lists import Listed, read_list
+from llm_gateway.core.prices.genai import NAMES
+from llm_gateway.core.prices.lists import Listed, read_list, written
 from llm_gateway.core.prices.values import cost
 from llm_gateway.core.usage.values import Usage
-from maintenance.prices import NAMES, PRICES, _of_regex, _pattern, made, main, unpriced, written
+from maintenance.prices import PRICES, made, main, unpriced
 
 THEIRS = {provider.id: provider for provider in providers}
 TIERS = {"flex": "service_tier", "priority": "service_tier", "batch": "processing", "fast": "speed"}
@@ -99,28 +100,6 @@ def test_every_name_leads_to_the_same_model() -> None:
                     found = THEIRS[name].find_model(spelling)
                     assert found is not None
                     assert book.find("", family, spelling, at) == book.listed_at(family, ours[found.id], at), spelling
-
-
-@pytest.mark.parametrize(
-    ("regex", "names"),
-    [
-        (r"^a-\d{4}$", ["a-####"]),
-        (r"^a-\d{2}-\d", ["a-##-#*"]),
-        (r"^a[-@]\d$", ["a-#", "a@#"]),
-        (r"^a\.b\-c$", ["a.b-c"]),
-        (r"a$", None),
-        (r"^a+$", None),
-        (r"^(a|b)$", None),
-        (r"^a\w$", None),
-    ],
-)
-def test_expression_is_taken_over_where_it_can_be_said_in_patterns(regex: str, names: list[str] | None) -> None:
-    """Otherwise it is reported, and not guessed."""
-    assert _of_regex(regex) == names
-
-
-def test_name_that_is_told_by_something_new_is_reported() -> None:
-    assert _pattern(types.ClauseAnd(and_=[types.ClauseEquals("a"), types.ClauseEquals("b")])) is None
 
 
 def test_command_writes_the_file_and_tells_what_is_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

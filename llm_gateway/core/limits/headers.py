@@ -11,6 +11,7 @@ on rate limits.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from time import gmtime
 
 from llm_gateway.core.limits.claims import Standing
@@ -26,20 +27,29 @@ _KINDS: dict[Measure, tuple[bytes, ...]] = {
 }
 """By what is limited: what it is called in the headers."""
 
+_PARTS = (b"limit", b"remaining", b"reset")
+_OPENAI = {kind: tuple(b"x-ratelimit-%b-%b" % (part, kind) for part in _PARTS) for kind in (b"requests", b"tokens")}
+_ANTHROPIC = {
+    kind: tuple(b"anthropic-ratelimit-%b-%b" % (kind, part) for part in _PARTS)
+    for kind in (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+}
+
 
 def openai_headers(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
     """
     :return: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; tokens are those of the limit on all of them, on
         those read or on those written that has the least left. Resets are times such as ``1s``, ``6m0s``, ``250ms``.
     """
-    found = []
+    found: list[tuple[bytes, bytes]] = []
     for kind, standing in _tightest(standings).items():
-        if kind in (b"requests", b"tokens"):
-            found += [
-                (b"x-ratelimit-limit-" + kind, b"%d" % standing.limit.amount),
-                (b"x-ratelimit-remaining-" + kind, b"%d" % standing.remaining),
-                (b"x-ratelimit-reset-" + kind, duration_text(standing.reset_s or 0.0)),
-            ]
+        names = _OPENAI.get(kind)
+        if names is not None:
+            limit, remaining, reset = names
+            found += (
+                (limit, b"%d" % standing.limit.amount),
+                (remaining, b"%d" % standing.remaining),
+                (reset, duration_text(standing.reset_s or 0.0)),
+            )
     return found
 
 
@@ -49,14 +59,14 @@ def anthropic_headers(standings: Iterable[Standing], now: float) -> list[tuple[b
     :return: ``anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}``; tokens as for
         OpenAI. Resets are times as RFC 3339 has them, in UTC, rounded up to a second.
     """
-    found = []
+    found: list[tuple[bytes, bytes]] = []
     for kind, standing in _tightest(standings).items():
-        name = b"anthropic-ratelimit-" + kind
-        found += [
-            (name + b"-limit", b"%d" % standing.limit.amount),
-            (name + b"-remaining", b"%d" % standing.remaining),
-            (name + b"-reset", time_text(now + (standing.reset_s or 0.0))),
-        ]
+        limit, remaining, reset = _ANTHROPIC[kind]
+        found += (
+            (limit, b"%d" % standing.limit.amount),
+            (remaining, b"%d" % standing.remaining),
+            (reset, time_text(now + (standing.reset_s or 0.0))),
+        )
     return found
 
 
@@ -83,7 +93,12 @@ def time_text(at: float) -> bytes:
     :param at: seconds since the epoch.
     :return: such as ``2027-01-15T08:00:00Z``; rounded up.
     """
-    return b"%04d-%02d-%02dT%02d:%02d:%02dZ" % gmtime(-int(-at // 1))[:6]
+    return _second_text(-int(-at // 1))
+
+
+@lru_cache(maxsize=512)
+def _second_text(at: int) -> bytes:
+    return b"%04d-%02d-%02dT%02d:%02d:%02dZ" % gmtime(at)[:6]
 
 
 def _tightest(standings: Iterable[Standing]) -> dict[bytes, Standing]:

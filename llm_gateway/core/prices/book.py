@@ -134,9 +134,11 @@ class PriceBook:
         rates = self.find(provider, family, model, at, asked)
         return None if rates is None else Cost(cost(rates, usage), rates.version)
 
-    def most(self, rates: Rates, input: int, output: int, pieces: Mapping[str, int] | None = None) -> int:
+    def most(
+        self, rates: Rates, input: int, output: int, pieces: Mapping[str, int] | None = None, tier: str | None = None
+    ) -> int:
         """:return: the most that a call can cost, as `llm_gateway.core.prices.values.most`."""
-        return most(rates, input, output, pieces)
+        return most(rates, input, output, pieces, tier=tier)
 
     def listed_at(self, family: str, model: Listed, at: float) -> Rates | None:
         """:return: what the list says of one of its models, whatever the operator does."""

@@ -20,11 +20,12 @@ on the way. A class of tokens without a price of its own is charged for like ano
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -342,3 +343,20 @@ def changes(old: PriceList, new: PriceList) -> Iterator[str]:
                 yield f"price      {name}/{model}"
             elif before[model] != after[model]:
                 yield f"name       {name}/{model}"
+
+
+def written(prices: PriceList) -> str:
+    """:return: the file, with a line for each model, so that a change of one is a change of one line."""
+    head = {"version": prices.version, "date": prices.date, "made_from": list(prices.made_from)}
+    lines = [f"  {_line(name)}: {_line(value)},\n" for name, value in head.items()]
+    families = []
+    for name, family in prices.families.items():
+        facts = msgspec.to_builtins(msgspec.structs.replace(family, models=()))
+        rest = "".join(f"      {_line(each)}: {_line(value)},\n" for each, value in facts.items())
+        models = ",\n".join(f"        {_line(msgspec.to_builtins(model))}" for model in family.models)
+        families.append(f'    {_line(name)}: {{\n{rest}      "models": [\n{models}\n      ]\n    }}')
+    return "{\n" + "".join(lines) + '  "families": {\n' + ",\n".join(families) + "\n  }\n}\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

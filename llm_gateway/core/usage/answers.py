@@ -7,7 +7,7 @@ A reader is shown as little of an answer as will do: what has numbers, and, wher
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -64,6 +64,8 @@ class AnswerReader(ABC):
         self.tier: str | None = None
         self.final = False
         """Whether the numbers are the last that there will be, even if the answer's end does not come."""
+        self.numbered = 0
+        """How many documents and events had numbers."""
         self.places_seen = 0
         """How many of ``places`` there were in what is too long to be read whole."""
         self.failed = False
@@ -98,6 +100,13 @@ class AnswerReader(ABC):
         :param document: an answer, or the data of one event.
         :return: all in it that a model wrote: texts, thoughts, the arguments of calls.
         """
+
+    def spoken(self, pieces: Mapping[str, int]) -> int:
+        """
+        :param pieces: what the request told.
+        :return: tokens of sound that the answer is, if it does not say.
+        """
+        return 0
 
     @abstractmethod
     def counted(self) -> Counted | None:

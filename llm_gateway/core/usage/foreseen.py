@@ -30,6 +30,7 @@ from llm_gateway.core.translation.chat.documents import count
 from llm_gateway.core.translation.conversation import Image, Inline, Message, Request, Role
 from llm_gateway.core.usage.counts import tier_of
 from llm_gateway.core.usage.kinds import Kind, kind_of
+from llm_gateway.core.usage.media import SPOKEN
 
 __all__ = ["Foreseen", "expected_input", "foreseen"]
 
@@ -112,7 +113,8 @@ def foreseen(body: bytes, api: Api, dialect: str, *, method: bytes = b"POST", pa
     if kind is Kind.IMAGES:
         return Foreseen(read, None, {"images": _choices(body)})
     if kind is Kind.SPEECH:
-        return Foreseen(read, None, {"characters": _characters(body)})
+        characters = _characters(body)
+        return Foreseen(read, math.ceil(SPOKEN * characters), {"characters": characters})
     return Foreseen(read)
 
 

@@ -94,12 +94,15 @@ class GeminiReader(AnswerReader):
     def _add(self, counts: GeminiCounts) -> bool:
         if counts.prompt_token_count is None and counts.total_token_count is None:
             return False
-        self._counts = counts
-        return self._told(counts)
+        self.numbered += 1
+        told = self._told(counts)
+        if told or self._counts is None or not self._told(self._counts):
+            self._counts = counts
+        return told
 
     def _told(self, counts: GeminiCounts) -> bool:
-        # Events before the last may leave it out, and have a text all the same.
-        return self.final or counts.candidates_token_count is not None
+        # Events before the last may leave it out, or say 0, and have a text all the same.
+        return self.final or bool(counts.candidates_token_count)
 
     def said(self, document: bytes) -> str:
         found = read(_gemini_text, document)

@@ -80,7 +80,13 @@ class Held(Meter):
         if counted is None:
             if not said and (reader.failed or not self._billed):
                 return Reading(NOTHING, Source.NONE, reader.model)
-            usage = Usage(input=_found(expected), output=said, pieces=dict(pieces), tier=reader.tier)
+            usage = Usage(
+                input=_found(expected),
+                output=said,
+                audio_output=reader.spoken(pieces),
+                pieces=dict(pieces),
+                tier=reader.tier,
+            )
             return Reading(usage, Source.ESTIMATED, reader.model)
         usage = counted.usage
         # Servers that do not know it yet begin their streams with a 0.

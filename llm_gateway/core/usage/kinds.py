@@ -14,7 +14,7 @@ class Kind(Enum):
     TEXT = "text"
     """Tokens read and written."""
     READING = "reading"
-    """Tokens read: embeddings, rankings."""
+    """Tokens read: embeddings, rankings, scanned pages."""
     IMAGES = "images"
     """Tokens read and written as images, or images."""
     SPEECH = "speech"
@@ -49,6 +49,7 @@ _BY_ENDING = {
     "embedContent": Kind.READING,
     "batchEmbedContents": Kind.READING,
     "rerank": Kind.READING,
+    "ocr": Kind.READING,
     "images/generations": Kind.IMAGES,
     "images/edits": Kind.IMAGES,
     "images/variations": Kind.IMAGES,

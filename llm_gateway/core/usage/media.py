@@ -1,12 +1,14 @@
 """
-Answers about images, sound and rankings, which may have no tokens: then what is billed is counted.
+Answers about images, sound, rankings and pages, which may have no tokens: then what is billed is counted.
 
-Sources: https://platform.openai.com/docs/api-reference/images and .../audio, https://docs.cohere.com/reference/rerank
+Sources: https://platform.openai.com/docs/api-reference/images and .../audio, https://docs.cohere.com/reference/rerank,
+https://docs.mistral.ai/api/endpoint/ocr
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -16,7 +18,12 @@ from llm_gateway.core.usage.counts import Counted
 from llm_gateway.core.usage.openai import OpenAIReader
 from llm_gateway.core.usage.values import Usage
 
-__all__ = ["ImagesReader", "ReadingReader", "SpeechReader", "TranscriptionReader"]
+__all__ = ["SPOKEN", "ImagesReader", "ReadingReader", "SpeechReader", "TranscriptionReader"]
+
+
+SPOKEN = 1.4
+"""Tokens of sound for a character: OpenAI puts a minute at $0.015, which is 1,250 tokens at $12 per million, and a
+minute of English has some 900 characters."""
 
 
 class _Images(msgspec.Struct, gc=False):
@@ -37,8 +44,13 @@ class _Meta(msgspec.Struct, gc=False):
     billed_units: _Billed | None = None
 
 
+class _Scanned(msgspec.Struct, gc=False):
+    pages_processed: object = None
+
+
 class _Ranking(msgspec.Struct, gc=False):
     meta: _Meta | None = None
+    usage_info: _Scanned | None = None
 
 
 _ranking = msgspec.json.Decoder(_Ranking).decode
@@ -78,6 +90,9 @@ class SpeechReader(OpenAIReader):
     def __init__(self) -> None:
         super().__init__(wrote="audio")
 
+    def spoken(self, pieces: Mapping[str, int]) -> int:
+        return math.ceil(SPOKEN * pieces.get("characters", 0))
+
 
 class TranscriptionReader(OpenAIReader):
     """Whisper is billed by the second."""
@@ -93,12 +108,14 @@ class TranscriptionReader(OpenAIReader):
 
 
 class ReadingReader(OpenAIReader):
-    """Of what is read and ranked, Cohere bills the search."""
+    """Cohere bills rankings by the search, Mistral the reading of documents by the page."""
 
     def take(self, document: bytes) -> bool | None:
         told = super().take(document)
         if told is not None and self._counted is None:
             found = read(_ranking, document)
+            if found is not None and found.usage_info is not None:
+                self._counted = _pieces("pages", count(found.usage_info.pages_processed) or 0)
             billed = None if found is None or found.meta is None else found.meta.billed_units
             if billed is not None:
                 tokens, searches = count(billed.input_tokens), count(billed.search_units)

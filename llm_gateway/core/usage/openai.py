@@ -137,8 +137,15 @@ class OpenAIReader(AnswerReader):
         counted = usage.counted(found.service_tier, self._pieces(found), wrote=self._wrote)
         if not (counted.has_input or counted.has_output or counted.usage.pieces):
             return False
+        self.numbered += 1
+        final = not choices or any(choice.finish_reason is not None for choice in choices)
+        if not final and not counted.usage.output_tokens:
+            # Some servers say 0 until the end.
+            if self._counted is not None and self._counted.has_output:
+                return False
+            counted = msgspec.structs.replace(counted, has_output=False)
+        self.final = final
         self._counted = counted
-        self.final = not choices or any(choice.finish_reason is not None for choice in choices)
         return counted.has_output
 
     @staticmethod

@@ -23,6 +23,10 @@ that are still held at the end are all read."""
 _EVENTS_SEEN = 4
 """Of those that came since ``so_far`` was asked last, or that are looked at for the model's name."""
 
+_UNTOLD = 8
+"""Events with numbers that do not tell what was written, behind which one is looked for that does: of some servers all
+are like that until the last."""
+
 _BYTES_PER_TOKEN = 3
 """For what is looked at while it comes: rather too few, so that a reservation is extended too early and not too late.
 English has 4.4, Chinese 3.3, JSON some 3."""
@@ -114,15 +118,19 @@ class StreamMeter(Held):
         reader = self._reader
         taken: list[tuple[bytes, int]] = []
         end = len(blob)
+        numbered = reader.numbered
         while (at := blob.rfind(reader.needle, 0, end)) >= 0:
             before, behind = blob.rfind(b"\n\n", 0, at), blob.find(b"\n\n", at)
             start = before + 2 if before >= 0 else 0
             stop = behind if behind >= 0 else len(blob)
             data = _data(blob[start:stop])
-            if not reader.cumulative:
+            if reader.cumulative:
+                if reader.take(data):
+                    return stop
+                if reader.numbered - numbered >= _UNTOLD:
+                    break
+            else:
                 taken.append((data, stop))
-            elif reader.take(data):
-                return stop
             end = start
         since = 0
         for data, stop in reversed(taken):
@@ -178,7 +186,7 @@ _BLANKS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r")
 
 def _last_blank(kept: bytearray) -> int:
     """:return: where the last whole event ends; 0 if there is none."""
-    if kept.endswith(b"\n\n"):
+    if kept.endswith((b"\n\n", b"\n\r\n", b"\r\r")):
         return len(kept)
     return max((at + len(blank) for blank in _BLANKS if (at := kept.rfind(blank)) >= 0), default=0)
 

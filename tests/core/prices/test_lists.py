@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.prices.lists import BadPrice, Prices, dollars, factor, pico, rates_of, read_list, scaled
+from llm_gateway.core.prices.lists import (
+    BadPrice,
+    PriceList,
+    Prices,
+    changes,
+    dollars,
+    factor,
+    pico,
+    rates_of,
+    read_list,
+    scaled,
+    written,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +102,22 @@ def test_tier_and_long_prompt_keep_what_they_do_not_change() -> None:
 def a_list(**model: Any) -> dict[str, Any]:
     listed = {"id": "m", "prices": [{"input": "1"}], **model}
     return {"version": "v", "date": "2026-11-22", "families": {"openai": {"title": "OpenAI", "models": [listed]}}}
+
+
+def test_changes_of_a_list_are_told_model_by_model() -> None:
+    def listed(**model: Any) -> PriceList:
+        return read_list(json.dumps(a_list(**model)).encode())
+
+    assert list(changes(listed(), listed())) == []
+    assert list(changes(listed(), listed(names=["m", "n"]))) == ["name       openai/m"]
+    assert list(changes(listed(), listed(prices=[{"input": "2"}]))) == ["price      openai/m"]
+    assert list(changes(listed(), listed(id="n"))) == ["gone       openai/m", "new        openai/n"]
+
+
+def test_list_that_is_written_is_the_list_that_is_read() -> None:
+    found = read_list(json.dumps(a_list(names=["m"], prices=[{"input": "1", "hours": ["01:00", "02:00"]}])).encode())
+    assert read_list(written(found).encode()) == found
+    assert '        {"id": "m", "names": ["m"], "prices": [' in written(found)
 
 
 def twice() -> dict[str, Any]:

@@ -16,7 +16,7 @@ HELLO = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hello"}}],"u
 DONE = b"data: [DONE]\n\n"
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(

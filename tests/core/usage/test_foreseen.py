@@ -111,7 +111,8 @@ def test_files_are_counted_by_what_they_hold(
 
 def test_what_is_billed_by_the_piece_is_told() -> None:
     speech = json.dumps({"model": "tts-1", "input": "Grüße!", "voice": "sage"}).encode()
-    assert foreseen(speech, Api.OTHER, "openai", path=b"/v1/audio/speech").pieces == {"characters": 6}
+    spoken = foreseen(speech, Api.OTHER, "openai", path=b"/v1/audio/speech")
+    assert (spoken.output, spoken.pieces) == (9, {"characters": 6})
     images = json.dumps({"prompt": "A fox", "n": 3}).encode()
     assert foreseen(images, Api.OTHER, "openai", path=b"/v1/images/generations").pieces == {"images": 3}
     form = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n" + bytes(160_000)

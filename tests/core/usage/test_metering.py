@@ -164,6 +164,25 @@ def test_a_stream_that_begins_with_0_has_not_told_what_it_read() -> None:
     assert read(sse(start, delta, named=True), "anthropic", stream=True).usage == Usage(output=5)
 
 
+def test_a_0_before_the_end_is_no_number_of_what_was_written() -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    chat = read(sse(chunk({"content": "Hello there"}, usage=zeros)), stream=True, whole=False)
+    assert chat.usage == Usage(input=EXPECTED, output=math.ceil(estimate_text("Hello there")))
+    event = GEMINI_EVENTS[0] | {"usageMetadata": {"promptTokenCount": 0, "candidatesTokenCount": 0}}
+    gemini = read(sse(event), "gemini", stream=True, whole=False)
+    assert gemini.usage == Usage(input=EXPECTED, output=math.ceil(estimate_text("Noon ")))
+
+
+def test_a_0_behind_a_number_does_not_take_it_back() -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49}
+    zeros = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
+    events = sse(chunk({"content": "Hello"}, usage=told), chunk({"content": ""}, usage=zeros))
+    assert read(events, stream=True, whole=False).usage == Usage(input=9, output=40)
+    first, second = GEMINI_EVENTS[1], GEMINI_EVENTS[0] | {"candidates": []}
+    gemini = read(sse(first, second), "gemini", stream=True, whole=False)
+    assert gemini.usage == Usage(input=500, output=6, reasoning=20)
+
+
 def test_an_answer_that_broke_off_before_its_first_byte_is_what_was_asked() -> None:
     assert read(b"", whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
     assert read(b"", stream=True, whole=False) == Reading(Usage(input=EXPECTED), Source.ESTIMATED)
@@ -235,11 +254,12 @@ def test_embeddings_are_read_and_not_written() -> None:
     [
         ({"results": [], "usage": {"total_tokens": 15}}, Usage(input=15)),
         ({"results": [], "meta": {"billed_units": {"search_units": 2}}}, Usage(pieces={"search_units": 2})),
+        ({"pages": [], "model": "mistral-ocr-4", "usage_info": {"pages_processed": 29}}, Usage(pieces={"pages": 29})),
         ({"embeddings": [], "meta": {"billed_units": {"input_tokens": 7}}}, Usage(input=7)),
     ],
 )
-def test_rankings_are_billed_by_tokens_or_by_the_search(answer: dict[str, Any], usage: Usage) -> None:
-    assert read(encoded(answer), api=Api.OTHER, path=b"/v2/rerank") == Reading(usage, Source.PROVIDER)
+def test_rankings_and_scans_are_billed_by_tokens_or_by_the_search(answer: dict[str, Any], usage: Usage) -> None:
+    assert read(encoded(answer), api=Api.OTHER, path=b"/v2/rerank").usage == usage
 
 
 IMAGES = b"/v1/images/generations"
@@ -275,7 +295,7 @@ def test_speech_is_billed_by_what_it_says_or_by_what_was_asked() -> None:
     told = read(events, api=Api.OTHER, path=path, stream=True)
     assert told == Reading(Usage(input=14, audio_output=101), Source.PROVIDER)
     sound = read(b"\xff\xf3\x84" + bytes(200_000), api=Api.OTHER, path=path, pieces={"characters": 40})
-    assert sound == Reading(Usage(input=EXPECTED, pieces={"characters": 40}), Source.ESTIMATED)
+    assert sound == Reading(Usage(input=EXPECTED, audio_output=56, pieces={"characters": 40}), Source.ESTIMATED)
 
 
 @pytest.mark.parametrize(
