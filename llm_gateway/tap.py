@@ -196,7 +196,9 @@ def make_gateway(
             interval_s=settings.health_interval_s,
             timeout_s=settings.health_timeout_s,
         )
-    accounting = Accounting(settings, reactor) if keeps_books else None
+    accounting = Accounting(settings, reactor, agent=outward.make_agent(10.0)) if keeps_books else None
+    if accounting is not None:
+        routes.price = accounting.books.typical
     administration = admin = None
     watched: FileConfiguration = store
     if accounting is not None and settings.ledger is not None:
