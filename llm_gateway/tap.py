@@ -306,7 +306,7 @@ class ProcessSignals:
 def demo_announcement(url: str, keys_file: str) -> str:
     """
     :param keys_file: where the virtual keys are that this gateway knows.
-    :return: what ``--demo`` prints: five lines, of which the curl commands work when pasted. With keys of somebody's
+    :return: what ``--demo`` prints: six lines, of which the curl commands work when pasted. With keys of somebody's
         own, it tells where they are instead: nobody but their owner may see them.
     """
     from llm_gateway.demo.listener import demo_keys_file
@@ -332,6 +332,8 @@ def demo_announcement(url: str, keys_file: str) -> str:
             f'-d \'{{"model":"claude-haiku-5-5","max_tokens":200,{ask}}}\'',
             f"  {post}/v1/chat/completions -H 'Authorization: Bearer vk_user3_deepseek' {json_type} "
             f'-d \'{{"model":"deepseek-v4-flash","stream":true,{ask}}}\'',
+            f"  {post}/v1beta/models/gemini-3.8-flash:generateContent -H 'x-goog-api-key: vk_user4_gemini' {json_type} "
+            '-d \'{"contents":[{"parts":[{"text":"Hello!"}]}]}\'',
             f"  SDKs: OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=vk_user1_openai, or ANTHROPIC_BASE_URL={url} "
             f"ANTHROPIC_API_KEY=vk_user2_anthropic. Ctrl-C stops.",
         ]

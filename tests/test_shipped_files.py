@@ -29,6 +29,14 @@ def test_example_keys_are_the_documented_ones() -> None:
     }
 
 
+def test_keys_of_the_demo_are_the_example_and_one_for_what_else_it_plays() -> None:
+    """Whatever works with the example works with the demo."""
+    demo = json.loads((SHIPPED / "keys.demo.json").read_text())["virtual_keys"]
+    example = json.loads((SHIPPED / "keys.example.json").read_text())["virtual_keys"]
+    assert demo.items() >= example.items()
+    assert [demo[name]["provider"] for name in demo.keys() - example.keys()] == ["gemini"]
+
+
 def test_default_services_are_the_three_providers() -> None:
     """A key for OpenAI, Anthropic or DeepSeek works with no service configured by hand."""
     assert json.loads((ROOT / "aiservices.json").read_text()) == {

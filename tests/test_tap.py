@@ -340,16 +340,18 @@ def test_handlers_outlive_the_start_of_the_reactor(
     assert set(handlers) == {signal.SIGHUP, signal.SIGTERM, signal.SIGINT}
 
 
-def test_demo_prints_five_lines_with_commands_to_paste() -> None:
-    """Three of them are curl commands that a shell understands, one for each example key."""
+def test_demo_prints_six_lines_with_commands_to_paste() -> None:
+    """Four of them are curl commands that a shell understands, one for each key."""
     lines = demo_announcement("http://127.0.0.1:1234", demo_keys_file()).splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     commands = [shlex.split(line) for line in lines if line.strip().startswith("curl")]
-    assert [command[-1] for command in commands if json.loads(command[-1])["messages"]] == [c[-1] for c in commands]
+    bodies = [json.loads(command[-1]) for command in commands]
+    assert all(body.get("messages") or body.get("contents") for body in bodies)
     assert {key for command in commands for key in command if "vk_" in key} == {
         "Authorization: Bearer vk_user1_openai",
         "Authorization: Bearer vk_user2_anthropic",
         "Authorization: Bearer vk_user3_deepseek",
+        "x-goog-api-key: vk_user4_gemini",
     }
 
 

@@ -19,6 +19,7 @@ import msgspec
 from llm_gateway.cli.answers import refusal
 from llm_gateway.cli.explanations import printable
 from llm_gateway.cli.gateway import NoAnswer, RunningGateway, url_of
+from llm_gateway.cli.ledgers import DEFAULT_LEDGER, existing_ledger
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
 from llm_gateway.config.load import choose_files, read_configuration
 from llm_gateway.config.problems import looks_like_key
@@ -26,12 +27,13 @@ from llm_gateway.core.operations import OPERATIONS
 from llm_gateway.issuing.faults import Fault
 from llm_gateway.issuing.keeper import DEFAULT_GRACE_S, MAX_GRACE_S, By, Keeper, KeyView, Made
 from llm_gateway.ledger.keys import KeyStore
-from llm_gateway.ledger.store import BadUrl, StoreError, open_store
+from llm_gateway.ledger.store import BadUrl, Store, StoreError, open_store
 
-__all__ = ["DEFAULT_LEDGER", "add_parser"]
+__all__ = ["add_parser"]
 
-DEFAULT_LEDGER = "llmgateway-ledger.sqlite"
 _TIMEOUT_S = 10.0
+PAGE = 1000
+"""Keys that a gateway is asked for at once."""
 _STATES = ("active", "expired", "revoked", "faulty")
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -341,14 +343,7 @@ def _desk(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Itera
         return
     if options.admin_key_file:
         parser.error("--admin-key-file is for --url")
-    url = options.ledger or os.environ.get("LEDGER") or DEFAULT_LEDGER
-    try:
-        store = open_store(url)
-    except BadUrl as error:
-        parser.error(f"--ledger: {error}")
-    path = getattr(store, "path", None)
-    if path is not None and not os.path.exists(path) and options.action != "create":
-        raise _Failed(f"{path}: there is no such file; name the ledger with --ledger or LEDGER")
+    store = _new_ledger(options, parser) if options.action == "create" else existing_ledger(options, "keys", parser)
     keys_file, aiservices_file = choose_files(options.keys, options.aiservices, os.environ)
     reading = read_configuration(keys_file, aiservices_file, os.environ)
     if reading.problems:
@@ -361,6 +356,14 @@ def _desk(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Itera
         raise _Failed(str(error)) from error
     finally:
         store.close()
+
+
+def _new_ledger(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Store:
+    """The first key may be made before there is anything to account for."""
+    try:
+        return open_store(options.ledger or os.environ.get("LEDGER") or DEFAULT_LEDGER)
+    except BadUrl as error:
+        parser.error(f"--ledger: {error}")
 
 
 def _below_root(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Any:
@@ -443,7 +446,7 @@ class _Api:
         after = ""
         while True:
             page = self._read(
-                _Page, "GET", f"/keys?{urlencode({'limit': 1000, **({'after': after} if after else {})})}"
+                _Page, "GET", f"/keys?{urlencode({'limit': PAGE, **({'after': after} if after else {})})}"
             )
             yield from page.data
             if not page.has_more or not page.data:

@@ -17,7 +17,8 @@ from llm_gateway.demo.resource import demo_resource
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m llm_gateway.demo",
-        description="Play OpenAI, DeepSeek and Anthropic on 127.0.0.1, below /openai/v1, /deepseek/v1, /anthropic/v1.",
+        description="Play OpenAI, DeepSeek, Anthropic and Google on 127.0.0.1, below /openai/v1, /deepseek/v1, "
+        "/anthropic/v1 and /gemini/v1beta.",
         epilog=script.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -66,6 +66,12 @@ class _Format(msgspec.Struct):
     json_schema: _Schema | None = None
 
 
+class _Thinking(msgspec.Struct):
+    """DeepSeek's."""
+
+    type: str = "enabled"
+
+
 class _Request(msgspec.Struct):
     model: str
     messages: list[_Message]
@@ -77,6 +83,14 @@ class _Request(msgspec.Struct):
     response_format: _Format | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    reasoning_effort: str | None = None
+    thinking: _Thinking | None = None
+
+    @property
+    def thinks(self) -> bool:
+        if self.thinking is not None:
+            return self.thinking.type == "enabled"
+        return self.reasoning_effort not in (None, "none")
 
 
 def chat_completions(query: Query) -> Whole | Streamed:
@@ -111,6 +125,7 @@ def _read(request: _Request, provider: str) -> Ask:
         tool_results=_last_results(request.messages, {call.id: call.function.name for call in calls if call.function}),
         json_schema=_json_schema(request.response_format),
         max_tokens=request.max_completion_tokens or request.max_tokens,
+        thinks=request.thinks,
     )
 
 
@@ -145,8 +160,13 @@ def _usage(reply: Reply) -> dict[str, Any]:
         "completion_tokens": reply.output_tokens,
         "total_tokens": reply.input_tokens + reply.output_tokens,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": len(reply.thoughts), "audio_tokens": 0},
     }
+
+
+def _shows_thoughts(query: Query) -> bool:
+    """DeepSeek does, in a field of its own; OpenAI counts them only."""
+    return query.provider != "OpenAI"
 
 
 def _call_id(query: Query, index: int) -> str:
@@ -155,6 +175,8 @@ def _call_id(query: Query, index: int) -> str:
 
 def _document(model: str, reply: Reply, query: Query) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None, "annotations": []}
+    if _shows_thoughts(query) and reply.thoughts:
+        message["reasoning_content"] = reply.thought
     if reply.calls:
         message["tool_calls"] = [
             {
@@ -197,6 +219,8 @@ def _beats(model: str, reply: Reply, query: Query, include_usage: bool) -> Itera
         return choice({"tool_calls": [{"index": index, **more, "function": function}]})
 
     yield choice({"role": "assistant", "content": None if reply.calls else "", "refusal": None})
+    for piece in reply.thoughts if _shows_thoughts(query) else ():
+        yield choice({"content": None, "reasoning_content": piece})
     for piece in reply.pieces:
         yield choice({"content": piece})
     for index, each in enumerate(reply.calls):

@@ -8,7 +8,7 @@ import msgspec
 
 from llm_gateway.demo.values import Refused
 
-_Request = TypeVar("_Request", bound=msgspec.Struct)
+_Request = TypeVar("_Request")
 
 
 def frame(document: Any, event: str | None = None) -> bytes:

@@ -18,9 +18,10 @@ from llm_gateway.demo.resource import demo_resource
 
 def demo_keys_file() -> str:
     """
-    :return: the path of the example ``keys.json`` that ships with the package.
+    :return: the path of the ``keys.json`` for trying things out that ships with the package: the example, and a key
+        for each provider that is played and not in it.
     """
-    return str(resources.files("llm_gateway").joinpath("data", "keys.example.json"))
+    return str(resources.files("llm_gateway").joinpath("data", "keys.demo.json"))
 
 
 class _QuietSite(Site):
@@ -61,11 +62,7 @@ class DemoListener:
 
     def _played(self, provider: Provider) -> Provider:
         """All of it: an address that was left would be sent the real key."""
-        # Google is not played; who asks in its dialect is answered by way of OpenAI's.
-        dialects = dict.fromkeys(
-            "openai" if each == "gemini" else each
-            for each in (provider.dialect, *(other.dialect for other in provider.others))
-        )
+        dialects = (provider.dialect, *(other.dialect for other in provider.others))
         own, *others = (self._endpoint(provider.name, dialect) for dialect in dialects)
         return attrs.evolve(
             provider,
@@ -79,7 +76,9 @@ class DemoListener:
         port = 0 if self._port is None else cast(IPv4Address, self._port.getHost()).port
         # Any other OpenAI-compatible provider is played as OpenAI.
         part = name if (name, dialect) == ("deepseek", "openai") else dialect
-        base_url = f"http://127.0.0.1:{port}/{part}/v1"
+        base_url = f"http://127.0.0.1:{port}/{part}/{'v1beta' if dialect == 'gemini' else 'v1'}"
+        if dialect == "gemini":
+            return Endpoint(dialect, base_url, base_url, "x-goog-api-key")
         if dialect == "anthropic":
             return Endpoint(dialect, base_url + "/messages", base_url, "x-api-key")
         return Endpoint(dialect, base_url + "/chat/completions", base_url, "bearer")

@@ -21,7 +21,7 @@ from llm_gateway.demo.events import decode
 from llm_gateway.demo.script import word_count
 from llm_gateway.demo.values import Query, Refused, Whole
 
-__all__ = ["anthropic_models", "embeddings", "files", "openai_models", "speech", "transcriptions"]
+__all__ = ["anthropic_models", "embeddings", "files", "openai_models", "speech", "transcriptions", "vector"]
 
 _RATE_HZ = 8_000
 _MAX_SPEECH_S = 10.0
@@ -84,10 +84,10 @@ def embeddings(query: Query) -> Whole:
         raise Refused(400, "'dimensions' must be between 1 and 4096.", param="dimensions")
     data = []
     for index, each in enumerate(inputs):
-        vector = _vector(repr(each), size)
-        packed: Any = vector
+        values = vector(repr(each), size)
+        packed: Any = values
         if request.encoding_format == "base64":
-            packed = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
+            packed = base64.b64encode(struct.pack(f"<{size}f", *values)).decode()
         data.append({"object": "embedding", "index": index, "embedding": packed})
     tokens = sum(len(each) if isinstance(each, list) else max(1, word_count([str(each)])) for each in inputs)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -152,7 +152,8 @@ def _json(document: Any) -> Whole:
     return Whole(msgspec.json.encode(document))
 
 
-def _vector(text: str, size: int) -> list[float]:
+def vector(text: str, size: int) -> list[float]:
+    """:return: one of length 1 that depends on the text alone."""
     source = random.Random(hashlib.sha256(text.encode()).digest())
     values = [source.gauss(0, 1) for _ in range(size)]
     length = math.sqrt(sum(value * value for value in values)) or 1.0

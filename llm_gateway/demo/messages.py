@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import msgspec
 
 from llm_gateway.demo.events import decode, frame
 from llm_gateway.demo.script import reply_to, tools_tokens, word_count
-from llm_gateway.demo.values import Ask, Query, Refused, Reply, Streamed, Tool, ToolResult, Whole
+from llm_gateway.demo.values import (
+    SIGNATURE,
+    Ask,
+    Query,
+    Refused,
+    Reply,
+    Streamed,
+    Tool,
+    ToolResult,
+    Whole,
+    check_signature,
+)
 
 __all__ = ["count_tokens", "messages"]
 
@@ -23,6 +35,8 @@ class _Block(msgspec.Struct):
     name: str = ""
     input: dict[str, Any] | None = None
     tool_use_id: str = ""
+    signature: Any = None
+    """Of a thought."""
     content: Any = None
     """Of a tool's result: a text or blocks of text. Other blocks have contents of their own kinds."""
 
@@ -67,6 +81,12 @@ class _OutputConfig(msgspec.Struct):
     format: _Format | None = None
 
 
+class _Thinking(msgspec.Struct):
+    type: str = "disabled"
+    display: str | None = None
+    """``omitted``: it is signed and counted, and its text is not shown."""
+
+
 class _CountRequest(msgspec.Struct):
     model: str
     messages: list[_Message]
@@ -74,6 +94,7 @@ class _CountRequest(msgspec.Struct):
     tools: list[_ToolOffer] | None = None
     tool_choice: _Choice | None = None
     output_config: _OutputConfig | None = None
+    thinking: _Thinking | None = None
 
 
 class _Request(_CountRequest, kw_only=True):
@@ -85,6 +106,8 @@ def messages(query: Query) -> Whole | Streamed:
     """Answer ``POST messages``."""
     request = decode(query.body, _Request)
     reply = reply_to(_read(request, query.provider, request.max_tokens))
+    if request.thinking is not None and request.thinking.display == "omitted":
+        reply = attrs.evolve(reply, thoughts=("",) if reply.thoughts else ())
     if request.stream:
         return Streamed(_beats(request.model, reply, query), reply.trouble)
     document = {
@@ -111,6 +134,9 @@ def _read(request: _CountRequest, provider: str, max_tokens: int | None) -> Ask:
         if offer.input_schema is not None
     )
     blocks = [block for message in request.messages for block in message.blocks]
+    for block in blocks:
+        if block.type == "thinking":
+            check_signature(block.signature, "messages: signature in thinking block")
     names = {block.id: block.name for block in blocks if block.type == "tool_use"}
     wanted = request.output_config.format if request.output_config else None
     choice = request.tool_choice or _Choice("auto")
@@ -129,6 +155,7 @@ def _read(request: _CountRequest, provider: str, max_tokens: int | None) -> Ask:
         ),
         json_schema=None if wanted is None else wanted.schema or {},
         max_tokens=max_tokens,
+        thinks=request.thinking is not None and request.thinking.type != "disabled",
     )
 
 
@@ -170,31 +197,39 @@ def _tool_use(query: Query, index: int, name: str, arguments: Any) -> dict[str, 
 
 
 def _content(reply: Reply, query: Query) -> list[dict[str, Any]]:
+    thoughts = [_thinking(reply.thought, SIGNATURE)] if reply.thoughts else []
     if reply.calls:
-        return [
+        return thoughts + [
             _tool_use(query, index, call.name, msgspec.Raw(call.arguments.encode()))
             for index, call in enumerate(reply.calls)
         ]
-    return [{"type": "text", "text": reply.text}]
+    return [*thoughts, {"type": "text", "text": reply.text}] if reply.pieces or not thoughts else thoughts
+
+
+def _thinking(thought: str, signature: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": thought, "signature": signature}
 
 
 def _beats(model: str, reply: Reply, query: Query) -> Iterator[bytes]:
     start = {**_message(model, query), "usage": _usage(reply, 1)}
-    blocks: list[tuple[dict[str, Any], str, str, tuple[str, ...]]]
-    if reply.calls:
-        blocks = [
-            (_tool_use(query, index, call.name, {}), "input_json_delta", "partial_json", ("", *call.fragments))
-            for index, call in enumerate(reply.calls)
-        ]
-    else:
-        blocks = [({"type": "text", "text": ""}, "text_delta", "text", reply.pieces)]
+    blocks: list[tuple[dict[str, Any], str, str, tuple[str, ...]]] = []
+    if reply.thoughts:
+        blocks.append((_thinking("", ""), "thinking_delta", "thinking", reply.thoughts))
+    for index, call in enumerate(reply.calls):
+        parts = ("", *call.fragments)
+        blocks.append((_tool_use(query, index, call.name, {}), "input_json_delta", "partial_json", parts))
+    if not reply.calls and (reply.pieces or not blocks):
+        blocks.append(({"type": "text", "text": ""}, "text_delta", "text", reply.pieces))
     opening = _event("message_start", message=start)
     for index, (block, kind, field, parts) in enumerate(blocks):
         opening += _event("content_block_start", index=index, content_block=block)
         yield opening + (_event("ping") if index == 0 else b"")
-        for part in parts:
+        for part in filter(None, parts) if kind == "thinking_delta" else parts:
             yield _event("content_block_delta", index=index, delta={"type": kind, field: part})
         opening = _event("content_block_stop", index=index)
+        if kind == "thinking_delta":
+            signed = {"type": "signature_delta", "signature": SIGNATURE}
+            opening = _event("content_block_delta", index=index, delta=signed) + opening
     delta = {"stop_reason": _stop_reason(reply), "stop_sequence": None}
     yield (
         opening

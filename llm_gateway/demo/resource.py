@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from llm_gateway.demo import media
+from llm_gateway.demo import gemini, media
 from llm_gateway.demo.chat import chat_completions
 from llm_gateway.demo.messages import count_tokens, messages
 from llm_gateway.demo.responses import responses
@@ -37,7 +37,8 @@ def demo_resource(reactor: IReactorTime, real_keys: Collection[str], *, pace_s: 
     :param real_keys: the API keys that are accepted, each by every provider that is played. Looked at on every call, so
         the collection may change while the provider runs.
     :param pace_s: seconds between two words of a stream.
-    :return: a resource with ``openai/v1/...``, ``deepseek/v1/...`` and ``anthropic/v1/...`` below it.
+    :return: a resource with ``openai/v1/...``, ``deepseek/v1/...``, ``anthropic/v1/...`` and ``gemini/v1beta/...``
+        below it.
     """
     root = _Nowhere()
     numbers = itertools.count(1)
@@ -47,9 +48,12 @@ def demo_resource(reactor: IReactorTime, real_keys: Collection[str], *, pace_s: 
         ),
         "deepseek": _OpenAIDialect("DeepSeek", ("deepseek-v4-flash", "deepseek-v4-pro")),
         "anthropic": _AnthropicDialect(("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5")),
+        "gemini": _GeminiDialect(("gemini-3.8-flash", "gemini-3.1-pro-preview", "gemini-embedding-001")),
     }.items():
         parent = _Nowhere()
-        parent.putChild(b"v1", _Provider(provider, real_keys, reactor, pace_s, numbers))
+        played = _Provider(provider, real_keys, reactor, pace_s, numbers)
+        for version in provider.versions:
+            parent.putChild(version.encode(), played)
         root.putChild(name.encode(), parent)
     return root
 
@@ -58,8 +62,10 @@ class _Dialect(ABC):
     """How one provider names its paths, takes its key and words its errors."""
 
     title: str
+    versions: ClassVar[tuple[str, ...]] = ("v1",)
+    """What its paths may begin with."""
     routes: Mapping[str, Mapping[str, _Handler]]
-    """Handlers by path below ``v1/`` and by method; a path that ends in a slash takes one more segment."""
+    """Handlers by path below the version and by method; a path that ends in a slash takes one more segment."""
     request_id_header: ClassVar[str]
     headers: ClassVar[Mapping[str, str]]
     """Sent with every answer, like the real provider's, so that a gateway can show what it keeps and what it drops."""
@@ -156,6 +162,39 @@ class _AnthropicDialect(_Dialect):
         return {"type": "error", "error": {"type": kind, "message": refused.message}, "request_id": request_id}
 
 
+class _GeminiDialect(_Dialect):
+    title = "Google"
+    versions = ("v1beta", "v1")
+    request_id_header = "x-demo-request-id"
+    """Google sends none."""
+    headers: ClassVar[Mapping[str, str]] = {
+        "server": "demo",
+        "x-frame-options": "SAMEORIGIN",
+        "set-cookie": "__demo_edge=1; path=/; HttpOnly",
+    }
+    _KINDS: ClassVar[Mapping[int, str]] = {
+        401: "UNAUTHENTICATED",
+        403: "PERMISSION_DENIED",
+        404: "NOT_FOUND",
+        429: "RESOURCE_EXHAUSTED",
+        500: "INTERNAL",
+        503: "UNAVAILABLE",
+        504: "DEADLINE_EXCEEDED",
+    }
+
+    def __init__(self, models: tuple[str, ...]) -> None:
+        listed = gemini.models(models)
+        self.routes = {"models": {"GET": listed}, "models/": {"GET": listed, "POST": gemini.generate}}
+
+    def key_of(self, request: Request) -> bytes | None:
+        return request.getHeader(b"x-goog-api-key") or request.args.get(b"key", [None])[0] or _bearer(request)
+
+    def error(self, refused: Refused, request_id: str) -> object:
+        # Google has no 401 for a key that is wrong.
+        kind = self._KINDS.get(refused.status, "INTERNAL" if refused.status >= 500 else "INVALID_ARGUMENT")
+        return {"error": {"code": refused.status, "message": refused.message, "status": kind}}
+
+
 def _bearer(request: Request) -> bytes | None:
     scheme, _, key = (request.getHeader(b"authorization") or b"").partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else None
@@ -168,7 +207,7 @@ class _Nowhere(Resource):
         return self
 
     def render(self, request: Request) -> bytes:
-        paths = "/openai/v1/..., /deepseek/v1/... or /anthropic/v1/..."
+        paths = "/openai/v1/..., /deepseek/v1/..., /anthropic/v1/... or /gemini/v1beta/..."
         request.setResponseCode(404)
         request.setHeader(b"content-type", b"application/json")
         error = {"message": f"This is the demo provider; ask {paths}", "type": "invalid_request_error"}
@@ -176,7 +215,7 @@ class _Nowhere(Resource):
 
 
 class _Provider(Resource):
-    """One provider, at its ``v1``."""
+    """One provider, at its version."""
 
     isLeaf = True
     _log = Logger()
@@ -223,6 +262,7 @@ class _Provider(Resource):
             tail=tail,
             number=number,
             now_s=int(self._clock.seconds()),
+            arguments={name.decode("latin-1"): values[-1].decode("latin-1") for name, values in request.args.items()},
         )
         return handler(query)
 
@@ -240,14 +280,16 @@ class _Provider(Resource):
         if methods is None:
             parent, _, tail = path.partition("/")
             methods = self._dialect.routes.get(f"{parent}/") if tail else None
-        method = request.method.decode("ascii", "replace")
+        method, version = request.method.decode("ascii", "replace"), self._dialect.versions[0]
         if methods is None:
-            raise Refused(404, f"Unknown path: {method} /v1/{path}")
+            raise Refused(404, f"Unknown path: {method} /{version}/{path}")
         # twisted.web leaves the body out of what it sends for HEAD.
         handler = methods.get("GET" if method == "HEAD" else method)
         if handler is None:
             allowed = ", ".join(methods)
-            raise Refused(405, f"{method} is not allowed on /v1/{path}; use {allowed}.", headers={"allow": allowed})
+            raise Refused(
+                405, f"{method} is not allowed on /{version}/{path}; use {allowed}.", headers={"allow": allowed}
+            )
         return handler, tail
 
     def _refuse(self, request: Request, refused: Refused, request_id: str) -> None:
@@ -258,7 +300,7 @@ class _Provider(Resource):
 
     def _write(self, request: Request, answer: Whole | Streamed) -> None:
         if isinstance(answer, Streamed):
-            request.setHeader(b"content-type", b"text/event-stream; charset=utf-8")
+            request.setHeader("content-type", answer.content_type)
             request.setHeader(b"cache-control", b"no-cache")
             PacedStream(request, answer.beats, self._clock, self._pace_s, answer.trouble).start()
             return

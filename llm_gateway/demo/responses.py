@@ -9,7 +9,18 @@ import msgspec
 
 from llm_gateway.demo.events import decode, frame
 from llm_gateway.demo.script import reply_to, tools_tokens, word_count
-from llm_gateway.demo.values import Ask, Query, Reply, Streamed, Tool, ToolCall, ToolResult, Whole
+from llm_gateway.demo.values import (
+    SIGNATURE,
+    Ask,
+    Query,
+    Reply,
+    Streamed,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Whole,
+    check_signature,
+)
 
 __all__ = ["responses"]
 
@@ -28,6 +39,8 @@ class _Item(msgspec.Struct):
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    encrypted_content: str | None = None
+    """Of a thought."""
     output: Any = None
     """A function's result is text or parts of text; other kinds of output are not looked at."""
 
@@ -66,6 +79,11 @@ class _Text(msgspec.Struct):
     format: _Format | None = None
 
 
+class _Reasoning(msgspec.Struct):
+    effort: str | None = None
+    summary: str | None = None
+
+
 class _Request(msgspec.Struct):
     model: str
     input: str | list[_Item]
@@ -76,6 +94,8 @@ class _Request(msgspec.Struct):
     parallel_tool_calls: bool | None = True
     text: _Text | None = None
     max_output_tokens: int | None = None
+    reasoning: _Reasoning | None = None
+    include: list[str] | None = None
 
 
 def responses(query: Query) -> Whole | Streamed:
@@ -90,6 +110,9 @@ def responses(query: Query) -> Whole | Streamed:
 
 def _read(request: _Request, provider: str) -> Ask:
     items = [_Item(role="user", content=request.input)] if isinstance(request.input, str) else request.input
+    for index, item in enumerate(items):
+        if item.encrypted_content is not None:
+            check_signature(item.encrypted_content, f"input[{index}].encrypted_content")
     tools = tuple(
         Tool(offer.name, offer.parameters or {}, offer.description or "")
         for offer in request.tools or ()
@@ -111,6 +134,7 @@ def _read(request: _Request, provider: str) -> Ask:
         tool_results=_last_results(items),
         json_schema=None if wanted is None or wanted.type == "text" else wanted.schema or {},
         max_tokens=request.max_output_tokens,
+        thinks=request.reasoning is not None and request.reasoning.effort != "none",
     )
 
 
@@ -147,49 +171,88 @@ class _Answer:
     def beats(self) -> Iterator[bytes]:
         begun = self._response("in_progress", [])
         yield self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+        if self._reply.thoughts:
+            yield from self._thought_beats()
         if self._reply.calls:
             for index, call in enumerate(self._reply.calls):
                 yield from self._call_beats(index, call)
-        else:
+        elif self._says_something:
             yield from self._message_beats()
         finished = self.finished()
         yield self._event(f"response.{finished['status']}", response=finished)
 
+    @property
+    def _says_something(self) -> bool:
+        """Not where the limit ended it while it thought."""
+        return bool(self._reply.pieces or not self._reply.thoughts)
+
+    @property
+    def _first(self) -> int:
+        """The index of the first item that is no thought."""
+        return 1 if self._reply.thoughts else 0
+
+    def _thought_beats(self) -> Iterator[bytes]:
+        item = self._thought("completed")
+        yield self._event(
+            "response.output_item.added", output_index=0, item={**self._thought("in_progress"), "summary": []}
+        )
+        if item["summary"]:
+            place = {"item_id": item["id"], "output_index": 0, "summary_index": 0}
+            yield self._event("response.reasoning_summary_part.added", **place, part=_summary_text(""))
+            for piece in self._reply.thoughts:
+                yield self._event("response.reasoning_summary_text.delta", **place, delta=piece)
+            [part] = item["summary"]
+            yield self._event("response.reasoning_summary_text.done", **place, text=part["text"]) + self._event(
+                "response.reasoning_summary_part.done", **place, part=part
+            )
+        yield self._event("response.output_item.done", output_index=0, item=item)
+
     def _message_beats(self) -> Iterator[bytes]:
-        place = {"item_id": self._message_id, "output_index": 0, "content_index": 0}
+        first = self._first
+        place = {"item_id": self._message_id, "output_index": first, "content_index": 0}
         item = self._message("in_progress", [])
-        yield self._event("response.output_item.added", output_index=0, item=item) + self._event(
+        yield self._event("response.output_item.added", output_index=first, item=item) + self._event(
             "response.content_part.added", **place, part=_output_text("")
         )
         for piece in self._reply.pieces:
             yield self._event("response.output_text.delta", **place, delta=piece, logprobs=[])
-        [item] = self._output()
+        item = self._output()[-1]
         yield (
             self._event("response.output_text.done", **place, text=self._reply.text, logprobs=[])
             + self._event("response.content_part.done", **place, part=_output_text(self._reply.text))
-            + self._event("response.output_item.done", output_index=0, item=item)
+            + self._event("response.output_item.done", output_index=first, item=item)
         )
 
     def _call_beats(self, index: int, call: ToolCall) -> Iterator[bytes]:
         item = self._call(index, call)
-        place = {"item_id": item["id"], "output_index": index}
+        place = {"item_id": item["id"], "output_index": self._first + index}
         begun = {**item, "status": "in_progress", "arguments": ""}
-        yield self._event("response.output_item.added", output_index=index, item=begun)
+        yield self._event("response.output_item.added", output_index=self._first + index, item=begun)
         for fragment in call.fragments:
             yield self._event("response.function_call_arguments.delta", **place, delta=fragment)
         yield self._event(
             "response.function_call_arguments.done", **place, name=call.name, arguments=call.arguments
-        ) + self._event("response.output_item.done", output_index=index, item=item)
+        ) + self._event("response.output_item.done", output_index=self._first + index, item=item)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         self._sequence += 1
         return frame({"type": kind, "sequence_number": self._sequence, **fields}, kind)
 
     def _output(self) -> list[dict[str, Any]]:
-        if self._reply.calls:
-            return [self._call(index, call) for index, call in enumerate(self._reply.calls)]
         status = "incomplete" if self._reply.was_cut else "completed"
-        return [self._message(status, [_output_text(self._reply.text)])]
+        items = [self._thought("completed" if self._says_something else status)] if self._reply.thoughts else []
+        if self._reply.calls:
+            return items + [self._call(index, call) for index, call in enumerate(self._reply.calls)]
+        return [*items, self._message(status, [_output_text(self._reply.text)])] if self._says_something else items
+
+    def _thought(self, status: str) -> dict[str, Any]:
+        """OpenAI shows a summary to those who ask for one, and gives the rest to those who keep it, encrypted."""
+        asked = self._request.reasoning or _Reasoning()
+        item: dict[str, Any] = {"id": f"rs_demo{self._query.number:06d}", "type": "reasoning", "status": status}
+        item["summary"] = [_summary_text(self._reply.thought)] if asked.summary else []
+        if "reasoning.encrypted_content" in (self._request.include or ()):
+            item["encrypted_content"] = SIGNATURE
+        return item
 
     @property
     def _message_id(self) -> str:
@@ -215,7 +278,7 @@ class _Answer:
             "input_tokens": reply.input_tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": reply.output_tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": len(reply.thoughts)},
             "total_tokens": reply.input_tokens + reply.output_tokens,
         }
         return {
@@ -231,7 +294,7 @@ class _Answer:
             "output": output,
             "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None},
+            "reasoning": request.reasoning or _Reasoning(),
             "store": False,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
@@ -243,6 +306,10 @@ class _Answer:
             "metadata": {},
             **more,
         }
+
+
+def _summary_text(text: str) -> dict[str, Any]:
+    return {"type": "summary_text", "text": text}
 
 
 def _output_text(text: str) -> dict[str, Any]:

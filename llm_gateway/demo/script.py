@@ -14,6 +14,9 @@ What the demo provider says. It follows fixed rules, tried in this order:
 6. A question after who is speaking: the model, and the provider that is played.
 7. Anything else: a greeting that quotes the message.
 
+Who asks the model to think, as its provider's API has it, gets a thought before the answer, with a signature to be sent
+back with it.
+
 Tokens are words. No state is kept between calls.
 """
 
@@ -22,6 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import attrs
 import msgspec
 
 from llm_gateway.demo.schema import example_of
@@ -43,6 +47,27 @@ def reply_to(ask: Ask) -> Reply:
     """
     :raises Refused: the user asked for an error.
     """
+    reply = _unthinking(ask)
+    return _with_thought(ask, reply) if ask.thinks else reply
+
+
+def _with_thought(ask: Ask, reply: Reply) -> Reply:
+    doing = "call what was asked for" if reply.calls else "answer that"
+    pieces = tuple(_PIECE.findall(f"The user says: {_quote(ask.said)} I shall {doing}."))
+    limit = len(pieces) + len(reply.pieces) if ask.max_tokens is None or reply.calls else ask.max_tokens
+    # The limit is for both, and an answer that is cut has no end of its own.
+    thoughts = pieces[:limit]
+    kept = reply.pieces[: limit - len(thoughts)]
+    return attrs.evolve(
+        reply,
+        thoughts=thoughts,
+        pieces=kept,
+        output_tokens=reply.output_tokens - len(reply.pieces) + len(kept) + len(thoughts),
+        was_cut=reply.was_cut or len(kept) < len(reply.pieces),
+    )
+
+
+def _unthinking(ask: Ask) -> Reply:
     trouble = _failure_asked_for(ask.said)
     if trouble is not None:
         words = (

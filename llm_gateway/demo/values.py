@@ -56,6 +56,8 @@ class Query:
     """Which call this is since the start, from 1; ids are made from it."""
     now_s: int
     """Unix time."""
+    arguments: Mapping[str, str] = {}
+    """Those behind the path's question mark."""
 
 
 @attrs.frozen
@@ -69,11 +71,12 @@ class Whole:
 
 @attrs.frozen
 class Streamed:
-    """An answer of server-sent events, one beat after the other."""
+    """An answer that comes one beat after the other."""
 
     beats: Iterator[bytes]
-    """Each is one or more whole events, written together."""
+    """Each is one or more whole events, or a piece of a growing document, written together."""
     trouble: Trouble | None = None
+    content_type: str = "text/event-stream; charset=utf-8"
 
 
 @attrs.frozen
@@ -112,6 +115,8 @@ class Ask:
     json_schema: Mapping[str, Any] | None = None
     """The schema that the answer must have; empty where any object will do."""
     max_tokens: int | None = None
+    thinks: bool = False
+    """Whether the caller wants the model to think before it speaks."""
 
 
 @attrs.frozen
@@ -138,7 +143,26 @@ class Reply:
     was_cut: bool = False
     """Whether ``max_tokens`` ended it."""
     trouble: Trouble | None = None
+    thoughts: tuple[str, ...] = ()
+    """What the model thought before, cut likewise; their number is in ``output_tokens``."""
 
     @property
     def text(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def thought(self) -> str:
+        return "".join(self.thoughts)
+
+
+SIGNATURE = "ZGVtbyBwcm92aWRlciwgdGhvdWdodA=="
+"""Of every thought, in base64. One that comes back with another one is refused: somebody else has made it."""
+
+
+def check_signature(signature: object, place: str) -> None:
+    """
+    :param signature: as it came back with a thought.
+    :raises Refused: it was made by somebody else.
+    """
+    if signature != SIGNATURE:
+        raise Refused(400, f"{place}: is not a signature of this provider's.", param=place)

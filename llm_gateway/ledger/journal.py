@@ -315,6 +315,29 @@ class Segment:
                 return
             yield Entry(kind, row, position)
 
+    def ended(self, start: int, end: int | None) -> Iterator[tuple[bytes, int]]:
+        """
+        What has ended, of a journal whose process is this one: nothing in it can be broken.
+
+        :param start: where an entry begins.
+        :param end: as for ``entries``.
+        :return: the row and where the next entry begins; after the last one an empty row, and where that is.
+        """
+        data = self._map
+        size = len(data)
+        limit = size if end is None else end
+        unpack, head = _ENTRY.unpack_from, _ENTRY.size
+        position = start
+        while position + head <= limit:
+            length, _, kind = unpack(data, position)
+            if not length:
+                break
+            begin = position + head
+            position = begin + length
+            if kind == Kind.ENDED:
+                yield data[begin:position], position
+        yield b"", position
+
     def mark(self, done: int) -> None:
         """Say that the store has all that ended before ``done``."""
         _DONE.pack_into(self._map, _DONE_AT, done)

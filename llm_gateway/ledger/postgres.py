@@ -31,8 +31,9 @@ CONNECT_S = 5
 """How long a connection may take; whole seconds, as libpq has them."""
 STATEMENT_S = 10.0
 """How long a statement may take that writes, and how long it waits for others."""
-_AT_ONCE = 250
-"""How many rows one statement writes: there may be 65,535 parameters."""
+_AT_ONCE = 50
+"""How many rows one statement writes. More of them would save round trips, and have the thread with the calls wait for
+longer while their values are put together."""
 _LOCK = 0x4C47_5700
 """Whoever changes the tables holds this advisory lock: several gateways may be started at once."""
 

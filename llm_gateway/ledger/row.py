@@ -12,11 +12,12 @@ INTERRUPTED = "interrupted"
 """How an attempt ended whose process did, before it: the row has what was known of it last."""
 
 
-class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+# Without a place in the collector's lists, since a row refers to nothing that could refer to it.
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """
     One attempt: what was asked of whom for whom, how it ended, what it used and what that costs.
 
-    ``request_id`` and ``attempt`` name it: there is one row of each pair, however often it is written.
+    ``request_id`` and ``attempt`` name it, with ``at``: there is one row of each, however often it is written.
     """
 
     request_id: str

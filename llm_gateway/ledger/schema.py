@@ -30,6 +30,8 @@ TYPES = {
 }
 """What the names in braces are called in each."""
 
+# Time comes first in what names an attempt: a database adds to the end of that index, and not to some page in the midst
+# of it for each row; and what is asked between two times needs no other one.
 _ATTEMPTS = """
 create table attempts (
     id {id},
@@ -69,7 +71,7 @@ create table attempts (
     cost bigint,
     duration_us bigint,
     first_token_us bigint,
-    unique (request_id, attempt)
+    unique (at, request_id, attempt)
 )
 """
 
@@ -157,7 +159,6 @@ create table counters (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         _ATTEMPTS,
-        "create index attempts_at on attempts (at)",
         _HOURS,
         _VIRTUAL_KEYS,
         _VIRTUAL_KEY_DIGESTS,

@@ -148,8 +148,8 @@ class Store(ABC):
         """
         :return: whether the row has taken the place of one that was interrupted.
         """
-        there = "from attempts where request_id = ? and attempt = ? and ended = ?"
-        which = (row.request_id, row.attempt, INTERRUPTED)
+        there = "from attempts where at = ? and request_id = ? and attempt = ? and ended = ?"
+        which = (row.at, row.request_id, row.attempt, INTERRUPTED)
         if not transaction.rows(f"select id {there}" + self._for_update, which):
             return False
         self.unfold(transaction, there, which)
@@ -194,7 +194,7 @@ def insert_sql(count: int) -> str:
     """:return: a statement that writes so many attempts; those that are there stay as they are."""
     row = f"({', '.join('?' * len(COLUMNS))})"
     rows = ", ".join([row] * count)
-    return f"insert into attempts ({', '.join(COLUMNS)}) values {rows} on conflict (request_id, attempt) do nothing"
+    return f"insert into attempts ({', '.join(COLUMNS)}) values {rows} on conflict (at, request_id, attempt) do nothing"
 
 
 def flat(rows: Sequence[Row]) -> list[Any]:

@@ -6,6 +6,7 @@ import time
 
 from llm_gateway.core.limits.clock import Steady
 from llm_gateway.core.limits.table import Table
+from llm_gateway.limits.machine import passed
 
 __all__ = ["MemoryStore"]
 
@@ -15,5 +16,5 @@ class MemoryStore(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Steady(time.time() - time.monotonic(), time.monotonic)
+        self.clock = Steady(time.time() - passed(), passed)
         """The time that fits it."""

@@ -35,6 +35,7 @@ from llm_gateway.core.limits.clock import Steady
 from llm_gateway.core.limits.contract import StoreLost
 from llm_gateway.core.limits.counter import HELD, SEATS, SUM, Cells
 from llm_gateway.core.limits.table import Table
+from llm_gateway.limits.machine import passed
 
 __all__ = ["SharedStore"]
 
@@ -61,13 +62,6 @@ _PATIENCE_S = 0.25
 """For how long a process waits for the lock, which others hold for some microseconds: longer, and one was stopped."""
 
 _SWEEP_NS = 100_000_000
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""It counts on while the machine sleeps, and is the same for all processes."""
-
-
-def _passed() -> float:
-    return time.clock_gettime(_CLOCK)
 
 
 def _flock() -> Callable[[int, int], int]:
@@ -114,7 +108,7 @@ class SharedStore(Table):
         self._mapped = 0
         self._scanned = _HEAD
         self._places: dict[bytes, int] = {}
-        self._offset_s = time.time() - _passed()
+        self._offset_s = time.time() - passed()
         self._swept = 0
         self._closed = False
         self.intact = True
@@ -123,7 +117,7 @@ class SharedStore(Table):
         """The same time in all processes, which nobody sets. It should be read after ``open``."""
 
     def _now(self) -> float:
-        return self._offset_s + _passed()
+        return self._offset_s + passed()
 
     def open(self) -> None:
         """
@@ -206,7 +200,7 @@ class SharedStore(Table):
         os.ftruncate(self._file, 0)
         os.posix_fallocate(self._file, 0, _STEP_BYTES)
         head = memoryview(bytearray(_HEAD * 8)).cast("q")
-        head[_OFFSET_AT] = int((time.time() - _passed()) * 1e9)
+        head[_OFFSET_AT] = int((time.time() - passed()) * 1e9)
         head[_END_AT] = _HEAD
         head[_SEATS_AT] = self._wanted_seats
         head[_MAGIC_AT] = _MAGIC

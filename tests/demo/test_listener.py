@@ -53,7 +53,12 @@ def test_every_key_leads_to_something_that_is_played(
     gateway = MemoryGateway(played)
     gateway.client().ask("POST", path, json.dumps(body).encode(), authorization=f"Bearer vk_{name}")
     url = gateway.sent.url.decode().removeprefix("http://127.0.0.1:0/")
-    assert url in ("openai/v1/chat/completions", "deepseek/v1/chat/completions", "anthropic/v1/messages")
-    credential = gateway.sent.header("x-api-key" if url.startswith("anthropic") else "authorization")
+    headers = {
+        "openai/v1/chat/completions": "authorization",
+        "deepseek/v1/chat/completions": "authorization",
+        "anthropic/v1/messages": "x-api-key",
+        "gemini/v1beta/models/m:generateContent": "x-goog-api-key",
+    }
+    credential = gateway.sent.header(headers[url])
     assert credential is not None
     assert credential.removeprefix("Bearer ") == f"sk-real-{name}"

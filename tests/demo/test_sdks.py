@@ -357,6 +357,132 @@ def test_messages_obey_tool_choice(claude: anthropic.Anthropic) -> None:
     assert stop_reason({"type": "none"}) == "end_turn"
 
 
+def test_deepseek_thinks_aloud_when_asked_to(demo_url: str) -> None:
+    with openai.OpenAI(base_url=f"{demo_url}/deepseek/v1", api_key=KEY, max_retries=0) as client:
+        asked: Any = {"model": "deepseek-v4-pro", "messages": user("Hello there"), "reasoning_effort": "high"}
+        plain = client.chat.completions.create(**asked)
+        chunks = list(client.chat.completions.create(**asked, stream=True))
+    message: Any = plain.choices[0].message
+    assert message.reasoning_content == "The user says: Hello there I shall answer that."
+    deltas: list[Any] = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == message.reasoning_content
+    assert "".join(delta.content or "" for delta in deltas) == message.content
+    assert plain.usage is not None
+    assert plain.usage.completion_tokens_details is not None
+    assert plain.usage.completion_tokens_details.reasoning_tokens == len(message.reasoning_content.split())
+
+
+def test_chat_of_openai_counts_thoughts_and_shows_none(gpt: openai.OpenAI) -> None:
+    answer = gpt.chat.completions.create(model="gpt-5.4", messages=user("Hello"), reasoning_effort="low")
+    strictly(ChatCompletion, answer)
+    assert "reasoning_content" not in answer.choices[0].message.to_dict()
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens_details is not None
+    assert answer.usage.completion_tokens_details.reasoning_tokens
+
+
+def test_messages_think_when_asked_to(claude: anthropic.Anthropic) -> None:
+    """And take their own thoughts back, but nobody else's."""
+    asked: Any = {
+        "model": "claude-opus-5-5",
+        "max_tokens": 9_000,
+        "thinking": {"type": "enabled", "budget_tokens": 2_000},
+        "tools": [MESSAGES_TOOL],
+        "messages": user("the weather in Rome"),
+    }
+    plain = claude.messages.create(**asked)
+    strictly(Message, plain)
+    thought, call = plain.content
+    assert thought.type == "thinking"
+    assert call.type == "tool_use"
+    assert thought.thinking == "The user says: the weather in Rome I shall call what was asked for."
+    for event in claude.messages.create(**asked, stream=True):
+        strictly(AnthropicEvent, event)
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    assert [block.to_dict() | {"id": ""} for block in streamed.content] == [
+        block.to_dict() | {"id": ""} for block in plain.content
+    ]
+    assert streamed.usage.output_tokens == plain.usage.output_tokens
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "mild"}
+    turns: Any = [block.to_dict() for block in plain.content]
+    asked["messages"] += [{"role": "assistant", "content": turns}, {"role": "user", "content": [result]}]
+    assert claude.messages.create(**asked).content[-1].type == "text"
+    turns[0]["signature"] = "bWluZQ=="
+    with pytest.raises(anthropic.BadRequestError, match="signature"):
+        claude.messages.create(**asked)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "kinds"),
+    [
+        ({"type": "adaptive", "display": "omitted"}, ["thinking", "text"]),
+        ({"type": "adaptive"}, ["thinking", "text"]),
+        ({"type": "disabled"}, ["text"]),
+    ],
+)
+def test_messages_show_their_thoughts_or_not(claude: anthropic.Anthropic, thinking: Any, kinds: list[str]) -> None:
+    asked: Any = {"model": "claude", "max_tokens": 99, "thinking": thinking, "messages": user("Hello")}
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    for answer in (streamed, claude.messages.create(**asked)):
+        assert [block.type for block in answer.content] == kinds
+        first = answer.content[0]
+        if first.type == "thinking":
+            assert bool(first.thinking) == ("display" not in thinking)
+            assert first.signature
+
+
+def test_limit_can_end_a_thought(claude: anthropic.Anthropic, gpt: openai.OpenAI) -> None:
+    message = claude.messages.create(
+        model="claude", max_tokens=3, thinking={"type": "enabled", "budget_tokens": 2}, messages=user("Hello")
+    )
+    assert [block.type for block in message.content] == ["thinking"]
+    assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 3)
+    *_, last = gpt.responses.create(
+        model="gpt", input="Hello", max_output_tokens=3, reasoning={"effort": "low"}, stream=True
+    )
+    assert last.type == "response.incomplete"
+    assert [item.type for item in last.response.output] == ["reasoning"]
+
+
+@pytest.mark.parametrize("tools", [[], [RESPONSES_TOOL]], ids=["text", "tool"])
+def test_responses_think_when_asked_to(gpt: openai.OpenAI, tools: list[Any]) -> None:
+    """With a summary for those who want one, and the whole thought encrypted for those who keep it."""
+    asked: Any = {
+        "model": "gpt-5.4",
+        "input": user("weather in Oslo please"),
+        "tools": tools,
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "include": ["reasoning.encrypted_content"],
+    }
+    plain = gpt.responses.create(**asked)
+    strictly(Response, plain)
+    thought, said = plain.output
+    assert thought.type == "reasoning"
+    assert said.type == ("function_call" if tools else "message")
+    assert thought.summary[0].text.startswith("The user says: weather in Oslo please I shall")
+    assert plain.usage is not None
+    assert plain.usage.output_tokens_details.reasoning_tokens == len(thought.summary[0].text.split())
+    for event in gpt.responses.create(**asked, stream=True):
+        strictly(ResponseStreamEvent, event)
+    with gpt.responses.stream(**asked) as stream:
+        events = list(stream)
+        streamed = stream.get_final_response()
+    assert streamed.output[0].to_dict() | {"id": ""} == thought.to_dict() | {"id": ""}
+    added = [event.output_index for event in events if event.type == "response.output_item.added"]
+    assert added == [0, 1]
+    again: Any = [*asked["input"], thought.to_dict(), *user("And?")]
+    assert gpt.responses.create(**asked | {"input": again}).output
+    again[1] = {**thought.to_dict(), "encrypted_content": "bWluZQ=="}
+    with pytest.raises(openai.BadRequestError, match="signature"):
+        gpt.responses.create(**asked | {"input": again})
+    asked |= {"reasoning": {"effort": "low"}, "include": []}
+    shown = gpt.responses.create(**asked).output[0]
+    assert shown.type == "reasoning"
+    assert (shown.summary, shown.encrypted_content) == ([], None)
+
+
 def test_break_in_the_stream_is_seen_by_both_sdks(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     chunks = gpt.chat.completions.create(model="gpt-4o", messages=user("error midstream"), stream=True)
     assert len([next(chunks) for _ in range(4)]) == 4

@@ -67,12 +67,18 @@ def _usages() -> st.SearchStrategy[Usage]:
 
 def rows() -> st.SearchStrategy[Row]:
     """Any attempt that may be written down; the same pair of request and attempt is drawn more than once."""
+    names = st.tuples(st.integers(0, 39), st.integers(1, 3))
+    return names.flatmap(lambda name: _named(*name))
+
+
+def _named(number: int, attempt: int) -> st.SearchStrategy[Row]:
     few = st.sampled_from(["alice", "bob", "käthe"])
     return st.builds(
         Row,
-        request_id=st.sampled_from([f"{number:024x}" for number in range(40)]),
-        attempt=st.integers(1, 3),
-        at=st.integers(AT - 30 * 3_600_000_000, AT + 30 * 3_600_000_000),
+        request_id=st.just(f"{number:024x}"),
+        attempt=st.just(attempt),
+        # Some two days, and always the same for one attempt.
+        at=st.just(AT + (number - 20) * 5_407_000_003 + attempt),
         key=few,
         key_digest=st.sampled_from(["a1" * 32, "b2" * 32]),
         group=st.none() | few,

@@ -74,7 +74,7 @@ _moments = st.none() | st.integers(-31 * HOUR_S, 31 * HOUR_S).map(lambda seconds
 def test_use_is_what_the_rows_add_up_to(store: Store) -> None:
     """By any dimensions, between any times, and of whomever: from the sums of hours or from rows, it is the same."""
 
-    @settings(max_examples=40)
+    @settings(max_examples=15)
     @given(
         st.lists(rows(), max_size=15, unique_by=lambda row: (row.request_id, row.attempt)),
         _dimensions,

@@ -94,7 +94,7 @@ def test_two_of_one_attempt_in_a_group_are_one(store: Store) -> None:
 def test_any_writing_leaves_each_attempt_once_and_the_sums_right(store: Store) -> None:
     """Whatever is written in whichever groups: the first end counts, and the sums are those of what is there."""
 
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(st.lists(st.lists(rows(), max_size=8), max_size=4))
     def check(groups: list[list[Row]]) -> None:
         with store.transaction() as transaction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import select
 import subprocess
 import sys
@@ -245,6 +246,31 @@ def test_a_process_that_ends_leaves_its_uses_and_holds_nothing(stores: Callable[
     assert not any(each.held for each in one.limiter.state(ALL))
     other.limiter.settle(call, Want(1, 10, 10, 100))
     assert not other.limiter.reachable, "it has no seat any more that it could count from"
+
+
+def test_128_streams_of_two_processes_never_spend_more_than_one_budget(stores: Callable[[], SharedStore]) -> None:
+    """Each holds a step ahead of what it relays, in an order drawn anew for each step."""
+    amount, step = 20_000, 7
+    budget = (limit("usd_per_day", amount), limit("in_flight", 128))
+    worlds = World(*budget, store=stores()), World(*budget, store=stores())
+    order = random.Random(6)
+    running = {worlds[n % 2].let_in(Want(1, 0, 0, 1)): (worlds[n % 2], 1) for n in range(128)}
+    for world in worlds:
+        assert world.refused(Want(1, 0, 0, 1)).limit.name == "in_flight"
+    for _ in range(amount):
+        going = [each for each in running if not each.settled]
+        order.shuffle(going)
+        for each in going:
+            world, used = running[each]
+            if world.limiter.extend(each, Want(0, 0, 0, step), used=Want(1, 0, 0, used)):
+                running[each] = world, used + step
+            else:
+                world.limiter.settle(each, Want(1, 0, 0, used))
+        if not going:
+            break
+    spent = sum(used for _, used in running.values())
+    assert amount - step < spent <= amount
+    assert [world.free() for world in worlds] == [[amount - spent, 128]] * 2
 
 
 def test_who_comes_when_nobody_is_there_begins_anew(stores: Callable[[], SharedStore]) -> None:

@@ -107,6 +107,9 @@ class StreamMeter(Held):
             self._tokens = 0.0
         if self._reader.model is None:
             self._name(blob)
+        if since and self._reader.final:
+            # What follows the last numbers is no text.
+            return
         text, times = self._sample(blob[since:], _EVENTS_READ) if sampled else (self._all(blob[since:]), 1.0)
         if text:
             self._tokens += estimate_text(text) * times
