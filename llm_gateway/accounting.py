@@ -22,7 +22,7 @@ from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.contract import Store as LimitStore
 from llm_gateway.core.limits.contract import StoreLost
 from llm_gateway.core.limits.values import Limit, Scope, Window
-from llm_gateway.core.prices.lists import PriceList
+from llm_gateway.core.prices.lists import BadPrice, PriceList
 from llm_gateway.ledger.queries import Used, used
 from llm_gateway.ledger.store import Store, StoreError, open_store
 from llm_gateway.ledger.writer import Ledger
@@ -137,6 +137,15 @@ class Accounting:
         _log.warn("{share:.0%} of {limit} is used{whose}", share=share, limit=limit.name, whose=whose)
         if self._webhook is not None:
             self._webhook(limit)
+
+    def reload_prices(self) -> None:
+        """Read the file of prices anew; where it cannot be used, the log says so and the ones before count."""
+        try:
+            prices = self._read_prices()
+        except (OSError, BadPrice) as error:
+            _log.error("The prices cannot be used, and those before stay: {error}", error=error)
+        else:
+            self.books.use_prices(prices)
 
     def _read_prices(self) -> PriceList | None:
         return None if self._prices_file is None else read_price_file(Path(self._prices_file))

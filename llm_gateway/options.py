@@ -14,7 +14,7 @@ from twisted.python import usage
 
 from llm_gateway import __version__
 from llm_gateway.config.load import choose_files, load_configuration
-from llm_gateway.config.prices import read_price_file
+from llm_gateway.config.prices import choose_prices, read_price_file
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.prices.lists import BadPrice
 from llm_gateway.errors import ConfigurationError
@@ -274,7 +274,7 @@ class Options(usage.Options):
         return os.path.abspath(named.removeprefix("sqlite:"))
 
     def _prices(self) -> str | None:
-        named: str | None = self["prices"]
+        named = choose_prices(self["prices"], self.environ)
         if named is None:
             return None
         try:

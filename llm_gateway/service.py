@@ -225,6 +225,8 @@ class GatewayService(Service):
         :return: whether the new configuration is in use; if not, the log says why and the old one stays.
         """
         self.reopen_access_log()
+        if self._parts.accounting is not None:
+            self._parts.accounting.reload_prices()
         return self._parts.store.reload()
 
     def reload_problems(self) -> list[str]:

@@ -113,6 +113,8 @@ class Member(Protocol):
             case Reopen():
                 if self._service is not None:
                     self._service.reopen_access_log()
+                    if self._parts is not None and self._parts.accounting is not None:
+                        self._parts.accounting.reload_prices()
             case Drain(leave_sockets):
                 self._say(Calls(0 if self._parts is None else len(self._parts.live)))
                 if leave_sockets and self._service is not None:

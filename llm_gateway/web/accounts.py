@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from llm_gateway.config.prices import price_book
-from llm_gateway.config.values import Configuration
+from llm_gateway.config.values import Configuration, Provider
 from llm_gateway.core.apis import Api
 from llm_gateway.core.dialects import ANTHROPIC
 from llm_gateway.core.expectation import Expectation
@@ -107,7 +107,7 @@ class Books:
         self.wall = wall
         self.expectation = Expectation()
         self._list = prices
-        self._configuration = Configuration(providers={}, keys={})
+        self._providers: Mapping[str, Provider] = {}
         self.prices = price_book({}, prices)
         self.families: Mapping[str, str] = {}
         """Whose models a provider has; where nobody knows, those of whose dialect it speaks."""
@@ -116,14 +116,20 @@ class Books:
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
-        self.prices = price_book(configuration.providers, self._list)
+        self._providers = configuration.providers
+        self.prices = price_book(self._providers, self._list)
         self.families = {name: each.family or each.dialect for name, each in configuration.providers.items()}
         self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self._labels = LabelSources(configuration.label_from)
 
-    def use_prices(self, prices: PriceList) -> None:
-        """Go by this list from now on."""
+    def use_prices(self, prices: PriceList | None) -> None:
+        """
+        Go by this list from now on.
+
+        :param prices: ``None`` for the one that ships with the gateway.
+        """
         self._list = prices
+        self.prices = price_book(self._providers, prices)
 
     def open(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> CallAccount | None:
         """
