@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.iweb import IAgent
 
 from llm_gateway.config.prices import read_price_file
 from llm_gateway.config.values import Configuration
@@ -21,7 +22,7 @@ from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.contract import Store as LimitStore
 from llm_gateway.core.limits.contract import StoreLost
 from llm_gateway.core.limits.values import Limit, Scope, Window
-from llm_gateway.core.prices.lists import PriceList
+from llm_gateway.core.prices.lists import BadPrice, PriceList
 from llm_gateway.ledger.queries import Used, used
 from llm_gateway.ledger.store import Store, StoreError, open_store
 from llm_gateway.ledger.writer import Ledger
@@ -29,6 +30,7 @@ from llm_gateway.limits.memory import MemoryStore
 from llm_gateway.limits.shared import SharedStore
 from llm_gateway.settings import Settings
 from llm_gateway.web.accounts import Books
+from llm_gateway.web.warnings import Webhook
 
 __all__ = ["Accounting", "journal_folder", "shared_folder"]
 
@@ -47,11 +49,11 @@ class Accounting:
         settings: Settings,
         reactor: Any,
         *,
-        warn: Callable[[Limit], None] | None = None,
+        agent: IAgent | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """
-        :param warn: is told each time that a limit's share for a warning is passed.
+        :param agent: for the webhook that the settings name, if they do.
         """
         self._reactor = reactor
         self._wall = wall
@@ -64,7 +66,12 @@ class Accounting:
             memory = MemoryStore()
             store, clock = memory, memory.clock
         self.processes = settings.workers
-        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=warn or log_warning)
+        self._names: dict[str, str] = {}
+        """Of virtual keys, by what their use is counted under."""
+        self._webhook: Webhook | None = None
+        if settings.warn_webhook is not None and agent is not None:
+            self._webhook = Webhook(settings.warn_webhook, agent, reactor, wall, self._subject)
+        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=self._warn)
         self._prices_file = settings.prices_file
         self.ledger: Ledger | None = None
         self.url = settings.ledger
@@ -84,6 +91,7 @@ class Accounting:
         """Go by this from now on."""
         self.books.use(configuration)
         self._limits = tuple(_all_limits(configuration))
+        self._names = {key.account: key.label for key in configuration.keys.values() if key.limits}
         if self._running:
             self._seed_later()
 
@@ -99,6 +107,7 @@ class Accounting:
             except StoreLost as error:
                 _log.error("Limits cannot be counted: {error}", error=error)
         if self.ledger is not None:
+            self.ledger.recover()
             self.ledger.start()
             self._seed(self._used_before)
         self._running = True
@@ -116,6 +125,27 @@ class Accounting:
             return result
 
         return stopped.addBoth(close)
+
+    def _subject(self, limit: Limit) -> str:
+        """:return: whose it is, as logs call it."""
+        return self._names.get(limit.subject, limit.subject[:8]) if limit.scope is Scope.KEY else limit.subject
+
+    def _warn(self, limit: Limit) -> None:
+        """Tell the operator that the share for a warning is passed."""
+        whose = "" if limit.scope is Scope.GLOBAL else f" by {limit.scope.value} {self._subject(limit)}"
+        share = limit.warn_at or 0.0
+        _log.warn("{share:.0%} of {limit} is used{whose}", share=share, limit=limit.name, whose=whose)
+        if self._webhook is not None:
+            self._webhook(limit)
+
+    def reload_prices(self) -> None:
+        """Read the file of prices anew; where it cannot be used, the log says so and the ones before count."""
+        try:
+            prices = self._read_prices()
+        except (OSError, BadPrice) as error:
+            _log.error("The prices cannot be used, and those before stay: {error}", error=error)
+        else:
+            self.books.use_prices(prices)
 
     def _read_prices(self) -> PriceList | None:
         return None if self._prices_file is None else read_price_file(Path(self._prices_file))
@@ -194,16 +224,6 @@ def _all_limits(configuration: Configuration) -> Iterable[Limit]:
         yield from key.limits
     for credential in configuration.credentials.values():
         yield from credential.limits
-
-
-def log_warning(limit: Limit) -> None:
-    """Tell the operator that the share for a warning is passed."""
-    _log.warn(
-        "{share:.0%} of {limit} is used{whose}",
-        share=limit.warn_at or 0.0,
-        limit=limit.name,
-        whose="" if limit.scope is Scope.GLOBAL else f" by {limit.scope.value} {limit.subject[:64]}",
-    )
 
 
 def journal_folder(url: str, named: str | None = None) -> str:

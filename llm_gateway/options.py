@@ -14,7 +14,7 @@ from twisted.python import usage
 
 from llm_gateway import __version__
 from llm_gateway.config.load import choose_files, load_configuration
-from llm_gateway.config.prices import read_price_file
+from llm_gateway.config.prices import choose_prices, read_price_file
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.prices.lists import BadPrice
 from llm_gateway.errors import ConfigurationError
@@ -23,6 +23,7 @@ from llm_gateway.fleet.succession import Succession, succession
 from llm_gateway.ledger.store import BadUrl, open_store
 from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WHEN_FULL, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
+from llm_gateway.web.admin.admission import read_admin_keys
 
 DEFAULTS = Settings()
 
@@ -98,6 +99,7 @@ class Options(usage.Options):
         ["ledger-retention", None, f"{DEFAULTS.ledger_retention_days:g}", "Days that attempts are kept; 0 for ever."],
         ["prices", None, None, "File with prices in place of the shipped ones; see llmgateway prices."],
         ["warn-webhook", None, None, "URL that is told when a limit's share for a warning is passed."],
+        ["admin-key-file", None, None, "File with the keys of the admin API, which is off without one."],
         ["pool-size", None, DEFAULTS.pool_size, "Idle connections kept open to each provider."],
         ["pool-idle", None, f"{DEFAULTS.pool_idle_s:g}", "Seconds that an idle connection is kept."],
     ]
@@ -107,6 +109,7 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self.listen: list[str] = []
+        self.admin_listen: list[str] = []
         self.settings = DEFAULTS
         self.pid_file = PidFile(None)
         self.succession: Succession | None = None
@@ -116,6 +119,10 @@ class Options(usage.Options):
         self.listen.append(endpoint)
 
     opt_l = opt_listen
+
+    def opt_admin_listen(self, endpoint: str) -> None:
+        """Twisted endpoint for the admin API instead of those of the calls; may be given several times."""
+        self.admin_listen.append(endpoint)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -153,6 +160,8 @@ class Options(usage.Options):
             ledger_retention_days=self._number("ledger-retention", 0),
             prices_file=self._prices(),
             warn_webhook=self._url("warn-webhook"),
+            admin_key_file=self._admin_keys(),
+            admin_listen=self._admin_listen(),
             pool_size=self._whole_number("pool-size", 0),
             pool_idle_s=self._number("pool-idle", 0),
         )
@@ -189,6 +198,29 @@ class Options(usage.Options):
         if not (value.isascii() and value.isdigit() and int(value) <= 65535):
             raise usage.UsageError(f"{source} must be a port number from 0 to 65535, not {value!r}.")
         return (f"tcp:{int(value)}:backlog={BACKLOG}" + (":interface=127.0.0.1" if self["demo"] else ""),)
+
+    def _admin_listen(self) -> tuple[str, ...]:
+        if self.admin_listen and self._named_admin_keys() is None:
+            raise usage.UsageError("--admin-listen needs --admin-key-file: without a key nobody is let in.")
+        for endpoint in self.admin_listen:
+            if not self._inherits(endpoint):
+                _check_endpoint(endpoint, "--admin-listen")
+        return tuple(self.admin_listen)
+
+    def _named_admin_keys(self) -> str | None:
+        return self["admin-key-file"] or self.environ.get("ADMIN_KEY_FILE") or None
+
+    def _admin_keys(self) -> str | None:
+        named = self._named_admin_keys()
+        if named is None:
+            return None
+        if self._ledger() is None:
+            raise usage.UsageError("--admin-key-file needs a ledger: keys that are made at run time are kept there.")
+        try:
+            read_admin_keys(named)
+        except ConfigurationError as error:
+            raise usage.UsageError(f"--admin-key-file: {error}") from error
+        return os.path.abspath(named)
 
     def _inherits(self, endpoint: str) -> bool:
         """Whether it is one that only the first program on it can make anything of: systemd tells of it once."""
@@ -242,7 +274,7 @@ class Options(usage.Options):
         return os.path.abspath(named.removeprefix("sqlite:"))
 
     def _prices(self) -> str | None:
-        named: str | None = self["prices"]
+        named = choose_prices(self["prices"], self.environ)
         if named is None:
             return None
         try:
@@ -280,9 +312,9 @@ def loader(settings: Settings, environ: Mapping[str, str]) -> Callable[[], Confi
     return lambda: load_configuration(settings.keys_file, settings.aiservices_file, environ)
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _check_endpoint(endpoint: str, option: str = "--listen") -> None:
     try:
         # The reactor is kept for later, not used.
         serverFromString(object(), endpoint)
     except Exception as error:
-        raise usage.UsageError(f"--listen {endpoint!r} is not a Twisted endpoint that works: {error}") from error
+        raise usage.UsageError(f"{option} {endpoint!r} is not a Twisted endpoint that works: {error}") from error

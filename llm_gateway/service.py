@@ -16,8 +16,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from llm_gateway.accounting import Accounting
+from llm_gateway.administration import Administration, reload_problems
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
+from llm_gateway.issuing.running import FileConfiguration
 from llm_gateway.upstream.prober import HealthBoard, Prober
 from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.grants import GrantBook
@@ -68,7 +70,10 @@ class Companion(Protocol):
 class Parts:
     """The object graph that a gateway's service starts and stops."""
 
-    store: ConfigurationStore
+    store: FileConfiguration
+    """The configuration in use."""
+    files: ConfigurationStore
+    """As the files have it."""
     grants: GrantBook
     routes: RouteBook
     board: HealthBoard
@@ -79,6 +84,7 @@ class Parts:
     """Close the idle connections to providers."""
     companion: Companion | None = None
     accounting: Accounting | None = None
+    administration: Administration | None = None
     stop_reading: Callable[[], None] = lambda: None
     """Read no answer any further whose client has left."""
 
@@ -120,6 +126,7 @@ class GatewayService(Service):
         """
         self._parts = parts
         self._site = site
+        self._others: list[tuple[IProtocolFactory, IStreamServerEndpoint]] = []
         self._endpoints = endpoints
         self._clock = clock
         self._drain_timeout_s = drain_timeout_s
@@ -128,9 +135,18 @@ class GatewayService(Service):
         self._announce = announce
         self._ports: list[IListeningPort] = []
         self._urls: list[str] = []
+        self._other_urls: list[str] = []
         self._listening = False
         self._sockets_left = False
         parts.store.on_change(parts.use)
+
+    def also(self, site: IProtocolFactory, endpoint: IStreamServerEndpoint) -> None:
+        """
+        Serve something else as well, such as what is for operators alone.
+
+        :param site: also a :class:`GatewaySite`.
+        """
+        self._others.append((site, endpoint))
 
     def privilegedStartService(self) -> None:
         """
@@ -156,10 +172,12 @@ class GatewayService(Service):
         if parts.companion is not None:
             parts.companion.start()
             parts.store.reload()
+        if parts.administration is not None:
+            parts.administration.running.open()
         parts.use(parts.store.current)
         if parts.accounting is not None:
             self._start_accounting(parts.accounting)
-        if self._watch_files:
+        if self._watch_files or parts.administration is not None:
             parts.store.start()
         if parts.prober is not None:
             parts.prober.start()
@@ -168,6 +186,8 @@ class GatewayService(Service):
         current = parts.store.current
         for url in self._urls:
             _log.info("Listening on {url}", url=url)
+        for url in self._other_urls:
+            _log.info("The admin API is at {url}/admin/v1", url=url)
         _log.info(
             "{keys} virtual keys, providers: {names}",
             keys=len(current.keys),
@@ -205,7 +225,17 @@ class GatewayService(Service):
         :return: whether the new configuration is in use; if not, the log says why and the old one stays.
         """
         self.reopen_access_log()
+        if self._parts.accounting is not None:
+            self._parts.accounting.reload_prices()
         return self._parts.store.reload()
+
+    def reload_problems(self) -> list[str]:
+        """
+        Read the configuration again.
+
+        :return: what is wrong with it; nothing if it is in use now.
+        """
+        return reload_problems(self._parts.files, self._parts.store.reload)
 
     def reopen_access_log(self) -> None:
         """Open it again by its name; if that fails, the log says so and lines go on to the old file."""
@@ -219,8 +249,9 @@ class GatewayService(Service):
         """Stop waiting while the service stops: end the running calls; when there are none, close all connections."""
         if len(self._parts.live):
             self._parts.live.stop_all()
-        elif self._site is not None:
-            self._site.abort_all()  # type: ignore[attr-defined]  # a GatewaySite too
+        else:
+            for site in self._sites():
+                site.abort_all()
 
     async def _stop(self) -> None:
         parts = self._parts
@@ -233,8 +264,8 @@ class GatewayService(Service):
         parts.stop_reading()
         for port in self._stop_listening():
             await port
-        if self._site is not None:
-            await self._site.hang_up()  # type: ignore[attr-defined]  # a GatewaySite too
+        for site in self._sites():
+            await site.hang_up()
         if parts.prober is not None:
             parts.prober.stop()
         parts.store.stop()
@@ -243,6 +274,8 @@ class GatewayService(Service):
             await parts.companion.stop()
         if parts.accounting is not None:
             await parts.accounting.stop()
+        if parts.administration is not None:
+            parts.administration.close()
         if parts.access_log is not None:
             parts.access_log.close()
 
@@ -281,21 +314,28 @@ class GatewayService(Service):
         if self._listening or self._site is None:
             return
         self._listening = True
-        for endpoint in self._endpoints:
+        own = [(self._site, endpoint, self._urls) for endpoint in self._endpoints]
+        others = [(site, endpoint, self._other_urls) for site, endpoint in self._others]
+        for site, endpoint, urls in (*own, *others):
             failures: list[Failure] = []
             scheme = "https" if isinstance(endpoint, SSL4ServerEndpoint) else "http"
-            endpoint.listen(self._site).addCallbacks(self._bound, failures.append, callbackArgs=(scheme,))
+            endpoint.listen(site).addCallbacks(self._bound, failures.append, callbackArgs=(scheme, urls))
             if failures:
                 self._stop_listening()
                 raise CannotStart(f"Cannot listen: {failures[0].getErrorMessage()}")
 
-    def _bound(self, port: IListeningPort, scheme: str) -> None:
+    def _bound(self, port: IListeningPort, scheme: str, urls: list[str]) -> None:
         self._ports.append(port)
-        self._urls.append(_url(port.getHost(), scheme))
+        urls.append(_url(port.getHost(), scheme))
+
+    def _sites(self) -> list[GatewaySite]:
+        sites: list[Any] = [] if self._site is None else [self._site]
+        return [*sites, *(site for site, _ in self._others)]
 
     def _stop_listening(self) -> list[Deferred[Any]]:
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
-        self._ports, self._urls, self._listening = [], [], False
+        self._ports, self._listening = [], False
+        self._urls, self._other_urls = [], []
         return closing
 
     def _open_access_log(self) -> None:

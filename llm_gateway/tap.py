@@ -26,6 +26,7 @@ from twisted.web.resource import IResource
 
 from llm_gateway import __version__
 from llm_gateway.accounting import Accounting
+from llm_gateway.administration import Administration
 from llm_gateway.config.store import ConfigurationStore
 from llm_gateway.config.values import Configuration
 from llm_gateway.engine import ENGINES
@@ -33,6 +34,7 @@ from llm_gateway.fleet.handover import Command, HandOver
 from llm_gateway.fleet.service import FleetService
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.succession import Succession
+from llm_gateway.issuing.running import FileConfiguration
 from llm_gateway.options import Options, loader
 from llm_gateway.process import raise_descriptor_limit, spare_the_collector
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
@@ -194,7 +196,15 @@ def make_gateway(
             interval_s=settings.health_interval_s,
             timeout_s=settings.health_timeout_s,
         )
-    accounting = Accounting(settings, reactor) if keeps_books else None
+    accounting = Accounting(settings, reactor, agent=outward.make_agent(10.0)) if keeps_books else None
+    if accounting is not None:
+        routes.price = accounting.books.typical
+    administration = admin = None
+    watched: FileConfiguration = store
+    if accounting is not None and settings.ledger is not None:
+        administration = Administration(settings.ledger, store, accounting, reactor, live)
+        watched = administration.running
+        admin = administration.resource(settings)
     make_endpoint = make_endpoint or partial(serverFromString, reactor)
     app = GatewayApp(
         grants=grants,
@@ -206,10 +216,13 @@ def make_gateway(
         clock=reactor,
         max_body_bytes=settings.max_body_bytes,
         books=None if accounting is None else accounting.books,
+        own_pages=None if administration is None else administration.own_pages,
+        admin=None if settings.admin_listen else admin,
     )
     resource = app.resource()
     parts = Parts(
-        store=store,
+        store=watched,
+        files=store,
         grants=grants,
         routes=routes,
         board=board,
@@ -219,6 +232,7 @@ def make_gateway(
         close_pool=outward.close_pool,
         companion=companion,
         accounting=accounting,
+        administration=administration,
         stop_reading=dispatcher.stop_reading,
     )
     service = service_class(
@@ -231,6 +245,15 @@ def make_gateway(
         signals=signals,
         announce=announce,
     )
+    for endpoint in settings.admin_listen:
+        # A process that takes no calls binds the address for those that do.
+        root = resource
+        if admin is not None:
+            from llm_gateway.web.admin.root import admin_root
+
+            root = admin_root(admin, grants, reactor, log)
+        site = engine.make_site(root, reactor, settings, app.early_refusal())
+        service.also(site, make_endpoint(endpoint))
     return Gateway(service, resource, parts)
 
 

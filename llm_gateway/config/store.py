@@ -84,6 +84,13 @@ class ConfigurationStore:
         if self._polling.running:
             self._polling.stop()
 
+    def load(self) -> Configuration:
+        """
+        :return: what the files say now, which is not taken into use.
+        :raises ConfigurationError: they cannot be used.
+        """
+        return self._load()
+
     def reload(self) -> bool:
         """
         Read the files again, now.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -25,6 +26,8 @@ from llm_gateway.fleet.messages import (
     Hurry,
     Lines,
     Ready,
+    Reload,
+    Reloaded,
     Reopen,
     ToWorker,
     Use,
@@ -75,6 +78,7 @@ class Member(Protocol):
         self._counting = LoopingCall(self._count)
         self._counting.clock = reactor
         self._stopping = False
+        self._asked_to_reload: deque[Deferred[Sequence[str]]] = deque()
         self.status = 0
         """What the process should end with."""
 
@@ -109,11 +113,15 @@ class Member(Protocol):
             case Reopen():
                 if self._service is not None:
                     self._service.reopen_access_log()
+                    if self._parts is not None and self._parts.accounting is not None:
+                        self._parts.accounting.reload_prices()
             case Drain(leave_sockets):
                 self._say(Calls(0 if self._parts is None else len(self._parts.live)))
                 if leave_sockets and self._service is not None:
                     self._service.leave_sockets()
                 self._stop()
+            case Reloaded(problems):
+                self._asked_to_reload.popleft().callback(problems)
             case Hurry():
                 if self._service is not None:
                     self._service.hurry()
@@ -132,12 +140,21 @@ class Member(Protocol):
         gateway = make_gateway(message.settings, self._reactor, load=self._current, make_endpoint=sockets.endpoint)
         self._service, self._parts = gateway.service, gateway.parts
         self._parts.live.worker = self._number
+        if self._parts.administration is not None:
+            self._parts.administration.reload = self._reload
         gateway.service.privilegedStartService()
         gateway.service.startService()
         sockets.close_unused()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stopped, gateway.service.stopService)
         self._counting.start(COUNT_EVERY_S, now=False)
         self._say(Ready())
+
+    def _reload(self) -> Deferred[Sequence[str]]:
+        """Have the supervisor read the files again, and hand them to every worker."""
+        asked: Deferred[Sequence[str]] = Deferred()
+        self._asked_to_reload.append(asked)
+        self._say(Reload())
+        return asked
 
     def _current(self) -> Configuration:
         assert self._configuration is not None

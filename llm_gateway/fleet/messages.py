@@ -105,6 +105,13 @@ class Hurry(msgspec.Struct, frozen=True, tag="hurry"):
     """End the calls that still run."""
 
 
+class Reloaded(msgspec.Struct, frozen=True, tag="reloaded"):
+    """The files have been read again, since this worker asked for it."""
+
+    problems: list[str]
+    """What is wrong with them; nothing if they are in use now."""
+
+
 # From a worker
 
 
@@ -124,8 +131,12 @@ class Calls(msgspec.Struct, frozen=True, tag="calls"):
     count: int
 
 
-ToWorker = Begin | Use | Health | Workers | Reopen | Drain | Hurry
-FromWorker = Ready | Using | Calls
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Read the files again; answered with ``Reloaded``, each in its turn."""
+
+
+ToWorker = Begin | Use | Health | Workers | Reopen | Drain | Hurry | Reloaded
+FromWorker = Ready | Using | Calls | Reload
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,9 +13,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 
+from llm_gateway.accounting import shared_folder
 from llm_gateway.config.values import Configuration
 from llm_gateway.fleet.balance import LoadTable, table_memory
-from llm_gateway.fleet.messages import Begin, Content, Health, Reopen, ToWorker, Use
+from llm_gateway.fleet.messages import Begin, Content, Health, Reloaded, Reopen, ToWorker, Use
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.supervisor import FIRST_SOCKET, FROM_WORKER, LOAD_TABLE, STDERR, TO_WORKER, Supervisor
 from llm_gateway.service import GatewayService, Parts, Signals
@@ -128,6 +130,9 @@ class FleetService(Service):
     def gone(self, number: int) -> None:
         self._table.strike_out(number)
 
+    def reloaded(self) -> Reloaded:
+        return Reloaded(self._gateway.reload_problems())
+
     # What changes
 
     def _use(self, configuration: Configuration) -> None:
@@ -145,6 +150,9 @@ class FleetService(Service):
     async def _stop(self) -> None:
         await self._supervisor.drain(leave_sockets=self._sockets_left)
         await self._gateway.stopService()
+        if not self._sockets_left:
+            # Whoever comes next begins with what the ledger says.
+            shutil.rmtree(shared_folder(self._settings), ignore_errors=True)
 
 
 class _Spawner:

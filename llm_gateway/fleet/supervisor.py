@@ -24,6 +24,8 @@ from llm_gateway.fleet.messages import (
     Hurry,
     Lines,
     Ready,
+    Reload,
+    Reloaded,
     ToWorker,
     Using,
     Workers,
@@ -64,6 +66,9 @@ class Situation(Protocol):
 
     def gone(self, number: int) -> None:
         """A worker has ended, in whatever way."""
+
+    def reloaded(self) -> Reloaded:
+        """Read the files again, as a worker asks for."""
 
 
 @attrs.define(eq=False)
@@ -176,6 +181,10 @@ class Supervisor:
             case Using(generation):
                 place.generation = generation
                 self._agree()
+            case Reload():
+                answer = self._situation.reloaded()
+                if place.worker is not None:
+                    place.worker.tell(encode(answer))
 
     def ended(self, place: _Place, worker: _Worker, reason: str, clean: bool) -> None:
         lived_s = self._clock.seconds() - worker.began

@@ -61,8 +61,6 @@ class RunningKeys:
         interval_s: float = 1.0,
     ) -> None:
         """
-        Read the keys once, at once.
-
         :param interval_s: between two looks whether another process has changed keys.
         """
         self._files = files
@@ -77,12 +75,16 @@ class RunningKeys:
         self._reported: frozenset[Problem] = frozenset()
         self._looking = LoopingCall(self.refresh)
         self._looking.clock = clock
+        self._current = files.current
+        files.on_change(lambda _: self._use())
+
+    def open(self) -> None:
+        """Read the keys, at once. Before that there are those of the files alone."""
         try:
-            self._revision, self._stored = keys.read()
+            self._revision, self._stored = self._keys.read()
         except StoreError as error:
             self._failed(error)
         self._current = self._merged()
-        files.on_change(lambda _: self._use())
 
     @property
     def current(self) -> Configuration:

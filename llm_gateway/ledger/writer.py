@@ -156,6 +156,14 @@ class Ledger:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
+    def recover(self) -> None:
+        """
+        Have what processes left that have ended in the store, now, as far as the store can be used. Waits for it: to be
+        called before ``start``, by who wants to know at the start what was used before.
+        """
+        self._recover_all()
+        self._store.close()
+
     def stop(self) -> Deferred[None]:
         """
         Write what has ended, if the store can be used; what cannot be written waits in the journal for the next start.

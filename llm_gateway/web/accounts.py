@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from llm_gateway.config.prices import price_book
-from llm_gateway.config.values import Configuration
+from llm_gateway.config.values import Configuration, Provider
 from llm_gateway.core.apis import Api
 from llm_gateway.core.dialects import ANTHROPIC
 from llm_gateway.core.expectation import Expectation
@@ -107,23 +107,29 @@ class Books:
         self.wall = wall
         self.expectation = Expectation()
         self._list = prices
-        self._configuration = Configuration(providers={}, keys={})
+        self._providers: Mapping[str, Provider] = {}
         self.prices = price_book({}, prices)
-        self._families: Mapping[str, str] = {}
+        self.families: Mapping[str, str] = {}
         """Whose models a provider has; where nobody knows, those of whose dialect it speaks."""
         self._of_credentials: Mapping[str, tuple[Limit, ...]] = {}
         self._labels = LabelSources({})
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
-        self.prices = price_book(configuration.providers, self._list)
-        self._families = {name: each.family or each.dialect for name, each in configuration.providers.items()}
+        self._providers = configuration.providers
+        self.prices = price_book(self._providers, self._list)
+        self.families = {name: each.family or each.dialect for name, each in configuration.providers.items()}
         self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self._labels = LabelSources(configuration.label_from)
 
-    def use_prices(self, prices: PriceList) -> None:
-        """Go by this list from now on."""
+    def use_prices(self, prices: PriceList | None) -> None:
+        """
+        Go by this list from now on.
+
+        :param prices: ``None`` for the one that ships with the gateway.
+        """
         self._list = prices
+        self.prices = price_book(self._providers, prices)
 
     def open(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> CallAccount | None:
         """
@@ -153,7 +159,13 @@ class Books:
 
     def rates(self, provider: str, model: str, at: float) -> Rates | None:
         """:return: ``None`` where no price is known."""
-        return self.prices.find(provider, self._families.get(provider), model, at)
+        return self.prices.find(provider, self.families.get(provider), model, at)
+
+    def typical(self, candidate: Candidate) -> int | None:
+        """:return: what puts candidates in the order of their prices; ``None`` where none is known."""
+        return self.prices.typical(
+            candidate.provider, self.families.get(candidate.provider), candidate.model, self.wall()
+        )
 
     def of_credential(self, name: str) -> tuple[Limit, ...]:
         return self._of_credentials.get(name, ())
@@ -252,8 +264,9 @@ class CallAccount:
                 if self._grant.key.on_unpriced is OnUnpriced.REFUSE:
                     raise _unpriced(self.operation, model)
                 continue
-            nano = max(nano, book.most(rates, read, output))
-            nano_enough = max(nano_enough, book.most(rates, read, enough))
+            pieces, tier = self.expected.pieces, self.expected.tier
+            nano = max(nano, book.most(rates, read, output, pieces, tier))
+            nano_enough = max(nano_enough, book.most(rates, read, enough, pieces, tier))
             per_token = max(per_token, -(-book.most(rates, 0, QUANTUM) // QUANTUM))
         self._nano_per_token = per_token
         return nano, nano_enough
@@ -358,7 +371,7 @@ class CallAccount:
         if output is None:
             output = books.expectation.of(candidate.provider, candidate.model)
         rates = books.rates(candidate.provider, candidate.model, wall)
-        nano = 0 if rates is None else books.prices.most(rates, expected.input, output)
+        nano = 0 if rates is None else books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
         found = books.limiter.reserve(limits, Want(1, expected.input, output, nano))
         if isinstance(found, Refused):
             again_s = 1.0 if found.retry_after_s is None else found.retry_after_s
@@ -539,11 +552,10 @@ class AttemptAccount:
             return None, 0
         row, books = self._row, self._books
         at = row.at / 1e6
-        for model in dict.fromkeys((row.model, row.model_asked)):
-            rates = books.rates(row.provider, model, at) if model else None
-            if rates is not None:
-                return rates.version, books.prices.cost(rates, usage)
-        return None, None
+        family = books.families.get(row.provider)
+        model = row.model or row.model_asked or ""
+        rates = books.prices.find(row.provider, family, model, at, row.model_asked)
+        return (None, None) if rates is None else (rates.version, books.prices.cost(rates, usage))
 
     def _elapsed_us(self) -> int:
         return int((self._books.clock.seconds() - self._started) * 1e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import cast
 
 from klein import Klein
@@ -66,12 +67,22 @@ class GatewayApp:
         clock: IReactorTime,
         max_body_bytes: int,
         books: Books | None = None,
+        own_pages: Callable[[], tuple[IResource, IResource]] | None = None,
+        admin: IResource | None = None,
     ) -> None:
+        """
+        :param own_pages: makes what owners of keys see of those and of their use, where that is written down.
+        :param admin: the admin API, where it is to be found here.
+        """
         self._live = live
         self._board = board
         self._log = log
         self._relay = AuthResource(grants, live, ForwardingResource(routes, dispatcher, live, max_body_bytes, books))
         self._explain = AuthResource(grants, live, RoutePage(routes, dispatcher))
+        self._make_own_pages = own_pages
+        self._own_pages: list[IResource] = []
+        self._guarded = lambda page: AuthResource(grants, live, page)
+        self._admin = admin
         self._router = dispatcher.router
         self._clock = clock
         self._front = FrontResource(self.app.resource(), self._relay, grants, clock, log)
@@ -132,6 +143,32 @@ class GatewayApp:
     @app.route("/v1/gateway/route", methods=["GET"])
     def route(self, request: Request) -> IResource:
         return self._explain
+
+    @app.route("/v1/gateway/key", methods=["GET"])
+    def key(self, request: Request) -> IResource:
+        return self._own_page(0)
+
+    @app.route("/v1/gateway/usage", methods=["GET"])
+    def usage(self, request: Request) -> IResource:
+        return self._own_page(1)
+
+    def _own_page(self, number: int) -> IResource:
+        """
+        :raises NotFound: nothing is written down here.
+        """
+        if self._make_own_pages is None:
+            raise NotFound("This gateway does not write down what calls use.")
+        if not self._own_pages:
+            # Most gateways do without what they need, until somebody asks.
+            self._own_pages = [self._guarded(page) for page in self._make_own_pages()]
+        return self._own_pages[number]
+
+    @app.route("/admin/v1", methods=_RELAYED)
+    @app.route("/admin/v1/", branch=True, methods=_RELAYED)
+    def admin(self, request: Request) -> IResource:
+        if self._admin is None:
+            raise NotFound("The admin API is not at this address.")
+        return self._admin
 
     @app.route("/health", methods=["GET"])
     def health(self, request: Request) -> bytes:

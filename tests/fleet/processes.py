@@ -19,6 +19,7 @@ from llm_gateway.fleet.messages import (
     Health,
     Lines,
     Ready,
+    Reloaded,
     ToWorker,
     Using,
     Workers,
@@ -138,6 +139,9 @@ class Fleet:
 
     def gone(self, number: int) -> None:
         self.events.append(f"{number} gone")
+
+    def reloaded(self) -> Reloaded:
+        return Reloaded(["keys.json: is broken"])
 
     def _spawn(self, number: int, protocol: ProcessProtocol) -> None:
         if self.cannot_start:

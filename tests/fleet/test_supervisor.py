@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
-from llm_gateway.fleet.messages import Begin, Content, Drain, Health, Hurry, Use, Workers
+from llm_gateway.fleet.messages import Begin, Content, Drain, Health, Hurry, Reload, Reloaded, Use, Workers
 from llm_gateway.fleet.supervisor import GRACE_S, MAX_FALSE_STARTS, REPORT_S
 from llm_gateway.web.live import WorkerState
 from tests.fleet.processes import Fleet
@@ -34,6 +34,14 @@ def test_completeness_is_told_once_when_all_are_ready() -> None:
     fleet.clock.advance(0.5)
     fleet.processes[2].ready()
     assert fleet.told() == ["complete"]
+
+
+def test_worker_that_asks_for_it_is_told_what_is_wrong_with_the_files() -> None:
+    fleet = Fleet()
+    first, second = fleet.started()
+    first.say(Reload())
+    answer = Reloaded(["keys.json: is broken"])
+    assert (first.told[-1], answer in second.told) == (answer, False)
 
 
 def test_worker_that_dies_is_started_again_after_a_wait() -> None:

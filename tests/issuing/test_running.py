@@ -44,6 +44,7 @@ class Running:
         self.configuration = configured(folder)
         self.files = ConfigurationStore(self.load, self.clock, 0)
         self.keys = RunningKeys(self.files, KeyStore(self.database), self.in_thread, self.clock)
+        self.keys.open()
         self.used: list[Configuration] = []
         self.keys.on_change(self.used.append)
         self.keeper = Keeper(KeyStore(self.elsewhere), lambda: self.configuration)
@@ -171,6 +172,7 @@ def test_gateway_starts_without_its_database_and_learns_the_keys_later(tmp_path:
     clock = Clock()
     files = ConfigurationStore(lambda: configured(tmp_path), clock, 0)
     keys = RunningKeys(files, KeyStore(database), at_once, clock)
+    keys.open()
     assert keys.current.key_for(b"vk_file") is not None
     assert not keys.reachable
     folder.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -40,7 +41,7 @@ EXTRA = (
 DONE = b"data: [DONE]\n\n"
 
 
-def limited(*limits: Limit, base: Configuration = USUAL, **changes: object) -> Configuration:
+def limited(*limits: Limit, base: Configuration = USUAL, **changes: Any) -> Configuration:
     """The usual configuration with limits for all, and changes to every key."""
     keys = {digest: attrs.evolve(key, **changes) for digest, key in base.keys.items()}
     return attrs.evolve(base, limits=limits, keys=keys)
@@ -138,7 +139,8 @@ def test_answer_is_asked_for_in_a_coding_that_can_be_read(gateway: AccountedGate
     coding = gateway.sent.header("accept-encoding")
     assert coding == ("gzip" if accepted.startswith("gzip,") else "identity")
     body = gzip.compress(ANSWER) if coding == "gzip" else ANSWER
-    response = gateway.sent.answer(length=len(body), **({"content_encoding": "gzip"} if coding == "gzip" else {}))
+    headers = {"content_encoding": "gzip"} if coding == "gzip" else {}
+    response = gateway.sent.answer(200, length=len(body), **headers)
     for start in range(0, len(body), 7):
         response.write(body[start : start + 7])
     response.end()
@@ -353,7 +355,7 @@ def test_credential_without_room_is_passed_over(gateways: list[AccountedGateway]
     }
     gateway = AccountedGateway(attrs.evolve(base, credentials=credentials), retries=Retries(spread=False))
     gateways.append(gateway)
-    asked = []
+    asked: list[str | None] = []
     for _ in range(3):
         client = gateway.client()
         client.chat(CHAT)
