@@ -260,7 +260,7 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             # The blocks, too, are taken now: to write to a page that the disk has no room for ends the process.
-            os.posix_fallocate(descriptor, 0, size)
+            _allocate(descriptor, size)
             made = mmap.mmap(descriptor, size)
             made[: _HEAD.size] = _HEAD.pack(_MAGIC, _HEAD.size)
         except OSError:
@@ -439,6 +439,17 @@ def _locked(path: str, flags: int) -> int | None:
             raise
     os.close(descriptor)
     return None
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """
+    :raises OSError: the disk has no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        # macOS
+        os.pwrite(descriptor, bytes(size), 0)
 
 
 def _remove(path: str) -> None:

@@ -244,14 +244,25 @@ COLUMNS = (
 )
 """Of an attempt, in the order of ``values_of``."""
 
+MOST_TOKENS = 10**12
+"""Of one class. A provider that says more is mistaken, and must not cost an hour its sums."""
+MOST_COST = 10**15
+"""A million dollars, of one attempt."""
+
 _before, _among, _after, _last = (attrgetter(*names) for names in (_BEFORE, _AMONG, _AFTER, _LAST))
 _tokens = attrgetter(*TOKENS)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def values_of(row: Row) -> tuple[Any, ...]:
-    """:return: what is written to the columns."""
+    """:return: what is written to the columns. Numbers that cannot be are cut to what has room in sums."""
     usage = row.usage
+    counts = _tokens(usage)
+    if max(counts) > MOST_TOKENS or min(counts) < 0:
+        counts = tuple([max(0, min(each, MOST_TOKENS)) for each in counts])
+    price, cost, *times = _last(row)
+    if cost is not None and not -MOST_COST < cost < MOST_COST:
+        cost = max(-MOST_COST, min(cost, MOST_COST))
     return (
         *_before(row),
         row.group,
@@ -259,9 +270,11 @@ def values_of(row: Row) -> tuple[Any, ...]:
         *_among(row),
         int(row.stream),
         *_after(row),
-        *_tokens(usage),
+        *counts,
         _encode(usage.pieces).decode() if usage.pieces else None,
         usage.tier,
         row.source.value,
-        *_last(row),
+        price,
+        cost,
+        *times,
     )

@@ -148,7 +148,13 @@ class SqliteStore(Store):
                 translated((sqlite3.IntegrityError,), Conflict, self.shown),
                 translated(_BAD_VALUES, BadRow, self.shown),
             ):
-                yield
+                try:
+                    yield
+                except sqlite3.OperationalError as error:
+                    if "integer overflow" in str(error):
+                        # A sum, and not a file that cannot be used.
+                        raise OverflowError(str(error)) from error
+                    raise
         except Conflict:
             raise
         except StoreError:

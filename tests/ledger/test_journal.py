@@ -241,6 +241,18 @@ def test_a_journal_without_room_for_two_segments_does_not_open(tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_a_system_that_cannot_allocate_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has no such call: the room is taken by writing zeros."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    journal = Journal(str(tmp_path), SMALL)
+    journal.open()
+    account = running(1)
+    journal.begin(account)
+    assert entries(journal) == [(Kind.BEGUN, account)]
+    assert [path.stat().st_size for path in tmp_path.glob("*.journal")] == [SMALL, SMALL]
+    journal.close(keep=False)
+
+
 def test_text_that_is_no_utf8_is_written_without_what_is_wrong(journal: Journal) -> None:
     """A half of a character in a label or a model's name must not cost the account."""
     journal.begin(running(1, model_asked="half \ud800", labels={"x\udfff": "\ud800"}))

@@ -208,13 +208,21 @@ def test_a_step_that_fails_is_not_taken_at_all(store: Store, monkeypatch: pytest
         assert transaction.rows("select count(*) from other") == [(0,)]
 
 
-@pytest.mark.parametrize("bad", [{"status": 2**70}, {"usage": Usage(output=2**64)}])
+@pytest.mark.parametrize("bad", [{"status": 2**70}, {"duration_us": 2**63 - 1}])
 def test_a_row_that_no_database_takes_is_told_from_a_database_that_is_down(store: Store, bad: dict[str, Any]) -> None:
     """The one must not be tried for ever. Of its group nothing is written."""
     with pytest.raises(BadRow):
         store.write([ended(1), ended(2, **bad), ended(3)])
     assert list(read(store)) == []
     assert store.write([ended(1)]) == Written(new=1)
+
+
+def test_a_provider_that_says_too_much_does_not_cost_others_their_sums(store: Store) -> None:
+    """Numbers that cannot be are cut; all that is added up has room for many of them."""
+    mad = Usage(input=10**18, output=2**70, reasoning=-5)
+    store.write([ended(number, usage=mad, cost=10**20) for number in range(100)])
+    assert [(row.usage, row.cost) for row in read(store)] == [(Usage(input=10**12, output=10**12), 10**15)] * 100
+    assert is_summed_up(store)
 
 
 def test_a_name_that_is_taken_is_told_from_a_database_that_is_down(store: Store) -> None:

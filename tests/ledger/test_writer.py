@@ -401,10 +401,10 @@ def test_a_number_without_a_place_is_mended(reactor: Reactor, tmp_path: Path, pa
     """Whatever a provider says, the attempt has its row."""
     with started(reactor, open_store(path), tmp_path / "journals") as ledger:
         ledger.begin(running(1))
-        ledger.end(ended(1, usage=Usage(output=2**63)))
+        ledger.end(ended(1, duration_us=2**63))
         reactor.wait(ledger.flush())
         assert ledger.counts().rejected == 0
-    assert [row.usage.output for row in stored(path)] == [2**53]
+    assert [row.duration_us for row in stored(path)] == [2**53]
 
 
 def test_a_fault_of_the_ledgers_own_does_not_end_it(reactor: Reactor, tmp_path: Path, path: str) -> None:
