@@ -156,9 +156,10 @@ class Journal:
         """
         Write down what is known now of an attempt that goes on; what is not heard of again ends with this.
 
-        It is a wish: where the room is short it is kept for ends.
+        It is a wish: where the room is short it is kept for ends. Of what has not begun nothing is written.
         """
-        if self._spares:
+        key = (row.request_id, row.attempt)
+        if self._spares and (key in self.running or key in self._older):
             self._append(Kind.BEGUN, row)
 
     def end(self, row: Row) -> bool:

@@ -60,6 +60,8 @@ def test_an_attempt_ends_once(journal: Journal) -> None:
     assert journal.end(ended(1))
     assert not journal.end(ended(1, ended="timeout"))
     assert not journal.end(ended(2))
+    journal.progress(running(1))
+    journal.progress(running(2))
     assert [kind for kind, _ in entries(journal)] == [Kind.BEGUN, Kind.ENDED]
 
 
