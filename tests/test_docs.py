@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from llm_gateway.cli import chat, check, explain, prices, usage
+from llm_gateway.cli import keys as keys_command
 from llm_gateway.config.formats import (
     ON_UNSUPPORTED,
     CredentialEntry,
@@ -53,7 +54,14 @@ from llm_gateway.web.health import _routed, _shown
 from llm_gateway.wire import stock
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
 
-COMMANDS: dict[str, Any] = {"chat": chat, "check": check, "explain": explain, "prices": prices, "usage": usage}
+COMMANDS: dict[str, Any] = {
+    "chat": chat,
+    "check": check,
+    "explain": explain,
+    "keys": keys_command,
+    "prices": prices,
+    "usage": usage,
+}
 """Of ``llmgateway``, each with its module."""
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -14,6 +14,7 @@ from llm_gateway.issuing import faults
 from llm_gateway.web.admin.app import AdminApp
 from llm_gateway.web.admin.endpoints import ENDPOINTS
 from llm_gateway.web.admin.openapi import FILE, document, written
+from tests.markdown import blocks, code, reference, section, tables
 from tests.web.admin.operated import Operated
 
 
@@ -137,3 +138,24 @@ def test_kinds_of_faults_are_told_apart() -> None:
     described = json.dumps(document())
     for endpoint in ENDPOINTS:
         assert all(f"`{fault.kind}`" in described for fault in endpoint.faults)
+
+
+# The page about it
+
+
+def test_page_lists_every_kind_of_fault_with_its_status() -> None:
+    [table] = tables(section(reference("admin-api"), "Errors"))
+    documented = {code(row[0])[0]: row[1] for row in table}
+    kinds = [each for each in vars(faults).values() if isinstance(each, type) and issubclass(each, faults.Fault)]
+    assert documented == {each.kind: str(each.status) for each in kinds if each is not faults.Conflict}
+
+
+def test_page_names_every_path() -> None:
+    text = reference("admin-api")
+    for endpoint in ENDPOINTS:
+        assert f"`{endpoint.method} /admin/v1{endpoint.path}`" in text, endpoint.name
+
+
+def test_answer_on_the_page_has_the_shape_of_one() -> None:
+    [example] = [json.loads(each) for each in blocks(reference("admin-api"), "json")]
+    validator("Made").validate(example)
