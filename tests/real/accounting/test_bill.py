@@ -1,0 +1,253 @@
+"""The bill: what the ledger says was used is what the provider says it served, whatever happened on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.real.accounting.dialects import CLASSES, request
+from tests.real.accounting.honest import HALT
+from tests.real.accounting.stage import PROVIDERS, Answered, Caller, HonestProvider, Stage, cost_of, stage
+
+CALLS = int(os.environ.get("LLMGATEWAY_TEST_BILL_CALLS", "1500"))
+"""How many; 10,000 take some half a minute."""
+
+AT_ONCE = 24
+
+DRAINED = frozenset({"vk_alpha_drained", "vk_beta_drained", "vk_gamma_drained"})
+
+KEYS: dict[str, dict[str, Any]] = {
+    **{f"vk_{name}": {"credentials": [name]} for name in PROVIDERS},
+    **{f"vk_{name}_drained": {"credentials": [name], "on_disconnect": "drain_and_bill"} for name in PROVIDERS},
+    "vk_any": {"credentials": [{"name": name, "order": order} for order, name in enumerate(PROVIDERS)]},
+    "vk_nobody": {"credentials": [{"name": "nobody"}, {"name": "alpha", "order": 1}]},
+}
+
+DIALECTS = ("chat", "responses", "messages", "gemini")
+
+
+@attrs.frozen
+class Case:
+    """One call of a client's."""
+
+    tag: str
+    kind: str
+    key: str
+    dialect: str
+    model: str
+    stream: bool
+    orders: dict[str, Any]
+    leaves: str | None = None
+    """``midway`` or ``before``: when the client does, if it does."""
+
+
+KINDS = {
+    "whole": 44,
+    "tools": 12,
+    "zipped": 4,
+    "mute": 4,
+    "refused": 4,
+    "again": 9,
+    "never": 3,
+    "silence": 2,
+    "broken": 5,
+    "left": 4,
+    "left before": 2,
+    "drained": 5,
+    "nobody": 2,
+}
+"""By kind of call: how many of a hundred."""
+
+
+def cases(count: int, seed: int) -> list[Case]:
+    """Calls of all kinds, one as the other each time."""
+    chance = random.Random(seed)
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
+    return [one_case(chance, f"c{number}", kind) for number, kind in enumerate(kinds)]
+
+
+def one_case(chance: random.Random, tag: str, kind: str) -> Case:
+    stream = chance.random() < 0.6
+    key = chance.choice([f"vk_{name}" for name in PROVIDERS] + ["vk_any"])
+    words = chance.randrange(2, 12)
+    place = chance.randrange(1, words + 1)
+    failures = ["error:500", "error:503", "error:429", "event" if stream else "error:502"]
+    do, leaves = ["whole"], None
+    if kind in ("tools", "zipped", "mute"):
+        do = [kind]
+    elif kind == "refused":
+        do = ["error:400"]
+    elif kind == "again":
+        do = [*chance.choices(failures, k=chance.randrange(1, 3)), chance.choice(["whole", "tools"])]
+    elif kind == "never":
+        do = [chance.choice(failures)]
+    elif kind == "silence":
+        do = ["close", "whole"]
+    elif kind == "broken":
+        stream, do = True, [f"break:{place}"]
+    elif kind == "left":
+        stream, do, leaves = True, [f"hold:{place}"], "midway"
+    elif kind == "left before":
+        do, leaves = ["hold:0"], "before"
+    elif kind == "drained":
+        key = chance.choice(sorted(DRAINED))
+        do, leaves = ([f"pause:{place}"], "midway") if stream else (["pause:0"], "before")
+    elif kind == "nobody":
+        key = "vk_nobody"
+    counts = {
+        "input": chance.randrange(1, 5000),
+        "cached": chance.choice([0, 0, chance.randrange(3000)]),
+        "cache_write": chance.choice([0, 0, chance.randrange(3000)]),
+        "output": words if kind == "mute" else chance.randrange(1, 2000),
+        "reasoning": chance.choice([0, 0, chance.randrange(1000)]),
+    }
+    orders = {"tag": tag, "do": do, "words": words, "counts": counts}
+    return Case(tag, kind, key, chance.choice(DIALECTS), chance.choice(["m-1", "m-2"]), stream, orders, leaves)
+
+
+async def make_all(staged: Stage, every: Iterable[Case]) -> dict[str, Answered]:
+    """Make all of these calls, many at a time."""
+    left = iter(every)
+    answers = {}
+
+    async def control(what: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", staged.provider.port)
+        writer.write(f"GET /control/{what} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.close()
+
+    async def client() -> None:
+        caller = Caller(staged.gateway.port)
+        for case in left:
+            target, body = request(
+                case.dialect, case.model, json.dumps(case.orders), stream=case.stream, tools=case.kind == "tools"
+            )
+            until = HALT.encode() if case.leaves == "midway" else None
+            leave = control(f"await?news={case.tag}+0+stopped") if case.leaves == "before" else None
+            answers[case.tag] = await caller.call(
+                case.key, case.tag, target, json.dumps(body).encode(), until=until, leave=leave
+            )
+            if case.kind == "drained":
+                await control(f"go?tag={case.tag}")
+        caller.leave()
+
+    await asyncio.wait_for(asyncio.gather(*(client() for _ in range(AT_ONCE))), 300)
+    return answers
+
+
+def test_the_ledger_says_what_the_provider_says(bin_dir: Path, tmp_path: Path) -> None:
+    """A row for each attempt, with the provider's numbers where they came, and within the stated rule elsewhere."""
+    every = cases(CALLS, seed=6)
+    with HonestProvider() as provider:
+        with stage(bin_dir, tmp_path, provider, keys=KEYS) as staged:
+            answers = asyncio.run(make_all(staged, every))
+            rows = staged.stop()
+        books = provider.books()
+    served = by_tag(books)
+    written = by_tag(rows)
+    assert len({(row["request_id"], row["attempt"]) for row in rows}) == len(rows)
+    assert set(written) == {case.tag for case in every}
+    for case in every:
+        of_case = sorted(written[case.tag], key=lambda row: row["attempt"])
+        assert len({row["request_id"] for row in of_case}) == 1, (case, of_case)
+        assert [row["attempt"] for row in of_case] == list(range(1, len(of_case) + 1)), (case, of_case)
+        asked = [row for row in of_case if row["provider"] != "nobody"]
+        assert len(asked) == len(served[case.tag]), (case, of_case, served[case.tag])
+        for row, entry in zip(asked, served[case.tag], strict=True):
+            is_right(row, entry, case)
+        for row in of_case:
+            if row["provider"] == "nobody":
+                assert (row["source"], row["cost"], row["ended"]) == ("none", 0, "upstream_error"), row
+    said = Counter((case.kind, answers[case.tag].status) for case in every)
+    for kind in ("whole", "tools", "zipped", "mute", "again", "silence", "nobody"):
+        assert said[kind, 200] == sum(case.kind == kind for case in every), said
+    assert {status for (kind, status), _ in said.items() if kind == "refused"} == {400}
+
+    # The sums are those of the provider's books, by key and model: of what came whole, to the token.
+    billed: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for case in every:
+        for entry in served[case.tag]:
+            if entry["counts"] is not None:
+                billed[case.key.removeprefix("vk_"), case.model].update(entry["counts"])
+                billed[case.key.removeprefix("vk_"), case.model]["cost"] += cost_of(
+                    entry["provider"], entry["model"], entry["counts"]
+                )
+    summed = sums([row for row in rows if row["source"] == "provider"])
+    assert summed == billed
+    # And those of the command are the rows'.
+    assert by_command(bin_dir, staged) == sums(rows)
+
+
+def by_tag(found: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    gathered: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for each in found:
+        gathered[each["tag"]].append(each)
+    return gathered
+
+
+def sums(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], Counter[str]]:
+    """By key and model: the tokens of each class, and billionths of a dollar."""
+    found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        found[row["key"], row["model"]].update({name: row[name] for name in (*CLASSES, "cost")})
+    return found
+
+
+def by_command(bin_dir: Path, staged: Stage) -> dict[tuple[str, str], Counter[str]]:
+    command = [bin_dir / "llmgateway", "usage", "--ledger", staged.ledger, "--by", "key,model", "--format", "json"]
+    said = subprocess.run([*command, "--since", "all"], check=True, capture_output=True, timeout=60).stdout
+    found = {}
+    for line in json.loads(said)["lines"]:
+        counted = Counter({name: line[name] for name in CLASSES})
+        counted["cost"] = int(Decimal(line["dollars"]) * 1_000_000_000)
+        found[line["by"]["key"], line["by"]["model"]] = counted
+    return found
+
+
+def is_right(row: dict[str, Any], entry: dict[str, Any], case: Case) -> None:
+    """Whether a row says of an attempt what the provider's books do."""
+    about = (row, entry, case)
+    used = {name: row[name] for name in CLASSES}
+    assert (row["provider"], row["credential"]) == (entry["provider"], entry["provider"]), about
+    assert row["key"] == case.key.removeprefix("vk_"), about
+    assert (row["model_asked"], row["model"]) == (case.model, case.model), about
+    assert row["stream"] == case.stream, about
+    assert row["status"] == entry["status"], about
+    assert row["cost"] == cost_of(row["provider"], row["model"], used), about
+    what = entry["do"].partition(":")[0]
+    if what in ("error", "event"):
+        assert (row["source"], sum(used.values())) == ("none", 0), about
+        return
+    if entry["counts"] is not None:
+        assert row["source"] == "provider", about
+        assert used == entry["counts"], about
+        assert row["ended"] == "ok" or (case.leaves is not None and row["ended"] == "client_gone"), about
+        return
+    # Estimated, and marked so: what was read, and at least as much as was written.
+    assert row["ended"] == {"mute": "ok", "hold": "client_gone"}.get(what, "upstream_error"), about
+    if entry["told_input"]:
+        assert row["source"] == "partly", about
+        told = case.orders["counts"]
+        assert [used[name] for name in ("input", "cached", "cache_write")] == [
+            told[name] for name in ("input", "cached", "cache_write")
+        ], about
+    else:
+        assert row["source"] == "estimated", about
+        assert_about(used["input"], len(json.dumps(case.orders)), about)
+    # The words of these answers are one token each; what there is without a tokenizer is near that.
+    assert 0.75 * entry["words"] <= used["output"] <= 1.5 * entry["words"] + 2, about
+
+
+def assert_about(tokens: int, letters: int, about: object) -> None:
+    """Of text that is mostly marks and numbers a token has between one letter and five."""
+    assert letters / 5 <= tokens <= letters, about
