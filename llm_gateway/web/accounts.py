@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -228,7 +227,7 @@ class CallAccount:
         :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
         """
         books, limits, expected = self._books, self._grant.limits, self.expected
-        candidates = [each for group in (plan.resolved.main, *plan.resolved.fallbacks) for each in group.candidates]
+        candidates = plan.candidates
         output = expected.output
         if self.operation in _FREE:
             output = 0
@@ -237,7 +236,7 @@ class CallAccount:
             output = books.expectation.of(first.provider, first.model)
         enough = min(output, QUANTUM)
         nano = nano_enough = 0
-        if any(each.measure is Measure.DOLLARS for each in limits):
+        if self._grant.budgeted:
             nano, nano_enough = self._dollars(candidates, output, enough)
         want = Want(1, expected.input, output, nano)
         at_least = None if enough == output else Want(1, expected.input, enough, nano_enough)
@@ -311,7 +310,7 @@ class CallAccount:
     # Its attempts
 
     def attempt(
-        self, candidate: Candidate, target: Target, number: int, method: str, *, stream: bool, as_it_is: bool
+        self, candidate: Candidate, target: Target, number: int, method: str, *, as_it_is: bool
     ) -> AttemptAccount:
         """
         Open the account of an attempt that is about to be sent.
@@ -337,7 +336,6 @@ class CallAccount:
             dialect=target.dialect.name,
             operation=self.operation,
             method=method,
-            stream=stream,
             model_asked=context.record.model,
             model=candidate.model or context.record.model,
             usage=Usage(input=input_estimate) if input_estimate else NOTHING,
@@ -405,15 +403,17 @@ class CallAccount:
         """
         :return: headers that tell how the limits stand.
         """
-        standings = self._books.limiter.state(self._grant.limits)
+        told = self._grant.told
+        if not told:
+            return {}
+        standings = self._books.limiter.state(told)
         if self._context.dialect is ANTHROPIC:
-            told = anthropic_headers(standings, self._books.wall())
+            headers = anthropic_headers(standings, self._books.wall())
         else:
-            told = openai_headers(standings)
-        fields = {_spelt(name): [value] for name, value in told}
+            headers = openai_headers(standings)
+        fields = {_SPELT.get(name) or _spelt(name): [value] for name, value in headers}
         warnings = [_warning(each) for each in standings if each.limit.warn_at is not None]
-        said = b", ".join(filter(None, warnings))
-        if said:
+        if warnings and (said := b", ".join(filter(None, warnings))):
             fields[b"X-Gw-Warning"] = [said]
         return fields
 
@@ -468,7 +468,7 @@ class AttemptAccount:
             row.usage, row.source = NOTHING, Source.NONE
             return None
         types = headers.get(b"Content-Type")
-        stream = types is not None and types[0].lower().startswith(b"text/event-stream")
+        stream = row.stream = types is not None and types[0].lower().startswith(b"text/event-stream")
         encodings = headers.get(b"Content-Encoding")
         encoded = encodings is not None and encodings[0].lower().strip() in CODINGS
         method, path = row.method.encode("ascii"), self._call.path
@@ -528,7 +528,7 @@ class AttemptAccount:
             if self._reservation is not None:
                 used = Want(1, usage.input_tokens, usage.output_tokens, nano)
                 books.limiter.settle(self._reservation, used)
-            if whole and row.source is Source.PROVIDER and call.limited:
+            if whole and row.source is Source.PROVIDER and call.limited and call.expected.output is None:
                 books.expectation.learn(row.provider, row.model or "", usage.output_tokens)
             call.ended(usage, nano)
 
@@ -561,10 +561,13 @@ class AttemptAccount:
         return int((self._books.clock.seconds() - self._started) * 1e6)
 
 
-@lru_cache(maxsize=64)
+_SPELT: dict[bytes, bytes] = {}
+
+
 def _spelt(name: bytes) -> bytes:
-    """As Twisted spells it."""
-    return b"-".join(part.capitalize() for part in name.split(b"-"))
+    """As Twisted spells it. There are few."""
+    spelt = _SPELT[name] = b"-".join(part.capitalize() for part in name.split(b"-"))
+    return spelt
 
 
 def _warning(standing: Standing) -> bytes:

@@ -32,8 +32,16 @@ from llm_gateway.wire.fields import fields_of
 MAX_DROPPED_BYTES = 2_048
 """Of the header that names what was lost, of the request and of the answer."""
 
-_OF_ACCOUNTS = (b"X-Ratelimit-", b"Anthropic-Ratelimit-")
-"""How the headers begin in which providers tell how the limits of an account stand."""
+_WHAT = (b"Limit", b"Remaining", b"Reset")
+_OF_ACCOUNTS = frozenset(
+    [b"X-Ratelimit-%b-%b" % (what, kind) for what in _WHAT for kind in (b"Requests", b"Tokens")]
+    + [
+        b"Anthropic-Ratelimit-%b-%b" % (kind, what)
+        for what in _WHAT
+        for kind in (b"Requests", b"Tokens", b"Input-Tokens", b"Output-Tokens")
+    ]
+)
+"""The headers in which providers tell how the limits of an account stand."""
 
 _log = Logger()
 
@@ -62,7 +70,7 @@ class Answer:
         _say_who_was_asked(fields, self._record)
         if self._context.account is not None:
             # The provider's own speak of the operator's account, and not of the caller's.
-            for name in [name for name in fields if name.startswith(_OF_ACCOUNTS)]:
+            for name in _OF_ACCOUNTS & fields.keys():
                 del fields[name]
             fields.update(self._context.account.fields())
         # Twisted would call an answer without a type text/html.

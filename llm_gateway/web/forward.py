@@ -236,9 +236,7 @@ class _ForwardedCall:
             sink = translation
         if account is not None:
             number, method = context.record.attempts + 1, call.method
-            asked_for = context.route.asked.stream
-            stream = body.wants_stream() if asked_for is None else asked_for
-            of_attempt = account.attempt(candidate, target, number, method, stream=stream, as_it_is=as_it_is)
+            of_attempt = account.attempt(candidate, target, number, method, as_it_is=as_it_is)
         # Not its number, which counts those that could not be asked, too.
         context.record.attempts += 1
         context.asked_provider = True

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from llm_gateway.config.values import Configuration, Provider, Secret, VirtualKey
 from llm_gateway.core.headers import Fields
-from llm_gateway.core.limits.values import Limit
+from llm_gateway.core.limits.values import Limit, Measure
 from llm_gateway.core.record import printable
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.errors import ModelNotAllowed
@@ -44,6 +44,10 @@ class Grant:
     """Whether the key may call some models only."""
     limits: tuple[Limit, ...] = ()
     """What counts for its calls: those of all calls, of its group, and its own."""
+    told: tuple[Limit, ...] = ()
+    """Of them, those of which answers say how they stand."""
+    budgeted: bool = False
+    """Whether one of them is of money."""
     digest: str = ""
     """What its use is counted under: SHA-256 of the key, or of the first one of several that followed each other."""
 
@@ -155,4 +159,10 @@ def _grant(key: VirtualKey, ways: Mapping[str, Mapping[str, Way]], configuration
     way = None if first is None else next(iter(first.values()))
     group = configuration.groups.get(key.group or "")
     limits = (*configuration.limits, *(() if group is None else group.limits), *key.limits)
-    return Grant(key, way, own, key.label, key.models is not None, limits, key.account)
+    told = tuple(
+        each
+        for each in limits
+        if each.warn_at is not None or not (each.shadow or each.measure in (Measure.DOLLARS, Measure.IN_FLIGHT))
+    )
+    budgeted = any(each.measure is Measure.DOLLARS for each in limits)
+    return Grant(key, way, own, key.label, key.models is not None, limits, told, budgeted, key.account)

@@ -43,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """The way that calls take to each candidate, and whether they are relayed there as they are."""
     sole: tuple[Way, bool] | None
     """Of them, where there is one only: most calls have no other, and look nothing up."""
+    candidates: tuple[Candidate, ...]
+    """All of them, the main model's first."""
     plain: Call | None
     """What routing has to know of a call that can be sent again, where it is the same for each."""
     until: float | None = None
@@ -179,7 +181,7 @@ class RouteBook:
         if self.price is not None and any(each.strategy is Strategy.CHEAPEST for each in groups):
             until = self._dispatcher.clock.seconds() + self.PRICES_HOLD_S
         ways = {}
-        for candidate in {each for group in groups for each in group.candidates}:
+        for candidate in dict.fromkeys(each for group in groups for each in group.candidates):
             way = grant.way_with(candidate.credential, candidate.dialect or context.dialect.name)
             ways[candidate] = way, has(way.target, context)
         sole = next(iter(ways.values())) if len(ways) == 1 else None
@@ -187,7 +189,7 @@ class RouteBook:
         # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
         if route.only is not None and not route.fallbacks and not raw:
             plain = Call(grant.label, effect(context))
-        return Plan(resolved, route, facts, stays, ways, sole, plain, until)
+        return Plan(resolved, route, facts, stays, ways, sole, tuple(ways), plain, until)
 
     def _counting(self, resolved: Resolved, context: CallContext) -> Resolved:
         """Leave out who cannot be asked for a count; if that is the first one, it is an estimate for its model."""
