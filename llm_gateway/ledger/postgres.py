@@ -10,7 +10,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_gateway.ledger.row import Row
-from llm_gateway.ledger.schema import COLUMNS, fold_sql
 from llm_gateway.ledger.store import (
     CREATE_VERSIONS,
     VERSION,
@@ -85,17 +84,14 @@ class PostgresStore(Store):
         """Its autovacuum does."""
 
     def _insert(self, transaction: Transaction, rows: Sequence[Row]) -> int:
-        new = 0
+        new: list[int] = []
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            # The sums are of what this very statement has written: others write at the same time.
-            [(count,)] = transaction.rows(
-                f"with written as ({insert_sql(len(some))} returning {', '.join(COLUMNS)}), "
-                f"summed as ({fold_sql('written')}) select count(*) from written",
-                flat(some),
-            )
-            new += count
-        return new
+            new += [each for (each,) in transaction.rows(f"{insert_sql(len(some))} returning id", flat(some))]
+        if new:
+            # All at once, whose order then keeps those who write at the same time from waiting for each other.
+            self.fold(transaction, "from attempts where id = any(?)", (new,))
+        return len(new)
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         """

@@ -18,6 +18,7 @@ from llm_gateway.ledger.queries import read, row_of
 from llm_gateway.ledger.row import INTERRUPTED, Row
 from llm_gateway.ledger.schema import COLUMNS, SUBJECTS, SUMS, values_of
 from llm_gateway.ledger.store import BadRow, BadUrl, Conflict, Store, StoreError, Written, open_store
+from tests.ledger.conftest import new_schema
 from tests.ledger.rows import AT, ended, rows, running
 
 Opened = Callable[[str], Store]
@@ -53,6 +54,7 @@ def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
     assert list(read(store)) == written
 
 
+@settings(max_examples=30)
 @given(rows())
 def test_columns_hold_all_that_a_row_does(row: Row) -> None:
     """What is added to a row must be added to the tables, or this fails."""
@@ -148,6 +150,38 @@ def test_several_may_write_at_the_same_time(url: str, opened: Opened) -> None:
     assert sorted(row.at for row in read(store)) == [AT + number * 1_000_000 for number in range(220)]
     assert sum(written) == 220
     assert is_summed_up(store)
+
+
+def test_those_who_write_at_the_same_time_do_not_wait_for_each_other_for_ever(
+    postgres_url: str, opened: Opened
+) -> None:
+    """Whose rows are of the same hours and keys, but in another order."""
+    url = new_schema(postgres_url)
+    opened(url).open()
+    faults: list[BaseException] = []
+
+    def write(turn: int) -> None:
+        store = opened(url)
+        keys = [f"key{number:03}" for number in range(120)][:: 1 if turn % 2 else -1]
+        try:
+            for group in range(5):
+                first = turn * 10_000 + group * 1000
+                store.write(
+                    [
+                        ended(group, request_id=f"{first:024x}", attempt=number + 1, key=key)
+                        for number, key in enumerate(keys)
+                    ]
+                )
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=write, args=(turn,)) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not faults
+    assert is_summed_up(opened(url))
 
 
 def test_several_may_make_the_tables_at_the_same_time(url: str, opened: Opened) -> None:
@@ -312,8 +346,6 @@ def test_what_names_no_database_is_refused(url: str) -> None:
 
 def test_a_lost_connection_is_made_anew(postgres_url: str, opened: Opened) -> None:
     """The group that was under way fails, and the next one is written."""
-    from tests.ledger.conftest import new_schema
-
     url = new_schema(postgres_url)
     store, other = opened(url), opened(url)
     store.write([ended(1)])
@@ -329,8 +361,6 @@ def test_a_lost_connection_is_made_anew(postgres_url: str, opened: Opened) -> No
 
 def test_zeros_inside_text_are_told_apart(postgres_url: str, opened: Opened) -> None:
     """PostgreSQL has no place for them; whoever writes can mend the row."""
-    from tests.ledger.conftest import new_schema
-
     store = opened(new_schema(postgres_url))
     with pytest.raises(BadRow):
         store.write([msgspec.structs.replace(ended(1), model="a\0b")])

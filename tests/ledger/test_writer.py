@@ -323,6 +323,21 @@ def test_what_a_crash_has_left_is_written_at_the_next_start(reactor: Reactor, tm
     assert not list((tmp_path / "journals").iterdir())
 
 
+def test_what_a_crash_has_left_can_be_had_before_the_start(reactor: Reactor, tmp_path: Path, path: str) -> None:
+    """For who must know what was used before the first call comes; with a store that is down it is left for later."""
+    crashed(tmp_path / "journals", 10, 2)
+    store = FaultyStore(path)
+    ledger = Ledger(store, str(tmp_path / "journals"), reactor)
+    store.fault = StoreError("gone")
+    ledger.recover()
+    assert not ledger.healthy
+    store.fault = None
+    ledger.recover()
+    assert len(stored(path)) == 12
+    assert ledger.healthy
+    assert not list((tmp_path / "journals").iterdir())
+
+
 def test_a_crash_while_writing_what_a_crash_has_left_does_no_harm(reactor: Reactor, tmp_path: Path, path: str) -> None:
     """The same journal may be written again, whole or in part."""
     crashed(tmp_path / "journals", 10, 2)

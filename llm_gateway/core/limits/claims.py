@@ -46,47 +46,41 @@ def amounts_of(want: Want, in_flight: int) -> Amounts:
     return want.requests, read, written, read + written, in_flight, nano
 
 
-class Held:
+class Held(msgspec.Struct, eq=False):
     """What one call holds of one limit."""
 
-    __slots__ = ("counter", "known", "last", "mark", "n")
-
-    def __init__(self, counter: Counter, n: int) -> None:
-        self.counter = counter
-        self.n = n
-        """How much of it is reserved and not known to be used."""
-        self.known = 0
-        """How much is known to be used, and counted as that."""
-        self.last = 0
-        """How much of this was counted last."""
-        self.mark = 0
-        """And where."""
+    counter: Counter
+    n: int
+    """How much of it is reserved and not known to be used."""
+    known: int = 0
+    """How much is known to be used, and counted as that."""
+    last: int = 0
+    """How much of this was counted last."""
+    mark: int = 0
+    """And where."""
 
 
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """
     What one call has of its limits, from when it was let in until it is settled.
 
     It belongs to the store that gave it; others only read it.
     """
 
-    __slots__ = ("counted", "granted", "held", "left_out", "local", "settled", "shadowed", "warned")
-
-    def __init__(self, granted: Want) -> None:
-        self.granted = granted
-        """How much was reserved when it was let in: less than was wanted, where less was said to be enough."""
-        self.held: list[Held] = []
-        self.counted: list[tuple[Counter, int, int]] = []
-        """By limit that counts at once: how much, and where."""
-        self.shadowed: tuple[Limit, ...] = ()
-        """Limits that are only watched and would have refused it."""
-        self.warned: tuple[Limit, ...] = ()
-        """Limits whose share for a warning was passed by letting it in."""
-        self.left_out: tuple[Limit, ...] = ()
-        """Limits whose store could not be reached when it was let in: it is counted there when it is settled."""
-        self.local = False
-        """Whether this process alone counts it."""
-        self.settled = False
+    granted: Want
+    """How much was reserved when it was let in: less than was wanted, where less was said to be enough."""
+    held: list[Held]
+    counted: list[tuple[Counter, int, int]]
+    """By limit that counts at once: how much, and where."""
+    shadowed: tuple[Limit, ...] = ()
+    """Limits that are only watched and would have refused it."""
+    warned: tuple[Limit, ...] = ()
+    """Limits whose share for a warning was passed by letting it in."""
+    left_out: tuple[Limit, ...] = ()
+    """Limits whose store could not be reached when it was let in: it is counted there when it is settled."""
+    local: bool = False
+    """Whether this process alone counts it."""
+    settled: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):

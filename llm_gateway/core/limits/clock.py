@@ -43,8 +43,9 @@ class Timeline:
     def __call__(self, now_s: float) -> int:
         """:return: nanoseconds for a time in seconds."""
         now = int(now_s * 1e9) + self._shift
-        if now < self._last:
-            self._shift += self._last - now
-            return self._last
+        last = self._last
+        if now < last:
+            self._shift += last - now
+            return last
         self._last = now
         return now

@@ -19,7 +19,7 @@ from typing import Protocol
 from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.values import Limit, Measure
 
-__all__ = ["FLAGS", "HELD", "MAIN", "SEATS", "SEEDED", "WARNED", "Cells", "Counter"]
+__all__ = ["FLAGS", "HELD", "MAIN", "RUNNING", "SEATS", "SEEDED", "WARNED", "Cells", "Counter"]
 
 HELD, MAIN, SUM, FLAGS, BACK, SEATS = range(6)
 """Places: all that is held; the algorithm's own three (with ``BACK``); marks; what the first of the processes holds."""
@@ -33,12 +33,15 @@ NEVER = -1
 BUSY_NS = 1_000_000_000
 """What to wait for running calls, of which nobody knows when they end: a second."""
 
+RUNNING = 4
+"""The column of calls in flight, of which nothing is ever used."""
+
 _COLUMNS = {
     Measure.REQUESTS: 0,
     Measure.INPUT_TOKENS: 1,
     Measure.OUTPUT_TOKENS: 2,
     Measure.TOKENS: 3,
-    Measure.IN_FLIGHT: 4,
+    Measure.IN_FLIGHT: RUNNING,
     Measure.DOLLARS: 5,
 }
 

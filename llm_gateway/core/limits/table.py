@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from llm_gateway.core.limits.claims import Held, Refused, Reservation, Standing, Want, amounts_of
-from llm_gateway.core.limits.counter import FLAGS, NEVER, SEEDED, Cells, Counter
+from llm_gateway.core.limits.counter import FLAGS, NEVER, RUNNING, SEEDED, Cells, Counter
 from llm_gateway.core.limits.gcra import Gcra
 from llm_gateway.core.limits.values import Limit, Measure, Window
 from llm_gateway.core.limits.windows import InFlight, Sliding, Total
@@ -57,16 +57,17 @@ class Table:
                     shadowed = [*(shadowed or ()), limit]
                 counters.append(counter)
             if refused is None:
-                reservation = Reservation(want)
-                held = reservation.held
+                held: list[Held] = []
+                counted: list[tuple[Counter, int, int]] = []
+                reservation = Reservation(want, held, counted)
                 for counter in counters:
                     n = amounts[counter.column]
                     if counter.at_once:
-                        reservation.counted.append((counter, n, counter.use(now, n)))
+                        counted.append((counter, n, counter.use(now, n)))
                     else:
                         counter.hold(n)
                         held.append(Held(counter, n))
-                        if counter.column != 4:
+                        if counter.column != RUNNING:
                             continue
                     if counter.warn_from is not None and counter.passed(now):
                         warned = [*(warned or ()), counter.limit]
@@ -87,7 +88,7 @@ class Table:
             if used is not None:
                 totals = amounts_of(used, 0)
                 for each in reservation.held:
-                    if each.counter.column != 4:
+                    if each.counter.column != RUNNING:
                         self._learn(each, totals[each.counter.column], now)
             for each in reservation.held:
                 n = amounts[each.counter.column]

@@ -69,6 +69,9 @@ class StreamDecoder(ABC):
 class StreamEncoder(ABC):
     """Writes one streamed answer as the dialect's official SDKs demand it."""
 
+    unsaid: Sequence[str] = ()
+    """What of the answer it could not say, by the time that it is over."""
+
     @abstractmethod
     def encode(self, events: Sequence[Event]) -> bytes:
         """

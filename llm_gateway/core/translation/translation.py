@@ -179,9 +179,10 @@ class _Unsaid(list[str]):
     def look(self, parts: Iterable[Part]) -> None:
         for part in parts:
             if not self._caller.says(part):
-                name = f"answer.{part.kind if isinstance(part, Foreign) else type(part).__name__.lower()}"
-                if name not in self and len(self) < _MOST_UNSAID:
-                    self.append(name)
+                self.name(f"answer.{part.kind if isinstance(part, Foreign) else type(part).__name__.lower()}")
+
+    def name(self, *names: str) -> None:
+        self.extend(name for name in names if name not in self and len(self) < _MOST_UNSAID)
 
 
 class DocumentTranslation(Interpreter):
@@ -284,7 +285,9 @@ class StreamTranslation:
             return b""
         self._begun = True
         self._flows = self._one_call is None and not self._names.given and not self.over
-        return self._encode(events)
+        said = self._encode(events)
+        self._unsaid.name(*self._encoder.unsaid)
+        return said
 
 
 def _nothing(_events: Sequence[Event]) -> bytes:

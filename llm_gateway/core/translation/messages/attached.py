@@ -4,7 +4,11 @@ Signatures of texts and tool calls, which this dialect has no field for.
 Some models sign a call or a text rather than the thought behind it, and want the signature back with the part. Here it
 travels as a ``redacted_thinking`` block of its own, sealed, directly before its part: callers have to send such blocks
 back, and it stands where this dialect's own models put their thinking. Only where a signature comes behind its part in
-a stream does its block stand behind it too.
+a stream does its block stand behind it too, unless that is the answer's last: agents take an answer's last block for
+what it says, so that a program that waits for Claude Code's would get nothing. Google signs the end of a text, and
+takes the text back without that.
+
+Source: https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
 from __future__ import annotations

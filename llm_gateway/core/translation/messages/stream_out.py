@@ -78,6 +78,9 @@ class MessagesStreamEncoder(StreamEncoder):
         self._prefix = b""
         """Of a delta of the open block, up to its text."""
         self._opaque: Opaque | None = None
+        self._behind: Opaque | None = None
+        """The signature of the text that has ended, if it came with its end."""
+        self.unsaid: tuple[str, ...] = ()
 
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
@@ -133,6 +136,9 @@ class MessagesStreamEncoder(StreamEncoder):
     def _end(self, out: list[bytes]) -> None:
         self._end_part(out)
         self._start(out)
+        if self._behind is not None:
+            # Callers take an answer's last block for what it says, and who signs texts does not demand it back.
+            self.unsaid = ("answer.signature",)
         finish = finish_document(self._finish, called=self._called, refused=self._refused)
         usage = usage_document(self._usage)
         out.append(_event("message_delta", {"type": "message_delta", "delta": finish, "usage": usage}))
@@ -144,6 +150,8 @@ class MessagesStreamEncoder(StreamEncoder):
     def _begin_part(self, part: Part, out: list[bytes]) -> None:
         self._end_part(out)
         self._start(out)
+        behind, self._behind = self._behind, None
+        self._carry(behind, out, behind=True)
         self._part = part
         self._opaque = None
         match part:
@@ -227,7 +235,9 @@ class MessagesStreamEncoder(StreamEncoder):
             else:
                 self._sign(sealed_thinking(whole, NAME), out)
         self._close(out)
-        if opaque is not None and not isinstance(part, Thinking):
+        if isinstance(part, Text):
+            self._behind = None if opaque is None or opaque.dialect == NAME else opaque
+        elif not isinstance(part, Thinking):
             self._carry(opaque, out, behind=True)
 
     def _sign(self, signature: str | None, out: list[bytes]) -> None:

@@ -40,6 +40,7 @@ from llm_gateway.core.translation.events import (
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.messages import MessagesCodec
 from llm_gateway.core.translation.messages.stream_in import MAX_EVENT_BYTES
+from llm_gateway.core.translation.messages.stream_out import MessagesStreamEncoder
 from llm_gateway.errors import UpstreamMalformed
 from tests.core.translation.messages import sdk
 from tests.core.translation.messages.asking import raw
@@ -416,6 +417,22 @@ def test_opaque_thinking_has_its_data_wherever_they_come() -> None:
         {"type": "redacted_thinking", "data": "data"},
         {"type": "thinking", "thinking": "", "signature": "sig"},
     ]
+
+
+def test_signature_behind_a_text_is_not_an_answers_last_block() -> None:
+    """Agents take that for what the answer says; a text that something follows keeps its signature."""
+    theirs = Opaque("gemini", "google", "sig")
+    signed = (Text(""), Delta("Hi"), Delta(opaque=theirs))
+    encoder = MessagesStreamEncoder()
+    message = sdk.collected(encoder.encode([*said(*signed), Ended()]))
+    assert [block.type for block in message.content] == ["text"]
+    assert encoder.unsaid == ("answer.signature",)
+
+    encoder = MessagesStreamEncoder()
+    events = [*said(*signed), *said(ToolCall("a", "n", ""), Delta("{}")), Ended()]
+    message = sdk.collected(encoder.encode(events))
+    assert [block.type for block in message.content] == ["text", "redacted_thinking", "tool_use"]
+    assert encoder.unsaid == ()
 
 
 @pytest.mark.parametrize("early", [True, False])
