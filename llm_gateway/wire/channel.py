@@ -433,7 +433,20 @@ class Channel(Outlet):
         if request is not self._request and request != self._request:
             raise TypeError("This request is not the one that is being answered.")
         if self._stream is None and self._awaiting is not _BODY:
-            self._next()
+            timeout = self.timeOut
+            if (
+                self.persistent
+                and self._awaiting is _HEAD
+                and not (self._buffer or self._holds or self._answers_wait)
+                and self._timer is not None
+                and timeout is not None
+            ):
+                # As nearly always: the client has its answer, and thinks.
+                self._request = None
+                self._answered = self._dropping = False
+                self._deadline = self.site.reactor.seconds() + timeout
+            else:
+                self._next()
             return
         self._answered = True
         stream, self._stream = self._stream, None

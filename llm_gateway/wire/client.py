@@ -82,12 +82,21 @@ class Agent:
         :raises Exception: what ``request`` fails with at once.
         """
         home, line = self._resolve(method, uri)
+        head: tuple[bytes, ...]
         lines = headers.lines if isinstance(headers, LastingHeaders) else None
         if lines is not None and body is not None and type(body) is BytesBody:
-            head: tuple[bytes, ...] = (line, lines, home.host_line, b"Content-Length: %d\r\n\r\n" % body.length)
+            length = b"Content-Length: %d\r\n\r\n" % body.length
+            connection = home.take_idle()
+            if connection is not None:
+                # As most requests: nothing of it has to be kept until it can be sent.
+                data, body.data = body.data, b""
+                exchange = Exchange(method, uri, headers, (), body, home, 0.0, connection, answered, not_answered)
+                connection.send_whole(exchange, b"".join((line, lines, home.host_line, length, data)))
+                return exchange
+            head = line, lines, home.host_line, length
         else:
             head = _whole_head(line, method, home, headers, body)
-        connection = home.take_idle()
+            connection = home.take_idle()
         exchange = Exchange(method, uri, headers, head, body, home, self._connect_s, connection, answered, not_answered)
         if connection is not None:
             connection.send(exchange)

@@ -84,14 +84,15 @@ class Connection(Protocol):
 
     def __init__(self, home: OriginPool) -> None:
         self._home = home
-        self._readable: Callable[[int], Any] | None = None
+        self.readable: Callable[[int], Any] | None = None
         """Asks the socket, if there is one, whether there is something to read."""
         self.idle_since = 0.0
         self._tls: TLSMemoryBIOProtocol | None = None
         self._handshaken = False
         self._secured: Deferred[Connection] | None = None
         self._lost: Failure | None = None
-        self._closing = False
+        self.closing = False
+        """Whether it is over, or about to be."""
         self._answers = 0
         self._exchange: Exchange | None = None
         self._upload: Upload | None = None
@@ -111,16 +112,20 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        outbox = wait_together(transport) or self._home.outbox
+        together = wait_together(transport)
+        outbox = together or self._home.outbox
         if isinstance(transport, TLSMemoryBIOProtocol):
             self._tls, transport = transport, transport.transport
+        elif together is not None:
+            # In place of the endpoint's wrapper, which does nothing more but pass on.
+            transport.protocol = self
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
         handle = transport.getHandle() if hasattr(transport, "getHandle") else None
         if isinstance(handle, socket.socket):
             poller = select.poll()
             poller.register(handle, select.POLLIN)
-            self._readable = poller.poll
+            self.readable = poller.poll
         self._writer = outbox.writer(self.transport)
         self._home.opened()
 
@@ -142,25 +147,15 @@ class Connection(Protocol):
         if secured is not None and not secured.called:
             secured.callback(self)
 
-    def is_fit(self) -> bool:
-        """
-        Whether the other side has left this connection alone while nothing was under way on it.
-
-        The reactor may not have come round yet to reading that it was closed. A request sent now would be lost, and
-        could not always be sent again.
-        """
-        # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS: it is no good.
-        return not (self._closing or (self._readable is not None and self._readable(0)))
-
     def abort(self) -> None:
         """Close it now, whatever is under way. Who waits for an answer is told when it is closed."""
-        self._closing = True
+        self.closing = True
         if self.transport is not None and self._lost is None:
             cast(ITCPTransport, self.transport).abortConnection()
 
     def close(self) -> None:
         """Close it in good order; nothing is under way on it."""
-        self._closing = True
+        self.closing = True
         if self.transport is not None and self._lost is None:
             self.transport.loseConnection()
             if self._tls is not None:
@@ -184,6 +179,16 @@ class Connection(Protocol):
             upload = self._upload = Upload(b"".join(exchange.head), body, self.transport, self._not_written)
             upload.start()
 
+    def send_whole(self, exchange: Exchange, message: bytes) -> None:
+        """
+        As ``send``.
+
+        :param message: the request with all of its body, which the exchange need not have.
+        """
+        self._exchange = exchange
+        self._read_since = 0
+        self._writer.write(message)
+
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
         heard = self._read_since > 0
@@ -199,7 +204,7 @@ class Connection(Protocol):
             # Nothing was asked: whatever this is, the next request must not get it for an answer.
             self.abort()
             return
-        if self._closing:
+        if self.closing:
             return
         response = self._response
         begins = response is None
@@ -289,8 +294,8 @@ class Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
-        self._closing = True
-        self._readable = None
+        self.closing = True
+        self.readable = None
         self._home.closed(self)
         secured, self._secured = self._secured, None
         if secured is not None and not secured.called:
@@ -375,7 +380,7 @@ class Connection(Protocol):
 
         :param clean: whether nothing came behind it.
         """
-        at_rest = clean and not self._closing and (self._upload is None or self._upload.done)
+        at_rest = clean and not self.closing and (self._upload is None or self._upload.done)
         if at_rest and not response.closes and response.version is HTTP_1_1:
             if response.paused:
                 # An idle connection must notice when it is closed.

@@ -131,12 +131,15 @@ class _PromptWriter:
     def send(self) -> None:
         """Hand everything to the system, or to the transport."""
         pieces, transport = self._pieces, self._transport
-        if len(pieces) > 1 and sum(map(len, pieces)) > JOIN_BYTES:
+        data = pieces.pop()
+        if pieces:
+            # Not one, as nearly always.
+            pieces.append(data)
             self._pieces = []
-            transport.writeSequence(pieces)
-            return
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+            if sum(map(len, pieces)) > JOIN_BYTES:
+                transport.writeSequence(pieces)
+                return
+            data = b"".join(pieces)
         if transport.dataBuffer or transport._tempDataBuffer or transport.TLS:
             transport.write(data)
             return

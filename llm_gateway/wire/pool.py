@@ -100,7 +100,10 @@ class OriginPool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.is_fit():
+            # Whatever there is to read, an end, an answer that nobody asked for, or a farewell of TLS, it is no good.
+            # The reactor may not have come round yet to reading it. A request sent now would be lost, and could not
+            # always be sent again.
+            if not (connection.closing or (connection.readable is not None and connection.readable(0))):
                 self.in_use += 1
                 return connection
             connection.abort()

@@ -56,15 +56,12 @@ class Request(TwistedRequest):
     # All that is looked at for every answer. Twisted has most of it as attributes of the class, which are found last;
     # and a dictionary of more than thirty attributes takes long to make.
     __slots__ = (
-        "_args",
         "_bodiless",
-        "_cookies_in",
         "_disconnected",
         "_encoder",
         "_flowing",
         "_inFakeHead",
         "_left",
-        "_postpath",
         "_query",
         "_when_lost",
         "body_refused",
@@ -82,8 +79,10 @@ class Request(TwistedRequest):
     )
 
     channel: Any
-    _args: dict[bytes, list[bytes]] | None
-    _cookies_in: dict[bytes, bytes] | None
+    # Of what nobody may ever ask for.
+    _args: dict[bytes, list[bytes]] | None = None
+    _cookies_in: dict[bytes, bytes] | None = None
+    _postpath: list[bytes] | None = None
     _encoder: Any
     _inFakeHead: bool
 
@@ -102,7 +101,6 @@ class Request(TwistedRequest):
     _flowing: bool
     """Whether every piece that is written is just one more chunk."""
 
-    _postpath: list[bytes] | None
     _when_lost: Callable[[], None] | None
 
     _left: int | None
@@ -127,7 +125,7 @@ class Request(TwistedRequest):
             self._parsePOSTFormSubmission = parsePOSTFormSubmission
         self._adapterCache: dict[str, Any] = {}
         # Of the request
-        self.head_notes = self.body_stream = self._args = self._cookies_in = self._postpath = None
+        self.head_notes = self.body_stream = None
         # Of the answer
         self.code = OK
         self.code_message = _OK_PHRASE

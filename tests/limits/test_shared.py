@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
@@ -73,6 +73,7 @@ ACTIONS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(ACTIONS)
 def test_two_processes_are_one_table(tmp_path_factory: pytest.TempPathFactory, actions: list[Any]) -> None:
     """Whatever is done by either of two processes, each answer is the one of a single process's table."""

@@ -323,7 +323,7 @@ def test_connection_that_changed_unnoticed_is_not_used(client: Client, gone: byt
     protocol = origin.wire._protocol._wrappedProtocol  # type: ignore[attr-defined]  # the endpoint's wrapper
     poller = select.poll()
     poller.register(ours, select.POLLIN)
-    protocol._readable = poller.poll
+    protocol.readable = poller.poll
     with ours, theirs:
         call = client.ask()
         assert origin.take().startswith(b"GET")

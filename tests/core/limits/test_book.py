@@ -6,10 +6,11 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.core.limits.book import AGAIN_S, MAX_OWED
+from llm_gateway.core.limits import book
+from llm_gateway.core.limits.book import AGAIN_S
 from llm_gateway.core.limits.claims import NOTHING, Refused, Reservation, Want
 from llm_gateway.core.limits.clock import Steady, Timeline
 from llm_gateway.core.limits.contract import StoreLost
@@ -63,6 +64,7 @@ def drawn(data: st.DataObject, requests: int, most: int) -> Want:
     return Want(requests, *data.draw(st.tuples(*[st.integers(0, each) for each in (most, most, most * 10)])))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_no_window_of_any_limit_has_more_than_it_whatever_happens_when(data: st.DataObject) -> None:
     """
@@ -474,20 +476,48 @@ def test_streams_go_on_where_all_their_limits_are_open() -> None:
     assert world.limiter.extend(call, Want(0, 0, 0, 1))
 
 
-def test_what_is_owed_is_bounded_and_paid_in_portions() -> None:
+def test_what_is_owed_is_bounded_and_paid_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "MAX_OWED", 2_500)
     world, store = lost(limit("usd_total", 10**9))
-    for _ in range(MAX_OWED + 5):
+    for _ in range(2_505):
         world.limiter.charge(world.limits, Want(0, 0, 0, 1))
-    assert (world.limiter.owed, world.limiter.lost) == (MAX_OWED, 5)
+    assert (world.limiter.owed, world.limiter.lost) == (2_500, 5)
     store.lost = False
     world.now += AGAIN_S
-    world.free()
-    assert 0 < world.limiter.owed < MAX_OWED
-    for _ in range(MAX_OWED):
-        if world.limiter.owed:
-            world.free()
-    assert world.free() == [10**9 - 1 - MAX_OWED]
+    for left in (1_500, 500, 0):
+        assert not world.limiter.reachable
+        world.free()
+        assert world.limiter.owed == left
+    assert world.free() == [10**9 - 1 - 2_500]
     assert world.limiter.reachable
+
+
+def test_a_store_that_is_lost_again_while_it_is_paid_loses_nothing() -> None:
+    world, store = lost(limit("usd_total", 10**9))
+    for _ in range(3):
+        world.limiter.charge(world.limits, Want(0, 0, 0, 1))
+    for _ in range(3):
+        world.now += AGAIN_S
+        assert world.free() == []
+    assert world.limiter.sweep() == 0
+    store.lost = False
+    world.now += AGAIN_S
+    assert world.free() == [10**9 - 1 - 3]
+
+
+def test_enough_is_taken_of_a_share_too() -> None:
+    world, _ = lost(limit("usd_per_day", 100, unreachable=Unreachable.LOCAL), processes=2)
+    found = world.reserve(Want(1, 0, 0, 80), at_least=Want(1, 0, 0, 50))
+    assert isinstance(found, Reservation)
+    assert found.granted.nano == 50
+
+
+def test_a_provider_that_claims_the_impossible_does_not_break_the_count() -> None:
+    """Thousands of answers of a million dollars each, as far as they go into 64 bits."""
+    world = World(*EVERY)
+    for _ in range(10):
+        world.limiter.charge(EVERY, Want(1, 10**30, 10**30, 10**30))
+    assert all(each.used <= 10**17 for each in world.limiter.state(EVERY))
 
 
 # What it is made for.

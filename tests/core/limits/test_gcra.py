@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_gateway.core.limits.counter import NEVER, SEATS
@@ -76,6 +76,7 @@ def test_no_time_has_more_than_the_burst_and_what_flows_away_in_it(
             assert (total - capacity) * window <= amount * (now - let_in[first][0])
 
 
+@settings(max_examples=60)
 @given(data=st.data(), amount=st.integers(1, 4))
 def test_what_is_given_back_is_not_free_twice(data: st.DataObject, amount: int) -> None:
     """However late a call takes back that it was one: those that were real are never more than the limit lets in."""

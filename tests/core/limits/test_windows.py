@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_gateway.core.limits.counter import NEVER, SUM
@@ -30,6 +30,7 @@ GAPS = st.one_of(
 """Steps and windows are among them, and a nanosecond less."""
 
 
+@settings(max_examples=60)
 @given(name=st.sampled_from(["usd_per_day", "usd_per_week"]), uses=st.lists(st.tuples(GAPS, st.integers(0, 60))))
 def test_no_window_has_more_than_the_limit(name: str, uses: list[tuple[int, int]]) -> None:
     count = sliding(limit(name, 100))
@@ -51,6 +52,7 @@ def test_what_was_used_late_in_a_step_counts_for_a_whole_window() -> None:
     assert count.fits(late + 24 * HOUR + HOUR // 2, 1)
 
 
+@settings(max_examples=60)
 @given(uses=st.lists(st.tuples(GAPS, st.integers(0, 60)), min_size=1), later=GAPS)
 def test_what_was_used_comes_free_a_step_late_at_most(uses: list[tuple[int, int]], later: int) -> None:
     """What is free is at least what it would be in a window of one step more, whose edges are exact."""
@@ -66,6 +68,7 @@ def test_what_was_used_comes_free_a_step_late_at_most(uses: list[tuple[int, int]
     assert must <= count.used(now) <= still
 
 
+@settings(max_examples=60)
 @given(uses=st.lists(st.tuples(GAPS, st.integers(1, 60)), min_size=1), n=st.integers(1, 120))
 def test_who_waits_as_long_as_told_is_let_in(uses: list[tuple[int, int]], n: int) -> None:
     count = sliding(limit("usd_per_day", 100))
@@ -110,6 +113,7 @@ def test_the_window_is_empty_when_it_says_so() -> None:
     assert count.used(now + round(reset * 1e9) + 1_000_000) == 0
 
 
+@settings(max_examples=60)
 @given(st.data())
 def test_what_is_given_back_was_counted(data: st.DataObject) -> None:
     """What is in the window is what was really used in it, plus at most a step's: never less."""
