@@ -27,7 +27,7 @@ from llm_gateway.web.admin.adding import BY, MAX_BY
 from llm_gateway.web.admin.questions import MAX_TEXT
 from llm_gateway.web.admin.values import AuditPage, Health, KeyPage, LiveCalls, Reloaded, Rotation, Usage
 
-__all__ = ["ENDPOINTS", "MOST_CALLS", "MOST_KEYS", "ORIGINS", "STATES", "Endpoint", "Parameter"]
+__all__ = ["ENDPOINTS", "MOST_CALLS", "MOST_KEYS", "ORIGINS", "STATES", "TEXT", "TIMES", "Endpoint", "Parameter"]
 
 MOST_KEYS: Final = 1_000
 """Of one page."""
@@ -82,11 +82,11 @@ _CHANGES = (NoSuchKey, KeptInFile, Changed, BadQuestion, Unavailable)
 _BODY = (BadQuestion, TooLarge, NotJson)
 _TIMES = "A time (2026-11-01T00:00:00Z), a day, seconds since the epoch, or how long ago: 12h, 7d."
 _NUMBER: Final = {"type": "integer", "minimum": 1}
-_NAME: Final = {"type": "string", "maxLength": MAX_TEXT}
+TEXT: Final = {"type": "string", "maxLength": MAX_TEXT}
 
 TIMES: Final = (
-    Parameter("since", f"From when on. {_TIMES} Default: a day ago.", {"type": "string"}, "7d"),
-    Parameter("until", f"Up to when. {_TIMES} Default: now.", {"type": "string"}),
+    Parameter("since", f"From when on. {_TIMES} Default: a day ago.", TEXT, "7d"),
+    Parameter("until", f"Up to when. {_TIMES} Default: now.", TEXT),
 )
 
 ENDPOINTS: Final = (
@@ -100,9 +100,9 @@ ENDPOINTS: Final = (
         (
             Parameter("origin", "Only those that are kept there.", {"type": "string", "enum": list(ORIGINS)}),
             Parameter("state", "Only those in this state.", {"type": "string", "enum": list(STATES)}),
-            Parameter("group", "Only those of this group.", _NAME),
-            Parameter("name", "Only the one of this name.", _NAME),
-            Parameter("after", "Only those behind the one with this id.", {"type": "string"}),
+            Parameter("group", "Only those of this group.", TEXT),
+            Parameter("name", "Only the one of this name.", TEXT),
+            Parameter("after", "Only those behind the one with this id.", TEXT),
             Parameter("limit", "At most so many.", {**_NUMBER, "maximum": MOST_KEYS, "default": FIRST_KEYS}),
         ),
         gives=KeyPage,
@@ -177,11 +177,11 @@ ENDPOINTS: Final = (
                 "by",
                 f"What it is told apart by: up to {MAX_BY} of {', '.join(BY)} and label:NAME, with commas between. "
                 "Default: nothing, which is the total.",
-                {"type": "string"},
+                TEXT,
                 "key,day",
             ),
             *TIMES,
-            *(Parameter(name, f"Only what has this {name}.", _NAME) for name in WHERE),
+            *(Parameter(name, f"Only what has this {name}.", TEXT) for name in WHERE),
         ),
         gives=Usage,
         faults=(BadQuestion, Unavailable),

@@ -21,8 +21,7 @@ from llm_gateway.issuing.faults import Broken, Fault, NotAdmitted, NothingThere,
 from llm_gateway.issuing.keeper import KeyView, Made
 from llm_gateway.web.admin.adding import MAX_BY, OWN_BY
 from llm_gateway.web.admin.app import PATH
-from llm_gateway.web.admin.endpoints import ENDPOINTS, TIMES, Endpoint, Parameter
-from llm_gateway.web.admin.questions import MAX_TEXT
+from llm_gateway.web.admin.endpoints import ENDPOINTS, TEXT, TIMES, Endpoint, Parameter
 from llm_gateway.web.admin.values import (
     AuditPage,
     ErrorBody,
@@ -71,7 +70,7 @@ _OWN = (
                 "by",
                 f"What it is told apart by: up to {MAX_BY} of {', '.join(OWN_BY)} and label:NAME, with commas between. "
                 "Default: nothing, which is the total.",
-                {"type": "string"},
+                TEXT,
                 "model,day",
             ),
             *TIMES,
@@ -84,8 +83,8 @@ _OWN = (
         Explanation,
         (
             Parameter("model", "As the call would name it.", {"type": "string"}),
-            Parameter("api", "What the call is.", {"type": "string", "enum": list(ASKED_BY), "default": "chat"}),
-            Parameter("stream", "Whether it asks for a stream.", {"type": "string", "enum": ["true", "false"]}),
+            Parameter("api", "What the call is.", {"type": "string", "enum": [*ASKED_BY, ""], "default": "chat"}),
+            Parameter("stream", "Whether it asks for a stream.", {"type": "string", "enum": ["true", "false", ""]}),
             Parameter("conversation", "What tells its conversation.", {"type": "string"}),
         ),
     ),
@@ -205,14 +204,10 @@ def _own_paths() -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     said: dict[str, Any] = {"name": parameter.name, "in": "query", "description": parameter.about}
-    said["schema"] = {"maxLength": MAX_TEXT, **parameter.schema} if _is_text(parameter.schema) else parameter.schema
+    said["schema"] = parameter.schema
     if parameter.example is not None:
         said["example"] = parameter.example
     return said
-
-
-def _is_text(schema: Mapping[str, Any]) -> bool:
-    return schema["type"] == "string" and "enum" not in schema
 
 
 def _good(shape: type[msgspec.Struct] | None, tagged: bool) -> dict[str, Any]:
