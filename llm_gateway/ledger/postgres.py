@@ -10,6 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_gateway.ledger.row import Row
+from llm_gateway.ledger.schema import MIGRATIONS
 from llm_gateway.ledger.store import (
     CREATE_VERSIONS,
     VERSION,
@@ -106,16 +107,20 @@ class PostgresStore(Store):
             "keepalives_idle": 30,
         }
         missing = {name: value for name, value in chosen.items() if name not in said}
-        connection = psycopg.connect(make_conninfo(self._url, **missing), autocommit=True)
+        # Without prepared statements, which a pool between us and the server may not know.
+        connection = psycopg.connect(make_conninfo(self._url, **missing), autocommit=True, prepare_threshold=None)
         try:
             connection.execute(f"set statement_timeout = {int(STATEMENT_S * 1000)}")
             connection.execute(f"set lock_timeout = {int(STATEMENT_S * 1000)}")
-            with connection.transaction():
-                connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-                transaction = _Transaction(connection)
-                transaction.execute(CREATE_VERSIONS)
-                [(version,)] = transaction.rows(VERSION)
-                self._migrate(transaction, version)
+            transaction = _Transaction(connection)
+            [(has_versions,)] = transaction.rows("select to_regclass('schema_versions') is not null")
+            # Who only reads need not be allowed to change tables.
+            if not has_versions or transaction.rows(VERSION) != [(len(MIGRATIONS),)]:
+                with connection.transaction():
+                    connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                    transaction.execute(CREATE_VERSIONS)
+                    [(version,)] = transaction.rows(VERSION)
+                    self._migrate(transaction, version)
         except BaseException:
             connection.close()
             raise

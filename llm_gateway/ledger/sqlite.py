@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llm_gateway.ledger.row import Row
+from llm_gateway.ledger.schema import MIGRATIONS
 from llm_gateway.ledger.store import (
     CREATE_VERSIONS,
     VERSION,
@@ -128,12 +129,15 @@ class SqliteStore(Store):
             # by the journal.
             connection.execute("pragma synchronous = full")
             connection.execute("pragma foreign_keys = on")
-            connection.execute("begin immediate")
             transaction = _Transaction(connection)
-            transaction.execute(CREATE_VERSIONS)
-            [(version,)] = transaction.rows(VERSION)
-            self._migrate(transaction, version)
-            connection.execute("commit")
+            has_versions = transaction.rows("select 1 from sqlite_master where name = 'schema_versions'")
+            # Who only reads shall not wait for those who write.
+            if not has_versions or transaction.rows(VERSION) != [(len(MIGRATIONS),)]:
+                connection.execute("begin immediate")
+                transaction.execute(CREATE_VERSIONS)
+                [(version,)] = transaction.rows(VERSION)
+                self._migrate(transaction, version)
+                connection.execute("commit")
         except BaseException:
             connection.close()
             raise

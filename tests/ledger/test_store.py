@@ -23,6 +23,9 @@ from tests.ledger.rows import AT, ended, rows, running
 
 Opened = Callable[[str], Store]
 
+MIGRATING = [f"llm_gateway.ledger.{name}.MIGRATIONS" for name in ("store", "sqlite", "postgres")]
+"""Where the steps are known."""
+
 
 def is_summed_up(store: Store) -> bool:
     """:return: whether the sums of the hours are those of the rows, computed anew."""
@@ -97,7 +100,7 @@ def test_any_writing_leaves_each_attempt_once_and_the_sums_right(store: Store) -
     """Whatever is written in whichever groups: the first end counts, and the sums are those of what is there."""
 
     @settings(max_examples=12)
-    @given(st.lists(st.lists(rows(), max_size=8), max_size=4))
+    @given(st.lists(st.lists(rows(), max_size=6), max_size=3))
     def check(groups: list[list[Row]]) -> None:
         with store.transaction() as transaction:
             transaction.execute("delete from attempts")
@@ -218,7 +221,8 @@ def test_a_step_is_taken_by_a_database_that_has_rows(store: Store, monkeypatch: 
     store.write([ended(1)])
     store.close()
     step = ("alter table attempts add column more bigint", "create table other (id {id}, detail {json})")
-    monkeypatch.setattr("llm_gateway.ledger.store.MIGRATIONS", (*schema.MIGRATIONS, step))
+    for name in MIGRATING:
+        monkeypatch.setattr(name, (*schema.MIGRATIONS, step))
     store.open()
     store.close()
     assert list(read(store)) == [ended(1)]
@@ -230,12 +234,14 @@ def test_a_step_is_taken_by_a_database_that_has_rows(store: Store, monkeypatch: 
 def test_a_step_that_fails_is_not_taken_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a step would be neither version."""
     step = ("create table other (id {id})", "create table other (id {id})")
-    monkeypatch.setattr("llm_gateway.ledger.store.MIGRATIONS", (*schema.MIGRATIONS, step))
+    for name in MIGRATING:
+        monkeypatch.setattr(name, (*schema.MIGRATIONS, step))
     with pytest.raises(StoreError, match="already exists"):
         store.open()
     monkeypatch.undo()
     store.write([ended(1)])
-    monkeypatch.setattr("llm_gateway.ledger.store.MIGRATIONS", (*schema.MIGRATIONS, step[:1]))
+    for name in MIGRATING:
+        monkeypatch.setattr(name, (*schema.MIGRATIONS, step[:1]))
     store.close()
     store.open()
     with store.reading() as transaction:
@@ -285,6 +291,31 @@ def test_reading_changes_nothing(store: Store) -> None:
         pass  # PostgreSQL refuses; SQLite takes it back
     with store.reading() as transaction:
         assert transaction.rows("select * from counters where name = 'x'") == []
+
+
+def test_who_reads_does_not_wait_for_who_writes(url: str, opened: Opened) -> None:
+    """Whoever asks for sums while the gateway writes gets those of before."""
+    writing = opened(url)
+    writing.write([ended(1)])
+    with writing.transaction() as transaction:
+        transaction.execute("update attempts set cost = 0")
+        assert list(read(opened(url))) == [ended(1)]
+
+
+def test_who_may_only_read_can(postgres_url: str, opened: Opened) -> None:
+    """A person who is to see sums needs no right to change anything."""
+    url = new_schema(postgres_url)
+    store = opened(url)
+    store.write([ended(1)])
+    schema_name = url.rpartition("%3D")[2]
+    with store.transaction() as transaction:
+        transaction.execute(f"create role reader_{schema_name} login")
+        transaction.execute(f"grant usage on schema {schema_name} to reader_{schema_name}")
+        transaction.execute(f"grant select on all tables in schema {schema_name} to reader_{schema_name}")
+    reader = opened(url.replace("tester@", f"reader_{schema_name}@"))
+    assert list(read(reader)) == [ended(1)]
+    with pytest.raises(StoreError, match="permission denied"):
+        reader.write([ended(2)])
 
 
 def test_old_rows_go_and_their_sums_stay(store: Store) -> None:
