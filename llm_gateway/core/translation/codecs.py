@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from llm_gateway.core.apis import Api
-from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.codec import Codec
-from llm_gateway.core.translation.gemini import GeminiCodec
-from llm_gateway.core.translation.messages import MessagesCodec
-from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.core.translation.gemini.codec import GeminiCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 
 __all__ = ["ARRAYS", "CODECS"]
 

@@ -5,9 +5,3 @@ Anthropic's Messages API, to and from the neutral conversation.
 message is made of, ``thinking`` and ``models`` the rules that differ between generations of models; ``answer``,
 ``finishes`` and ``usage`` have whole answers, ``stream_in`` and ``stream_out`` streamed ones.
 """
-
-from __future__ import annotations
-
-from llm_gateway.core.translation.messages.codec import MessagesCodec
-
-__all__ = ["MessagesCodec"]

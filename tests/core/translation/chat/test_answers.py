@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.core.translation.chat import ChatCodec
 from llm_gateway.core.translation.chat.answer_in import call_id_for
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.conversation import (
     Answer,
     Audio,

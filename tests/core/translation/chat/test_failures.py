@@ -9,7 +9,7 @@ import msgspec
 import openai
 import pytest
 
-from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 
 codec = ChatCodec()

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Request
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported

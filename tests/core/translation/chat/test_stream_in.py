@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.translation.chat import ChatCodec
 from llm_gateway.core.translation.chat.answer_in import call_id_for
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.chat.stream_in import ChatStreamDecoder
 from llm_gateway.core.translation.collect import collect
 from llm_gateway.core.translation.conversation import (

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llm_gateway.core.translation.chat import ChatCodec
+from llm_gateway.core.translation.chat.codec import ChatCodec
 from llm_gateway.core.translation.conversation import (
     Audio,
     Citation,

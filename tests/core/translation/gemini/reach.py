@@ -25,7 +25,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     ToolResult,
 )
-from llm_gateway.core.translation.gemini import GeminiCodec
+from llm_gateway.core.translation.gemini.codec import GeminiCodec
 from tests.core.translation.strategies import Reach
 
 CODEC = GeminiCodec()

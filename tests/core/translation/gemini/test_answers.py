@@ -48,7 +48,7 @@ from llm_gateway.core.translation.events import (
 )
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind
-from llm_gateway.core.translation.gemini import GeminiCodec
+from llm_gateway.core.translation.gemini.codec import GeminiCodec
 from llm_gateway.core.translation.gemini.frames import ArrayCutter, EventCutter
 from llm_gateway.core.translation.gemini.stream import GeminiStreamDecoder
 from llm_gateway.errors import UpstreamMalformed

@@ -10,7 +10,7 @@ from llm_gateway.core.translation.collect import collect
 from llm_gateway.core.translation.conversation import Answer, Request
 from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.explode import exploded
-from llm_gateway.core.translation.gemini import GeminiCodec
+from llm_gateway.core.translation.gemini.codec import GeminiCodec
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
 from tests.core.translation.gemini.reach import CODEC, REACH, TO, made_by, sayable
 from tests.core.translation.strategies import answers, cuts, requests, streams

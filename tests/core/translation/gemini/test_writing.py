@@ -36,7 +36,7 @@ from llm_gateway.core.translation.conversation import (
     ToolChoice,
     ToolResult,
 )
-from llm_gateway.core.translation.gemini import GeminiCodec
+from llm_gateway.core.translation.gemini.codec import GeminiCodec
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
 from llm_gateway.errors import BadRequest
 from tests.core.translation.gemini import sdk

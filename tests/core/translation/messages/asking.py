@@ -9,7 +9,7 @@ import msgspec
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.conversation import Message, Part, Request, Role, Text
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from tests.core.translation.messages import sdk
 
 __all__ = ["HELLO", "assistant", "raw", "system", "user", "written"]

@@ -26,7 +26,7 @@ from llm_gateway.core.translation.conversation import (
     ToolCall,
     Usage,
 )
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.errors import UpstreamMalformed
 from tests.core.translation.messages import sdk
 from tests.core.translation.messages.asking import raw

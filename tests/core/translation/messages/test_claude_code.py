@@ -16,7 +16,7 @@ from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.codecs import CODECS
 from llm_gateway.core.translation.conversation import CacheMark, Message, Reasoning, Request, Role, Text, ToolResult
 from llm_gateway.core.translation.losses import Losses
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 
 CODEC = MessagesCodec()
 

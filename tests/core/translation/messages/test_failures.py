@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.core.translation.messages.failures import failure_of_event
 
 CODEC = MessagesCodec()

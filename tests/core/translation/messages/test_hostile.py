@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llm_gateway.core.translation.codec import Destination
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.errors import BadRequest, UpstreamMalformed
 from tests.core.translation.messages.test_claude_code import ASKED
 from tests.core.translation.messages.test_streams import START, STOP, block, delta, end, frames, stop

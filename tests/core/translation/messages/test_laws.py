@@ -30,7 +30,7 @@ from llm_gateway.core.translation.conversation import (
 from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from tests.core.translation import strategies
 from tests.core.translation.messages import sdk
 

@@ -32,7 +32,7 @@ from llm_gateway.core.translation.conversation import (
     ToolChoice,
     ToolResult,
 )
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.core.translation.opaque import sealed, sealed_thinking
 from llm_gateway.errors import BadRequest
 

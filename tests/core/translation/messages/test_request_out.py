@@ -36,7 +36,7 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.errors import BadRequest
 from tests.core.translation.messages.asking import HELLO, assistant, raw, user, written
 

@@ -38,7 +38,7 @@ from llm_gateway.core.translation.events import (
     UsageSeen,
 )
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from llm_gateway.core.translation.messages.stream_in import MAX_EVENT_BYTES
 from llm_gateway.core.translation.messages.stream_out import MessagesStreamEncoder
 from llm_gateway.errors import UpstreamMalformed

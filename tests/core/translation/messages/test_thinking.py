@@ -21,7 +21,7 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
-from llm_gateway.core.translation.messages import MessagesCodec
+from llm_gateway.core.translation.messages.codec import MessagesCodec
 from tests.core.translation.messages.asking import HELLO, OLD, assistant, user, written
 
 LOOK = Tool("look")

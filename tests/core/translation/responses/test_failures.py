@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 
 CODEC = ResponsesCodec()
 

@@ -36,7 +36,7 @@ from llm_gateway.core.translation.conversation import (
 from llm_gateway.core.translation.events import Event
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.losses import Losses, OnUnsupported
-from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 from tests.core.translation import strategies
 from tests.core.translation.responses.official import checked_request, checked_response, checked_stream
 

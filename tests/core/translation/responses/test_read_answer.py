@@ -32,7 +32,8 @@ from llm_gateway.core.translation.conversation import (
 )
 from llm_gateway.core.translation.events import Begun, Delta, Ended, Event, Failed, PartBegun, PartEnded
 from llm_gateway.core.translation.failures import FailureKind
-from llm_gateway.core.translation.responses import ResponsesCodec, stream_decoder
+from llm_gateway.core.translation.responses import stream_decoder
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 from llm_gateway.errors import UpstreamMalformed
 from tests.core.translation import strategies
 

@@ -36,8 +36,8 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 from llm_gateway.core.translation.opaque import sealed
-from llm_gateway.core.translation.responses import ResponsesCodec
 from llm_gateway.core.translation.responses.builtins import CALLS, OUTPUTS
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 from llm_gateway.errors import BadRequest
 from tests.core.translation.responses import codex
 

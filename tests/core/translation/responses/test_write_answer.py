@@ -36,7 +36,7 @@ from llm_gateway.core.translation.conversation import (
 from llm_gateway.core.translation.events import Begun, Delta, Ended, Event, Failed, PartBegun, PartEnded
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
-from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 from tests.core.translation.responses import codex
 from tests.core.translation.responses.official import checked_response, checked_stream, client
 

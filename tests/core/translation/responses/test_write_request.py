@@ -35,7 +35,7 @@ from llm_gateway.core.translation.conversation import (
     ToolResult,
 )
 from llm_gateway.core.translation.losses import Losses, OnUnsupported, Unsupported
-from llm_gateway.core.translation.responses import ResponsesCodec
+from llm_gateway.core.translation.responses.codec import ResponsesCodec
 from llm_gateway.errors import BadRequest
 from tests.core.translation.responses.official import checked_request
 
