@@ -26,7 +26,7 @@ import msgspec
 
 from llm_gateway.ledger.row import Row
 
-__all__ = ["Entry", "Journal", "JournalFull", "Kind", "Orphan", "Segment", "orphans"]
+__all__ = ["Entry", "Journal", "JournalFull", "Kind", "Orphan", "Segment", "alone", "orphans"]
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 """Some 2,300 attempts. It takes 0.1 ms to make one, and two are there even if nothing happens. With very many attempts
@@ -390,6 +390,22 @@ def orphans(folder: str) -> list[Orphan]:
             if lock is not None:
                 found.append(Orphan(folder, name.removesuffix(_LOCK), lock))
     return found
+
+
+@contextlib.contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """
+    Wait until nobody else who asks for it is inside, in any process.
+
+    :raises OSError: the folder cannot be used.
+    """
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 _LOCK = ".lock"

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_gateway.ledger.row import Row
-from llm_gateway.ledger.schema import MIGRATIONS
+from llm_gateway.ledger.schema import COLUMNS, MIGRATIONS, TYPES, TYPES_OF_COLUMNS, values_of
 from llm_gateway.ledger.store import (
     CREATE_VERSIONS,
     VERSION,
@@ -20,8 +21,6 @@ from llm_gateway.ledger.store import (
     StoreError,
     Transaction,
     Values,
-    flat,
-    insert_sql,
     translated,
 )
 
@@ -31,9 +30,16 @@ CONNECT_S = 5
 """How long a connection may take; whole seconds, as libpq has them."""
 STATEMENT_S = 10.0
 """How long a statement may take that writes, and how long it waits for others."""
-_AT_ONCE = 50
+_AT_ONCE = 100
 """How many rows one statement writes. More of them would save round trips, and have the thread with the calls wait for
 longer while their values are put together."""
+_INSERT = (
+    f"insert into attempts ({', '.join(COLUMNS)}) select {', '.join(COLUMNS)} from jsonb_to_recordset(?) as given("
+    f"{', '.join(f'{name} {TYPES_OF_COLUMNS[name]}' for name in COLUMNS).format_map(TYPES['postgresql'])}"
+    ") on conflict (at, request_id, attempt) do nothing returning id"
+)
+"""With one parameter for all rows: psycopg takes ten times as long over one for each value."""
+_JSON = [number for number, name in enumerate(COLUMNS) if TYPES_OF_COLUMNS[name] == "{json}"]
 _LOCK = 0x4C47_5700
 """Whoever changes the tables holds this advisory lock: several gateways may be started at once."""
 
@@ -87,8 +93,8 @@ class PostgresStore(Store):
     def _insert(self, transaction: Transaction, rows: Sequence[Row]) -> int:
         new: list[int] = []
         for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
-            new += [each for (each,) in transaction.rows(f"{insert_sql(len(some))} returning id", flat(some))]
+            given = _encode([_object(row) for row in rows[start : start + _AT_ONCE]])
+            new += [each for (each,) in transaction.rows(_INSERT, (given.decode(),))]
         if new:
             # All at once, whose order then keeps those who write at the same time from waiting for each other.
             self.fold(transaction, "from attempts where id = any(?)", (new,))
@@ -154,6 +160,18 @@ class _Transaction:
 
     def rows(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(_with_percent(statement), values).fetchall()
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _object(row: Row) -> dict[str, Any]:
+    """:return: the values of the columns; what is JSON already stays it."""
+    values = list(values_of(row))
+    for number in _JSON:
+        if values[number] is not None:
+            values[number] = msgspec.Raw(values[number].encode())
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _with_percent(statement: str) -> bytes:

@@ -7,6 +7,7 @@ Where the two databases differ a step has a name in braces, which ``TYPES`` expl
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from llm_gateway.core.usage.values import INPUT, OUTPUT
 from llm_gateway.ledger.row import Row
 
-__all__ = ["COLUMNS", "MIGRATIONS", "SUBJECTS", "SUMS", "TYPES", "fold_sql", "values_of"]
+__all__ = ["COLUMNS", "MIGRATIONS", "SUBJECTS", "SUMS", "TYPES", "TYPES_OF_COLUMNS", "fold_sql", "values_of"]
 
 TYPES = {
     "sqlite": {
@@ -248,6 +249,9 @@ MOST_TOKENS = 10**12
 """Of one class. A provider that says more is mistaken, and must not cost an hour its sums."""
 MOST_COST = 10**15
 """A million dollars, of one attempt."""
+
+TYPES_OF_COLUMNS = dict(re.findall(r"^    (\w+) (text|bigint|\{json\})", _ATTEMPTS, re.MULTILINE))
+"""As a step writes them."""
 
 _before, _among, _after, _last = (attrgetter(*names) for names in (_BEFORE, _AMONG, _AFTER, _LAST))
 _tokens = attrgetter(*TOKENS)

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from llm_gateway.ledger.journal import SEGMENT_BYTES, Journal, JournalFull, Kind, Orphan, Segment, orphans
+from llm_gateway.ledger.journal import SEGMENT_BYTES, Journal, JournalFull, Kind, Orphan, Segment, alone, orphans
 from llm_gateway.ledger.row import INTERRUPTED, Row
 from llm_gateway.ledger.store import BadRow, Store, StoreError
 
@@ -159,9 +159,13 @@ class Ledger:
     def recover(self) -> None:
         """
         Have what processes left that have ended in the store, now, as far as the store can be used. Waits for it: to be
-        called before ``start``, by who wants to know at the start what was used before.
+        called before ``start``, by who wants to know at the start what was used before. Of several processes that
+        start together each waits for the one that does it.
+
+        :raises OSError: the journal's folder cannot be used.
         """
-        self._recover_all()
+        with alone(self._journal.folder):
+            self._recover_all()
         self._store.close()
 
     def stop(self) -> Deferred[None]:

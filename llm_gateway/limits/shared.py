@@ -61,6 +61,8 @@ _MAX_BYTES = 1 << 30
 _PATIENCE_S = 0.25
 """For how long a process waits for the lock, which others hold for some microseconds: longer, and one was stopped."""
 
+_TRIES = 10
+
 _SWEEP_NS = 100_000_000
 
 
@@ -139,7 +141,11 @@ class SharedStore(Table):
             raise
 
     def close(self) -> None:
-        """Give back all that this process holds, and its seat. There is no way back: somebody else may sit there."""
+        """
+        Give back all that this process holds, and its seat. There is no way back: somebody else may sit there.
+
+        The last one takes the files away: where they are in memory, they take room there.
+        """
         self._closed = True
         if self._own_seat < 0:
             return
@@ -147,6 +153,7 @@ class SharedStore(Table):
             self._enter()
             try:
                 self._vacate(self._own_seat)
+                self._remove_if_last()
             finally:
                 self._leave()
         self._shut()
@@ -158,30 +165,54 @@ class SharedStore(Table):
         finally:
             self._leave()
 
+    def _remove_if_last(self) -> None:
+        assert self._map is not None
+        pids = [(seat, self._map[_PIDS_AT + seat]) for seat in range(self._seats)]
+        if self._is_there() and all(self._free(seat, pid) for seat, pid in pids if pid):
+            for seat, _ in pids:
+                self._seat_path(seat).unlink(missing_ok=True)
+            self._path.unlink()
+            with contextlib.suppress(OSError):
+                self._path.parent.rmdir()
+
     def _open(self) -> None:
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                self._open_file()
+                self._acquire()
+                # Who had it last may have taken it away since it was opened.
+                if self._is_there():
+                    break
+            self._shut()
+        else:
+            raise StoreLost(f"{self._path} is removed again and again")
+        try:
+            self._join()
+        finally:
+            self._lock(self._file, fcntl.LOCK_UN)
+
+    def _open_file(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = os.lstat(self._path.parent)
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
             # In a folder such as /dev/shm anybody could have made it first, and take our files away.
             raise OSError(errno.EPERM, "is not a folder that this user alone can write to", str(self._path.parent))
         self._file = _private(self._path)
-        self._acquire()
-        try:
-            dead = self._dead_seats()
-            if dead is None:
-                self._begin()
-                dead = []
-            self._view(os.fstat(self._file).st_size)
-            assert self._map is not None
-            self._offset_s = self._map[_OFFSET_AT] / 1e9
-            self._seats = self._map[_SEATS_AT]
-            self._sit()
-            for seat in dead:
-                self._vacate(seat)
-            if self._map[_BUSY_AT]:
-                self._mend()
-        finally:
-            self._lock(self._file, fcntl.LOCK_UN)
+
+    def _join(self) -> None:
+        dead = self._dead_seats()
+        if dead is None:
+            self._begin()
+            dead = []
+        self._view(os.fstat(self._file).st_size)
+        assert self._map is not None
+        self._offset_s = self._map[_OFFSET_AT] / 1e9
+        self._seats = self._map[_SEATS_AT]
+        self._sit()
+        for seat in dead:
+            self._vacate(seat)
+        if self._map[_BUSY_AT]:
+            self._mend()
 
     def _dead_seats(self) -> list[int] | None:
         """:return: the seats whose processes are dead, and ``None`` if nobody is there."""

@@ -40,6 +40,9 @@ from llm_gateway.web.routes import RouteBook
 
 _RELAYED = [method.decode("ascii") for method in METHODS]
 
+_OWN_PAGES = frozenset({"/v1/gateway/route", "/v1/gateway/key", "/v1/gateway/usage"})
+"""What the owner of a key may ask the gateway itself."""
+
 
 def _strict_router() -> Klein:
     """A router that never redirects: an SDK that follows would send its key and body twice."""
@@ -111,7 +114,7 @@ class GatewayApp:
     @app.route("/openai/", branch=True, methods=_RELAYED)
     def versioned(self, request: Request) -> IResource:
         path = context_of(request).record.path
-        if path == "/v1/gateway/route":
+        if path in _OWN_PAGES:
             raise MethodNotAllowed(f"{path} takes GET.", headers={"allow": "GET, HEAD, OPTIONS"})
         if path.startswith("/v1/gateway/"):
             # A page of the gateway's own that there is not is no provider's business.

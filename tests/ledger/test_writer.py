@@ -338,6 +338,31 @@ def test_what_a_crash_has_left_can_be_had_before_the_start(reactor: Reactor, tmp
     assert not list((tmp_path / "journals").iterdir())
 
 
+def test_workers_that_start_together_all_know_what_a_crash_has_left(
+    reactor: Reactor, tmp_path: Path, path: str
+) -> None:
+    """One of them writes it, and the others wait for that: none takes up a budget without it."""
+    crashed(tmp_path / "journals", 10, 2)
+    store = FaultyStore(path)
+    store.gate.clear()
+    seen: list[int] = []
+
+    def start(store: Store) -> None:
+        Ledger(store, str(tmp_path / "journals"), reactor).recover()
+        seen.append(len(stored(path)))
+
+    threads = [threading.Thread(target=start, args=(each,)) for each in (store, store, open_store(path))]
+    threads[0].start()
+    assert store.tried.acquire(timeout=WAIT_S)
+    for each in threads[1:]:
+        each.start()
+    assert seen == []
+    store.gate.set()
+    for each in threads:
+        each.join(WAIT_S)
+    assert seen == [12, 12, 12]
+
+
 def test_a_crash_while_writing_what_a_crash_has_left_does_no_harm(reactor: Reactor, tmp_path: Path, path: str) -> None:
     """The same journal may be written again, whole or in part."""
     crashed(tmp_path / "journals", 10, 2)

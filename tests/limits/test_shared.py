@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import random
@@ -282,6 +283,69 @@ def test_who_comes_when_nobody_is_there_begins_anew(stores: Callable[[], SharedS
     second = World(*ALL, store=stores())
     assert second.limiter.unseeded(ALL[:2]) == list(ALL[:2])
     assert second.free()[3:] == [3_000, 9_000, 5]
+
+
+def test_the_last_one_takes_the_files_away(tmp_path: Path, stores: Callable[[], SharedStore]) -> None:
+    """They are in memory, and would take room there for ever."""
+    first, second, killed = stores(), stores(), stores()
+    for each in (first, second, killed):
+        each.open()
+    die(killed)
+    first.close()
+    assert (tmp_path / "limits" / "limits-1").exists()
+    second.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_comes_while_the_last_one_leaves_gets_a_file_of_its_own(
+    tmp_path: Path, stores: Callable[[], SharedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, coming = stores(), stores()
+    leaving.open()
+    acquire = SharedStore._acquire
+
+    def leave_first(self: SharedStore) -> None:
+        if self is coming:
+            leaving.close()
+        acquire(self)
+
+    monkeypatch.setattr(SharedStore, "_acquire", leave_first)
+    assert World(*ALL, store=coming).call(Want(1, 0, 0, 1))
+    assert World(*ALL, store=stores()).free()[4] == 9_000 - 1, "and others find it"
+
+
+def test_a_folder_that_vanishes_again_and_again_is_a_lost_store(
+    stores: Callable[[], SharedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores()
+    monkeypatch.setattr(SharedStore, "_is_there", lambda _: False)
+    with pytest.raises(StoreLost, match="again and again"):
+        store.open()
+
+
+def test_a_file_that_is_something_else_is_begun_anew(tmp_path: Path, stores: Callable[[], SharedStore]) -> None:
+    (tmp_path / "limits").mkdir(0o700)
+    for content in (b"", b"short", b"x" * 10_000):
+        file = tmp_path / "limits" / "limits-1"
+        file.touch(0o600)
+        file.write_bytes(content)
+        store = stores()
+        assert World(*ALL, store=store).call(Want(1, 1, 1, 1))
+        die(store)
+
+
+def test_where_nothing_else_locks_the_interpreter_is_let_go(
+    stores: Callable[[], SharedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systems without a C library that can be loaded: slower, and as exact."""
+    monkeypatch.setattr(ctypes, "PyDLL", lambda _: (_ for _ in ()).throw(OSError("no such library")))
+    one, other = World(*ALL, store=stores()), World(*ALL, store=(dying := stores()))
+    for _ in range(5):
+        other.let_in(Want(1, 1, 1, 1))
+    one.refused(Want())
+    die(dying)
+    one.now += 0.1
+    one.let_in(Want())
 
 
 def test_only_one_of_all_processes_seeds(stores: Callable[[], SharedStore]) -> None:

@@ -212,7 +212,12 @@ def test_there_is_no_admin_api_unless_it_has_a_key(bin_dir: Path, tmp_path: Path
 NARROWED = {
     "credentials": {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": sorted(CREDENTIALS)}},
     "name": {"type": "string", "pattern": "^[a-z]{1,12}$"},
-    "models": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^[a-z]{1,12}$"}},
+    "models": {
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": True,
+        "items": {"type": "string", "pattern": "^[a-z]{1,12}$"},
+    },
     "labels": {
         "type": "object",
         "propertyNames": {"pattern": "^[a-z]{1,12}$"},

@@ -59,17 +59,17 @@ class AnswerReader(ABC):
     places: ClassVar[tuple[bytes, ...]] = ()
     """Names that stand for one piece each, where there are no numbers."""
 
-    def __init__(self) -> None:
-        self.model: str | None = None
-        self.tier: str | None = None
-        self.final = False
-        """Whether the numbers are the last that there will be, even if the answer's end does not come."""
-        self.numbered = 0
-        """How many documents and events had numbers."""
-        self.places_seen = 0
-        """How many of ``places`` there were in what is too long to be read whole."""
-        self.failed = False
-        """Whether it says that it is an error."""
+    # What a reader begins with is its class's: one is made for each answer, and most learn two things.
+    model: str | None = None
+    tier: str | None = None
+    final = False
+    """Whether the numbers are the last that there will be, even if the answer's end does not come."""
+    numbered = 0
+    """How many documents and events had numbers."""
+    places_seen = 0
+    """How many of ``places`` there were in what is too long to be read whole."""
+    failed = False
+    """Whether it says that it is an error."""
 
     @abstractmethod
     def take(self, document: bytes) -> bool | None:

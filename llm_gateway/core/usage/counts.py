@@ -10,6 +10,8 @@ Sources: https://platform.openai.com/docs/api-reference/chat/object, .../respons
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from llm_gateway.core.translation.chat.documents import CompletionDetailsDoc, PromptDetailsDoc, UsageDoc, count
@@ -20,6 +22,9 @@ from llm_gateway.core.translation.messages.usage import Counts
 from llm_gateway.core.usage.values import Usage
 
 __all__ = ["Counted", "GeminiCounts", "MessagesCounts", "OpenAICounts", "ToolUsage", "tier_of"]
+
+_USUAL = 10**12
+"""Tokens; what says more is looked at closely."""
 
 _ORDINARY = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand", "unspecified"})
 
@@ -148,6 +153,9 @@ class OpenAICounts(UsageDoc):
         :param pieces: that the answer shows beside its usage.
         :param wrote: what was written, where it is not told by class: ``text``, ``image`` or ``audio``.
         """
+        usual = self._usual(tier) if wrote == "text" and not pieces else None
+        if usual is not None:
+            return usual
         if self.prompt_tokens is None:
             self.prompt_tokens = self.input_tokens
         if self.completion_tokens is None:
@@ -187,6 +195,61 @@ class OpenAICounts(UsageDoc):
             image_output,
             0 if cached is None else count(cached.audio_tokens) or 0,
         )
+
+    def _usual(self, tier: object) -> Counted | None:
+        """
+        Read what nearly all chat completions say, and nothing that takes a decision.
+
+        :return: the same as by the long way, in a fifth of the time; ``None`` where that has to be gone.
+        """
+        read, written = self.prompt_tokens, self.completion_tokens
+        if (
+            type(read) is not int
+            or type(written) is not int
+            or not 0 <= read <= _USUAL
+            or not 0 <= written <= _USUAL
+            # Where reasoning is left out of what was written, the total tells.
+            or self.total_tokens != read + written
+            or self.seconds is not None
+            or self.server_tool_use
+            or self.server_side_tool_usage_details
+            or self.num_search_queries is not None
+            or self.num_sources_used is not None
+            or self.prompt_cache_hit_tokens is not None
+            or self.cached_tokens is not None
+        ):
+            return None
+        cached: Any = 0
+        inputs = self.prompt_tokens_details
+        if inputs is not None:
+            cached = inputs.cached_tokens or 0
+            if (
+                type(cached) is not int
+                or not 0 <= cached <= read
+                or inputs.cache_write_tokens
+                or inputs.audio_tokens
+                or inputs.image_tokens
+                or inputs.cached_tokens_details is not None
+            ):
+                return None
+        elif self.input_tokens_details is not None or self.input_token_details is not None:
+            return None
+        reasoning: Any = 0
+        outputs = self.completion_tokens_details
+        if outputs is not None:
+            reasoning = outputs.reasoning_tokens or 0
+            if (
+                type(reasoning) is not int
+                or not 0 <= reasoning <= written
+                or outputs.audio_tokens
+                or outputs.image_tokens
+            ):
+                return None
+        elif self.output_tokens_details is not None:
+            return None
+        named = None if tier is None or tier == "default" else tier_of(tier)
+        usage = Usage(input=read - cached, cached=cached, output=written - reasoning, reasoning=reasoning, tier=named)
+        return Counted(usage, True, True)
 
 
 class _Searches(msgspec.Struct, gc=False):

@@ -8,7 +8,7 @@ from llm_gateway.core.estimate import estimate_text
 from llm_gateway.core.usage.held import Held
 from llm_gateway.core.usage.meter import NO_PIECES, Expected, Reading
 from llm_gateway.core.usage.scanning import Scan
-from llm_gateway.core.usage.values import NOTHING, Usage
+from llm_gateway.core.usage.values import NOTHING, Source, Usage
 
 __all__ = ["DocumentMeter"]
 
@@ -32,6 +32,11 @@ class DocumentMeter(Held):
         tokens = 0.0
         if scan is None:
             told = reader.take(body)
+            if told and whole:
+                counted = reader.counted()
+                if counted is not None and counted.has_input:
+                    # Nearly all answers.
+                    return Reading(counted.usage, Source.PROVIDER, reader.model)
             if told is None:
                 # Cut, or no JSON at all.
                 scan = Scan(reader, exact=True)

@@ -66,9 +66,7 @@ class ImagesReader(OpenAIReader):
     """Models that tell no tokens are billed by the image."""
 
     places = (b'"b64_json"', b'"url"')
-
-    def __init__(self) -> None:
-        super().__init__(wrote="image")
+    wrote = "image"
 
     def take(self, document: bytes) -> bool | None:
         told = super().take(document)
@@ -87,8 +85,7 @@ class ImagesReader(OpenAIReader):
 class SpeechReader(OpenAIReader):
     """A stream of it has numbers; a file of sound has none."""
 
-    def __init__(self) -> None:
-        super().__init__(wrote="audio")
+    wrote = "audio"
 
     def spoken(self, pieces: Mapping[str, int]) -> int:
         return math.ceil(SPOKEN * pieces.get("characters", 0))

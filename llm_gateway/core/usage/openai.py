@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from llm_gateway.core.usage.answers import NOTHING_THERE, AnswerReader, is_error, read, strings
@@ -108,14 +110,9 @@ class OpenAIReader(AnswerReader):
     """Chat Completions, Responses and all other operations."""
 
     needle = b'_tokens"'
-
-    def __init__(self, *, wrote: str = "text") -> None:
-        """
-        :param wrote: what was written, where the numbers do not say: ``text``, ``image`` or ``audio``.
-        """
-        super().__init__()
-        self._wrote = wrote
-        self._counted: Counted | None = None
+    wrote: ClassVar[str] = "text"
+    """What was written, where the numbers do not say: ``text``, ``image`` or ``audio``."""
+    _counted: Counted | None = None
 
     def take(self, document: bytes) -> bool | None:
         found = read(_numbers, document)
@@ -124,7 +121,7 @@ class OpenAIReader(AnswerReader):
         if found.response is not None:
             found = found.response
         self._named(found.model)
-        if is_error(found.error):
+        if found.error is not NOTHING_THERE and is_error(found.error):
             self.failed = True
         usage, choices = found.usage, found.choices
         if usage is None:
@@ -134,11 +131,19 @@ class OpenAIReader(AnswerReader):
                 usage = usage or choice.usage
         if usage is None:
             return False
-        counted = usage.counted(found.service_tier, self._pieces(found), wrote=self._wrote)
+        pieces = None
+        if found.output is not None or found.tool_usage is not None:
+            pieces = self._pieces(found)
+        counted = usage.counted(found.service_tier, pieces, wrote=self.wrote)
         if not (counted.has_input or counted.has_output or counted.usage.pieces):
             return False
         self.numbered += 1
-        final = not choices or any(choice.finish_reason is not None for choice in choices)
+        final = not choices
+        if choices:
+            for choice in choices:
+                if choice.finish_reason is not None:
+                    final = True
+                    break
         if not final and not counted.usage.output_tokens:
             # Some servers say 0 until the end.
             if self._counted is not None and self._counted.has_output:
@@ -164,7 +169,7 @@ class OpenAIReader(AnswerReader):
 
     def take_usage(self, document: bytes) -> bool:
         usage = read(_openai_usage, document)
-        counted = None if usage is None else usage.counted(wrote=self._wrote)
+        counted = None if usage is None else usage.counted(wrote=self.wrote)
         if counted is None or not (counted.has_input or counted.has_output):
             return False
         self._counted = counted

@@ -255,13 +255,22 @@ def _plain(schema: Any) -> Any:
 
 def _new(entry: Mapping[str, Any]) -> dict[str, Any]:
     properties = {name: each for name, each in entry["properties"].items() if name not in ("provider", "api_key")}
-    properties["credentials"] = {**properties["credentials"], "description": "Names of credentials of keys.json."}
+    properties["credentials"] = {
+        **properties["credentials"],
+        "uniqueItems": True,
+        "description": "Names of credentials of keys.json.",
+    }
+    properties["models"] = {**properties["models"], "anyOf": [_unique(each) for each in properties["models"]["anyOf"]]}
     return {
         **entry,
         "description": "The entry of a virtual key, as it would stand in keys.json.",
         "properties": properties,
         "required": ["name", "credentials"],
     }
+
+
+def _unique(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {**schema, "uniqueItems": True} if schema.get("type") == "array" else dict(schema)
 
 
 def _patch(entry: Mapping[str, Any]) -> dict[str, Any]:

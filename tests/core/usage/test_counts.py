@@ -338,3 +338,53 @@ def test_whatever_the_parts_the_classes_come_to_the_totals(document: dict[str, A
     assert usage.input_tokens == document["prompt_tokens"]
     assert usage.output_tokens == document["completion_tokens"]
     assert min(value for value in msgspec.structs.astuple(usage) if isinstance(value, int)) >= 0
+
+
+ODD = st.none() | st.integers(0, 3) | st.sampled_from([-1, True, 0.0, 2.0, "2", "", 10**13, 2**70])
+
+
+def _details(*names: str) -> st.SearchStrategy[Any]:
+    return st.none() | st.fixed_dictionaries({}, optional=dict.fromkeys(names, ODD))
+
+
+USUAL = {
+    "prompt_tokens": st.integers(0, 9) | ODD,
+    "completion_tokens": st.integers(0, 9) | ODD,
+    "total_tokens": st.integers(0, 18) | ODD,
+    "prompt_tokens_details": _details("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens"),
+    "completion_tokens_details": _details("reasoning_tokens", "audio_tokens", "image_tokens"),
+}
+RARE = {
+    "input_tokens": ODD,
+    "output_tokens": ODD,
+    "input_tokens_details": _details("cached_tokens"),
+    "output_tokens_details": _details("reasoning_tokens"),
+    "prompt_cache_hit_tokens": ODD,
+    "cached_tokens": ODD,
+    "seconds": ODD,
+    "num_search_queries": ODD,
+    "num_sources_used": ODD,
+    "server_tool_use": st.just({"web_search_requests": 2}),
+}
+
+
+@given(
+    st.fixed_dictionaries({}, optional=USUAL) | st.fixed_dictionaries({}, optional=USUAL | RARE),
+    st.booleans(),
+    st.sampled_from([None, "default", "priority", 3]),
+)
+def test_the_short_way_reads_the_same_as_the_long_one(document: dict[str, Any], adds_up: bool, tier: object) -> None:
+    if adds_up and all(isinstance(document.get(name), int) for name in ("prompt_tokens", "completion_tokens")):
+        document["total_tokens"] = document["prompt_tokens"] + document["completion_tokens"]
+    short = openai(document, tier=tier)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenAICounts, "_usual", lambda self, tier: None)
+        assert openai(document, tier=tier) == short
+
+
+def test_what_is_usual_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0}}
+    details["completion_tokens_details"] = {"reasoning_tokens": 2, "audio_tokens": 0, "accepted_prediction_tokens": 0}
+    monkeypatch.delattr("llm_gateway.core.usage.counts.usage_in")
+    found = openai({"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13} | details, tier="default")
+    assert found == Counted(Usage(input=5, cached=3, output=3, reasoning=2), True, True)

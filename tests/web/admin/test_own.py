@@ -165,3 +165,13 @@ def test_owner_who_leaves_is_not_waited_for(owned: Owned) -> None:
     client.leave()
     [record] = owned.gateway.records.written
     assert (record.ended, waiting.called) == ("client_gone", True)
+
+
+def test_other_methods_are_told_which_there_are(owned: Owned) -> None:
+    """And are no calls to a provider, though they are below ``/v1``."""
+    owned.gateway.site.resource = owned.gateway.resource
+    for page in ("key", "usage", "route"):
+        client = owned.client()
+        client.ask("PUT", f"/v1/gateway/{page}", b"{}", authorization="Bearer vk_in_file")
+        status, headers, _ = client.answer()
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
