@@ -62,6 +62,10 @@ _QUANTA = (QUANTUM, QUANTUM // 4, QUANTUM // 16)
 _LEAST_LOOK_BYTES = 256
 """Between two looks at how much has been written: with it, what a stream can write beyond its limits."""
 
+_MOST_BYTES_PER_TOKEN = 16
+"""With its frame, as far as it decides when to look again. A stream may grow denser: if every fourth byte is a token
+from then on, it writes half as much again as it has room for before the next look, which is less than a quantum."""
+
 _KEPT_BYTES = 16_384
 """Of a request, which is kept until its answer has come, in case that this does not say how many tokens it had."""
 
@@ -424,8 +428,8 @@ class AttemptAccount:
     __slots__ = (
         "_api",
         "_books",
-        "_bytes",
         "_call",
+        "_dense",
         "_dialect",
         "_feed_meter",
         "_left",
@@ -455,7 +459,9 @@ class AttemptAccount:
         self._meter: Meter | None = None
         self._feed_meter: Callable[[bytes], None] = _nothing
         self._left = 0
-        self._bytes = self._noted = 0
+        self._noted = 0
+        self._dense = False
+        """Whether a byte of what comes may be more than one of what was written."""
         self._stop: Callable[[GatewayError], None] = _nothing
 
     def answered(
@@ -470,7 +476,7 @@ class AttemptAccount:
         types = headers.get(b"Content-Type")
         stream = row.stream = types is not None and types[0].lower().startswith(b"text/event-stream")
         encodings = headers.get(b"Content-Encoding")
-        encoded = encodings is not None and encodings[0].lower().strip() in CODINGS
+        encoded = self._dense = encodings is not None and encodings[0].lower().strip() in CODINGS
         method, path = row.method.encode("ascii"), self._call.path
         self._meter = meter = meter_for(self._dialect, self._api, stream, encoded, method=method, path=path)
         self._feed_meter = meter.feed
@@ -493,13 +499,14 @@ class AttemptAccount:
         next_look = _PROGRESS_BYTES
         if call.limited:
             # No token is shorter than a byte, and most have a frame of many.
-            room = call.granted - came
-            if room < 0:
+            room = 0 if self._dense else call.granted - came
+            if room <= 0:
                 written = meter.so_far().output_tokens
                 if written + _LEAST_LOOK_BYTES > call.granted and not call.extend(written) and written >= call.granted:
                     self._stop(BudgetExceeded("What this key may use is used up; the answer ends here."))
                     return
-                room = call.granted - written
+                # At the pace until now, half of what is left.
+                room = int((call.granted - written) * min(came / (written or 1), _MOST_BYTES_PER_TOKEN) / 2)
             next_look = min(next_look, max(room, _LEAST_LOOK_BYTES))
         if came - self._noted >= _PROGRESS_BYTES and self._books.ledger is not None:
             self._noted = came

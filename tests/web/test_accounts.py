@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -308,6 +309,44 @@ def test_stream_ends_in_its_dialect_when_the_money_is_gone(gateways: list[Accoun
     row = gateway.ledger.row
     assert (row.ended, row.error) == ("over_limit", "insufficient_quota")
     assert tokens * 0.6 <= row.usage.output <= tokens + 300
+
+
+def test_translated_stream_ends_in_its_caller_s_dialect(gateways: list[AccountedGateway]) -> None:
+    """An OpenAI caller of an Anthropic model is told as OpenAI tells, and the row has the provider's own numbers."""
+    tokens = 1_500
+    gateway = AccountedGateway(limited(limit(Measure.OUTPUT_TOKENS, Window.DAY, tokens)))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(STREAM.replace(b"gpt-5.4-mini", b"claude-haiku-4-5"), key="vk_anthropic")
+    response = gateway.sent.answer(content_type=SSE)
+    start, delta = MESSAGES.index(b"event: content_block_delta"), MESSAGES.index(b"event: content_block_stop")
+    response.write(MESSAGES[:start])
+    for _ in range(tokens):
+        if not gateway.ledger.ended:
+            response.write(MESSAGES[start:delta])
+    assert response.transport.closed
+    last = client.answer()[2].rstrip().split(b"\n\n")[-1]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "insufficient_quota"
+    row = gateway.ledger.row
+    assert (row.ended, row.dialect, row.usage.input, row.source) == ("over_limit", "anthropic", 100, Source.PARTLY)
+    assert tokens * 0.6 <= row.usage.output <= tokens + 300
+
+
+def test_compressed_stream_is_looked_into_as_often(gateways: list[AccountedGateway]) -> None:
+    """A few bytes of it may be many tokens."""
+    gateway = AccountedGateway(limited(limit(Measure.OUTPUT_TOKENS, Window.DAY, 2_000)))
+    gateways.append(gateway)
+    client = gateway.client()
+    body = STREAM[:-1] + b',"stream_options":{"include_usage":true}}'
+    client.ask("POST", "/v1/chat/completions", body, authorization="Bearer vk_openai", accept_encoding="gzip")
+    response = gateway.sent.answer(200, content_type=SSE, content_encoding="gzip")
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    for _ in range(300):
+        if gateway.ledger.ended:
+            break
+        response.write(packer.compress(DELTA * 10) + packer.flush(zlib.Z_SYNC_FLUSH))
+    assert gateway.ledger.row.ended == "over_limit"
+    assert gateway.ledger.row.usage.output <= 2_000 + 1_024
 
 
 def test_unpriced_model_is_refused_where_a_budget_counts(gateways: list[AccountedGateway]) -> None:
