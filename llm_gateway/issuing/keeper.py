@@ -47,6 +47,9 @@ DEFAULT_GRACE_S: Final = 86_400
 MAX_GRACE_S: Final = 366 * 86_400
 """Longer than a year is a slip of the unit."""
 
+PAGE: Final = 200
+"""Keys that are read at once: a listing need not read them all."""
+
 _US: Final = 1_000_000
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BYTES: Final = 32
@@ -149,18 +152,21 @@ class Keeper:
         :return: those of the file in its order, then those of the database in the order of their creation.
         """
         configuration = self._configuration()
-        with _database():
-            stored = self._store.all()
         now, entries = self._now(), Entries(configuration)
         seen = after is None
         for key in _of_file(configuration):
             if seen:
                 yield _view_of_file(key, now)
-            seen = seen or id_of(key.account) == after
-        for each in stored:
-            if seen:
+            elif id_of(key.account) == after:
+                seen, after = True, None
+        while True:
+            with _database():
+                page = self._store.page(after, PAGE)
+            for each in page:
                 yield _view(each, entries, now)
-            seen = seen or each.id == after
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
 
     def get(self, id: str) -> KeyView:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -75,7 +75,7 @@ class Merger:
     def __init__(self) -> None:
         self._entries = Entries(Configuration(providers={}, keys={}))
         self._read_with: tuple[Any, Any] | None = None
-        self._known: dict[tuple[str, int], tuple[VirtualKey | None, list[Problem]]] = {}
+        self._known: dict[tuple[str, int], tuple[list[VirtualKey], list[Problem]]] = {}
 
     def merged(self, files: Configuration, stored: Iterable[StoredKey]) -> tuple[Configuration, list[Problem]]:
         """
@@ -88,40 +88,47 @@ class Merger:
         with_these = files.credentials, files.groups
         if with_these != self._read_with:
             self._entries, self._read_with, self._known = Entries(files), with_these, {}
-        known: dict[tuple[str, int], tuple[VirtualKey | None, list[Problem]]] = {}
+        known: dict[tuple[str, int], tuple[list[VirtualKey], list[Problem]]] = {}
         keys = dict(files.keys)
         of_files = {key.name: key for key in files.keys.values() if key.name}
         problems: list[Problem] = []
         for each in stored:
             if each.revoked_at is not None:
                 continue
-            place, version = f"{each.id} ({each.name})", (each.id, each.version)
-            key, faults = known[version] = self._known.get(version) or self._entries.read(
-                each.account, each.entry, place
-            )
+            version = each.id, each.version
+            alike, faults = known[version] = self._known.get(version) or self._read(each)
             problems += faults
-            if key is None or faults:
-                continue
-            namesake = of_files.get(each.name)
-            if namesake is not None:
-                message = f"has the name of key:{namesake.fingerprint} in keys.json; both are in use"
-                problems.append(Problem(DATABASE, None, place, message))
-            for digest, alike in _known_as(each, key):
-                found = files.keys.get(digest)
+            for key in alike:
+                found = files.keys.get(key.digest)
                 if found is None:
-                    keys[digest] = alike
+                    keys[key.digest] = key
                 else:
-                    message = f"is {found.label} of keys.json, too, whose entry counts"
-                    problems.append(Problem(DATABASE, None, place, message))
+                    problems.append(_problem(each, f"is {found.label} of keys.json, too, whose entry counts"))
+            if alike and each.name in of_files:
+                namesake = of_files[each.name]
+                message = f"has the name of key:{namesake.fingerprint} in keys.json; both are in use"
+                problems.append(_problem(each, message))
         self._known = known
         return attrs.evolve(files, keys=keys), problems
 
+    def _read(self, stored: StoredKey) -> tuple[list[VirtualKey], list[Problem]]:
+        """:return: the key as it is now, and as it was before it was rotated, which expires; and what is wrong."""
+        key, faults = self._entries.read(stored.account, stored.entry, _place(stored))
+        if key is None or faults:
+            return [], faults
+        alike = []
+        for each in stored.digests:
+            expires = key.expires
+            if each.until is not None:
+                expires = min(each.until / _US, float("inf") if expires is None else expires)
+            digest = bytes.fromhex(each.digest)
+            alike.append(attrs.evolve(key, digest=digest, expires=expires, origin=DATABASE, account=stored.account))
+        return alike, []
 
-def _known_as(stored: StoredKey, key: VirtualKey) -> Iterator[tuple[bytes, VirtualKey]]:
-    """:return: by digest: the key as it is now, and as it was before it was rotated, which expires."""
-    for each in stored.digests:
-        expires = key.expires
-        if each.until is not None:
-            expires = min(each.until / _US, expires if expires is not None else float("inf"))
-        digest = bytes.fromhex(each.digest)
-        yield digest, attrs.evolve(key, digest=digest, expires=expires, origin=DATABASE, account=stored.account)
+
+def _place(stored: StoredKey) -> str:
+    return f"{stored.id} ({stored.name})"
+
+
+def _problem(stored: StoredKey, message: str) -> Problem:
+    return Problem(DATABASE, None, _place(stored), message)

@@ -145,6 +145,18 @@ class KeyStore:
         """
         return self.read()[1]
 
+    def page(self, after: str | None, limit: int) -> list[StoredKey]:
+        """
+        :param after: the id of the one before the first that is wanted; ``None`` to begin. Behind one that is not
+            there, there is nothing.
+        :return: at most so many, in the order of their creation.
+        """
+        behind: tuple[str, Values] = ("", ())
+        if after is not None:
+            behind = (" where (created_at, id) > (select created_at, id from virtual_keys where id = ?)", (after,))
+        with self._store.reading() as transaction:
+            return _read(transaction, f"{behind[0]} order by created_at, id limit ?", (*behind[1], limit))
+
     def read(self) -> tuple[int, list[StoredKey]]:
         """
         :return: all of them, and the revision that they are of.
@@ -157,7 +169,7 @@ class KeyStore:
         :return: ``None`` if there is none.
         """
         with self._store.reading() as transaction:
-            found = _read(transaction, id)
+            found = _read(transaction, " where id = ?", (id,))
         return found[0] if found else None
 
     def create(self, key: StoredKey, audit: Audit) -> None:
@@ -293,23 +305,20 @@ def _revision(transaction: Transaction) -> int:
     return int(revision)
 
 
-def _read(transaction: Transaction, id: str | None = None) -> list[StoredKey]:
+def _read(transaction: Transaction, which: str = " order by created_at, id", values: Values = ()) -> list[StoredKey]:
     """
-    :param id: of the only one that is wanted.
+    :param which: what follows the tables' name: of which keys, in which order.
     """
-    values: Values = () if id is None else (id,)
+    rows = transaction.rows(
+        f"select id, account, name, entry, created_at, changed_at, revoked_at, version from virtual_keys{which}", values
+    )
     digests: dict[str, list[StoredDigest]] = {}
     for key_id, digest, created_at, until in transaction.rows(
-        "select key_id, digest, created_at, valid_until from virtual_key_digests"
-        f"{'' if id is None else ' where key_id = ?'} order by created_at, digest",
+        "select key_id, digest, created_at, valid_until from virtual_key_digests where key_id in"
+        f" (select id from virtual_keys{which}) order by created_at, digest",
         values,
     ):
         digests.setdefault(key_id, []).append(StoredDigest(digest, created_at, until))
-    rows = transaction.rows(
-        "select id, account, name, entry, created_at, changed_at, revoked_at, version from virtual_keys"
-        f"{'' if id is None else ' where id = ?'} order by created_at, id",
-        values,
-    )
     return [
         StoredKey(
             id,

@@ -101,18 +101,28 @@ class GrantBook:
         self._clock = clock
         self._configuration = Configuration(providers={}, keys={}, warnings=(), files=())
         self.targets: dict[str, Target] = {}
+        self._ways: dict[str, Mapping[str, Way]] = {}
         self._grants: dict[bytes, Grant] = {}
 
     def use(self, configuration: Configuration) -> None:
         """Replace what the keys open."""
-        targets = {name: self._target(provider) for name, provider in configuration.providers.items()}
-        ways = {
-            name: _ways(targets[credential.provider], credential.api_key)
-            for name, credential in configuration.credentials.items()
-            if credential.provider in targets
-        }
-        grants = {digest: _grant(key, ways, configuration) for digest, key in configuration.keys.items()}
-        self._configuration, self.targets, self._grants = configuration, targets, grants
+        before, known = self._configuration, self._grants
+        if _but_keys(configuration) == _but_keys(before):
+            # One of many keys was made or changed while the gateway runs: the others open what they did.
+            targets, ways = self.targets, self._ways
+        else:
+            targets = {name: self._target(provider) for name, provider in configuration.providers.items()}
+            ways = {
+                name: _ways(targets[credential.provider], credential.api_key)
+                for name, credential in configuration.credentials.items()
+                if credential.provider in targets
+            }
+            known = {}
+        grants: dict[bytes, Grant] = {}
+        for digest, key in configuration.keys.items():
+            grant = known.get(digest)
+            grants[digest] = grant if grant is not None and grant.key is key else _grant(key, ways, configuration)
+        self._configuration, self.targets, self._ways, self._grants = configuration, targets, ways, grants
 
     def _target(self, provider: Provider) -> Target:
         client = self._make_client(provider.timeouts.connect_s)
@@ -141,6 +151,11 @@ class GrantBook:
         :param key: one of the current configuration.
         """
         return self._grants[key.digest]
+
+
+def _but_keys(configuration: Configuration) -> tuple[object, ...]:
+    """What grants are made of besides their keys."""
+    return configuration.providers, configuration.credentials, configuration.groups, configuration.limits
 
 
 def _in_its_dialect(provider: Provider) -> Provider:

@@ -187,3 +187,19 @@ def test_database_that_is_away_is_one_kind_of_error(opened: Opened, tmp_path: Pa
     for ask in (keys.revision, keys.all, lambda: keys.note(done("reload")), lambda: keys.audit(1)):
         with pytest.raises(StoreError):
             ask()
+
+
+def test_keys_are_read_in_pages(keys: KeyStore) -> None:
+    """In the order of their creation, also where several are of one moment; each with all of its digests."""
+    made = [stored(f"k{number}", at=number // 2) for number in range(6)]
+    for each in made:
+        keys.create(each, done("key.create"))
+    keys.rotate(made[4].id, 1, digest_of("vk_other"), 9, done("key.rotate"))
+    every = keys.all()
+    assert {each.name for each in every} == {each.name for each in made}
+    pages = [keys.page(None, 4)]
+    while pages[-1]:
+        pages.append(keys.page(pages[-1][-1].id, 4))
+    assert [len(page) for page in pages] == [4, 2, 0]
+    assert [each for page in pages for each in page] == every
+    assert keys.page("key_0000000000000000", 4) == []

@@ -23,6 +23,7 @@ from llm_gateway.ledger.sqlite import SqliteStore
 from llm_gateway.ledger.store import Store, StoreError, Written, open_store
 from llm_gateway.ledger.writer import Ledger, LedgerFull
 from tests.ledger.rows import AT, ended, running
+from tests.ledger.test_journal import FullDisk
 
 WAIT_S = 20.0
 """How long something is waited for that takes milliseconds."""
@@ -277,6 +278,31 @@ def test_the_journal_has_its_bound_in_bytes_too(reactor: Reactor, tmp_path: Path
         assert sum(file.stat().st_size for file in (tmp_path / "journals").glob("*.journal")) <= 80_000
         store.fault = None
     assert len(stored(path)) == len(began)
+
+
+def test_an_end_that_the_journals_disk_has_no_room_for_is_not_lost(
+    reactor: Reactor, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written down as soon as there is room again; meanwhile it counts as waiting, and nothing new begins."""
+    large = {f"label{number}": "x" * 100 for number in range(60)}
+    disk = FullDisk(monkeypatch)
+    with started(reactor, open_store(path), tmp_path / "journals") as ledger:
+        ledger.begin(running(1))
+        disk.is_full = True
+        for number in (2, 3):
+            ledger.begin(running(number, labels=large))
+            ledger.end(ended(number))
+        ledger.end(ended(1, labels=large))
+        with pytest.raises(LedgerFull, match="No space left"):
+            ledger.begin(running(4))
+        assert reactor.wait(ledger.flush()) is None
+        assert ledger.counts().waiting == 1
+        disk.is_full = False
+        account(ledger, [5])
+        assert reactor.wait(ledger.flush()) is None
+        assert ledger.counts().waiting == 0
+    assert [row.at for row in stored(path)] == [AT + number * 1_000_000 for number in (1, 2, 3, 5)]
+    assert stored(path)[0].labels == large
 
 
 def test_what_could_not_be_written_waits_for_the_next_start(reactor: Reactor, tmp_path: Path, path: str) -> None:

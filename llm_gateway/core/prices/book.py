@@ -21,7 +21,7 @@ from llm_gateway.core.prices.lists import (
     scaled,
     starts_at,
 )
-from llm_gateway.core.prices.values import Cost, Rates, cost, most, typical
+from llm_gateway.core.prices.values import PICO_IN_NANO, Cost, Rates, cost, dearest, for_prompt_of, most, typical
 from llm_gateway.core.usage.values import Usage
 
 __all__ = ["OwnPrices", "PriceBook"]
@@ -105,6 +105,8 @@ class PriceBook:
         self._families = {name: _FamilyPrices(family, prices.version) for name, family in prices.families.items()}
         self._own = dict(own or {})
         self._known: dict[tuple[str, str | None, str, str | None], _Found] = {}
+        self._dearest: dict[int, tuple[Rates, int, int]] = {}
+        """By the identity of rates: they, kept alive by it, and the most that a token read and one written can cost."""
 
     def find(self, provider: str, family: str | None, model: str, at: float, asked: str | None = None) -> Rates | None:
         """
@@ -138,7 +140,18 @@ class PriceBook:
         self, rates: Rates, input: int, output: int, pieces: Mapping[str, int] | None = None, tier: str | None = None
     ) -> int:
         """:return: the most that a call can cost, as `llm_gateway.core.prices.values.most`."""
-        return most(rates, input, output, pieces, tier=tier)
+        if tier is not None or pieces:
+            return most(rates, input, output, pieces, tier=tier)
+        if rates.above:
+            rates = for_prompt_of(input, rates)
+        known = self._dearest.get(id(rates)) or self._remember(rates)
+        return -(-(input * known[1] + output * known[2] + rates.request) // PICO_IN_NANO)
+
+    def _remember(self, rates: Rates) -> tuple[Rates, int, int]:
+        if len(self._dearest) >= self.MAX_KNOWN:
+            self._dearest.clear()
+        found = self._dearest[id(rates)] = (rates, *dearest(rates))
+        return found
 
     def listed_at(self, family: str, model: Listed, at: float) -> Rates | None:
         """:return: what the list says of one of its models, whatever the operator does."""

@@ -8,12 +8,24 @@ import msgspec
 
 from llm_gateway.core.usage.values import INPUT, OUTPUT, Usage
 
-__all__ = ["CLASSES", "FREE", "Above", "Cost", "Rates", "cost", "most", "typical"]
+__all__ = [
+    "CLASSES",
+    "FREE",
+    "PICO_IN_NANO",
+    "Above",
+    "Cost",
+    "Rates",
+    "cost",
+    "dearest",
+    "for_prompt_of",
+    "most",
+    "typical",
+]
 
 CLASSES = INPUT + OUTPUT
 """What tokens have rates for, as `Usage` calls them."""
 
-_PICO_IN_NANO = 1_000
+PICO_IN_NANO = 1_000
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -79,7 +91,7 @@ def cost(rates: Rates, usage: Usage) -> int:
         # Usage.input_tokens is the same in twice the time.
         prompt = usage.input + usage.cached + usage.cache_write + usage.cache_write_1h
         prompt += usage.audio_input + usage.cached_audio + usage.image_input
-        rates = _for_prompt_of(prompt, rates)
+        rates = for_prompt_of(prompt, rates)
     pico = (
         usage.input * rates.input
         + usage.cached * rates.cached
@@ -98,7 +110,7 @@ def cost(rates: Rates, usage: Usage) -> int:
             pico += count * rates.pieces.get(name, 0)
     if rates.request and (usage.output_tokens or usage.input_tokens):
         pico += rates.request
-    return (pico + _PICO_IN_NANO // 2) // _PICO_IN_NANO
+    return (pico + PICO_IN_NANO // 2) // PICO_IN_NANO
 
 
 def most(
@@ -125,18 +137,27 @@ def most(
     if tier is not None:
         rates = rates.tiers.get(tier, rates)
     if rates.above:
-        rates = _for_prompt_of(input, rates)
+        rates = for_prompt_of(input, rates)
+    read, written = dearest(rates, caching=caching, media=media)
+    pico = input * read + output * written + rates.request
+    if pieces and rates.pieces:
+        for name, count in pieces.items():
+            pico += count * rates.pieces.get(name, 0)
+    return -(-pico // PICO_IN_NANO)
+
+
+def dearest(rates: Rates, *, caching: bool = True, media: bool = True) -> tuple[int, int]:
+    """
+    :return: the most that a token can cost that is read, and one that is written, whatever class it is of; in the unit
+        of the rates, whose steps and tiers are not looked at.
+    """
     read, written = max(rates.input, rates.cached), max(rates.output, rates.reasoning)
     if caching:
         read = max(read, rates.cache_write, rates.cache_write_1h)
     if media:
         read = max(read, rates.audio_input, rates.cached_audio, rates.image_input)
         written = max(written, rates.audio_output, rates.image_output)
-    pico = input * read + output * written + rates.request
-    if pieces and rates.pieces:
-        for name, count in pieces.items():
-            pico += count * rates.pieces.get(name, 0)
-    return -(-pico // _PICO_IN_NANO)
+    return read, written
 
 
 def typical(rates: Rates) -> int:
@@ -148,7 +169,8 @@ def typical(rates: Rates) -> int:
     return 3 * rates.input + rates.output
 
 
-def _for_prompt_of(tokens: int, rates: Rates) -> Rates:
+def for_prompt_of(tokens: int, rates: Rates) -> Rates:
+    """:return: the rates of a prompt that has so many tokens of whatever class."""
     chosen = rates
     for step in rates.above:
         if tokens <= step.tokens:

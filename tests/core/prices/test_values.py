@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.core.prices.lists import Prices, rates_of
+from llm_gateway.core.prices.book import PriceBook
+from llm_gateway.core.prices.lists import PriceList, Prices, rates_of
 from llm_gateway.core.prices.values import CLASSES, FREE, Rates, cost, most, typical
 from llm_gateway.core.usage.values import INPUT, NOTHING, OUTPUT, Usage
 
@@ -121,6 +122,22 @@ def test_no_call_costs_more_than_its_reservation(usage: Usage, rates: Rates, tie
     read, written = (sum(getattr(used, name) for name in names) for names in (INPUT, OUTPUT))
     bound = most(rates, read, written, used.pieces, tier=tier)
     assert cost(rates, used) <= bound
+
+
+BOOK = PriceBook(PriceList(version="a list", date="2026-11-22", families={}))
+
+
+@given(
+    counts | st.integers(99_998, 100_002),
+    counts,
+    st.sampled_from([HAIKU, REALTIME, FREE, rates_of(Prices(input="1", output="2", request="0.01"), "a list")]),
+    st.none() | st.dictionaries(st.sampled_from(["web_search", "x"]), counts),
+    st.sampled_from([None, "batch", "fast"]),
+)
+def test_book_remembers_the_most_that_a_call_can_cost(
+    read: int, written: int, rates: Rates, pieces: dict[str, int] | None, tier: str | None
+) -> None:
+    assert BOOK.most(rates, read, written, pieces, tier) == most(rates, read, written, pieces, tier=tier)
 
 
 def test_reservation_is_nearer_where_it_is_known_that_nothing_is_cached_or_heard() -> None:

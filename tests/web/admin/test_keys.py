@@ -220,7 +220,7 @@ def test_database_that_is_away_is_503_and_changes_nothing(operated: Operated, mo
     def fail(*_: object) -> None:
         raise StoreError("/var/lib/ledger.sqlite: database is locked")
 
-    for name in ("create", "update", "rotate", "revoke", "delete", "get", "all", "audit", "note"):
+    for name in ("create", "update", "rotate", "revoke", "delete", "get", "page", "audit", "note"):
         monkeypatch.setattr(KeyStore, name, fail)
     for method, path, body in (
         ("GET", "/keys", None),

@@ -1,0 +1,49 @@
+"""What virtual keys open, when the configuration changes."""
+
+from __future__ import annotations
+
+import attrs
+
+from tests.memory import USUAL, MemoryGateway, virtual_key
+
+
+def test_key_that_is_added_leaves_the_others_as_they_are() -> None:
+    """Where there are ten thousand, making one costs no more than reading their names."""
+    gateway = MemoryGateway()
+    book = gateway.grants
+    known, targets = book.find(b"vk_openai"), dict(book.targets)
+    added = virtual_key("vk_added", "openai", "sk-real-canary-0123456789")
+    gateway.use(attrs.evolve(USUAL, keys={**USUAL.keys, added.digest: added}))
+    assert book.find(b"vk_added") is not None
+    assert book.find(b"vk_openai") is known
+    assert all(book.targets[name] is target for name, target in targets.items())
+
+
+def test_key_that_is_changed_or_taken_away_is_not_what_it_was() -> None:
+    gateway = MemoryGateway()
+    book = gateway.grants
+    before, generation = book.find(b"vk_openai"), book.generation
+    assert before is not None
+    changed = attrs.evolve(before.key, name="Eve")
+    keys = {**USUAL.keys, changed.digest: changed}
+    del keys[virtual_key("vk_gemini", "gemini").digest]
+    gateway.use(attrs.evolve(USUAL, keys=keys))
+    after = book.find(b"vk_openai")
+    assert after is not None
+    assert (after.label, before.label) == ("Eve", "Ann")
+    assert book.find(b"vk_gemini") is None
+    # What a connection remembers of a request's head is of the configuration before.
+    assert book.generation is not generation
+
+
+def test_other_provider_makes_every_grant_anew() -> None:
+    gateway = MemoryGateway()
+    book = gateway.grants
+    before = book.find(b"vk_openai")
+    other = attrs.evolve(USUAL.providers["openai"], base_url="https://other.test/v1")
+    gateway.use(attrs.evolve(USUAL, providers={**USUAL.providers, "openai": other}))
+    after = book.find(b"vk_openai")
+    assert after is not None
+    assert after is not before
+    assert after.way is not None
+    assert after.way.target.provider.base_url == "https://other.test/v1"
