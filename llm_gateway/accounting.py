@@ -75,6 +75,7 @@ class Accounting:
         self._prices_file = settings.prices_file
         self.ledger: Ledger | None = None
         self.url = settings.ledger
+        self.books = Books(self.limiter, reactor, prices=self._read_prices(), wall=wall)
         if settings.ledger is not None:
             self.ledger = Ledger(
                 open_store(settings.ledger),
@@ -82,8 +83,9 @@ class Accounting:
                 reactor,
                 when_full=settings.ledger_when_full,
                 retention_days=settings.ledger_retention_days or None,
+                rate=self.books.rate,
             )
-        self.books = Books(self.limiter, reactor, ledger=self.ledger, prices=self._read_prices(), wall=wall)
+            self.books.ledger = self.ledger
         self._limits: tuple[Limit, ...] = ()
         self._running = False
 

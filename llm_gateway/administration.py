@@ -56,7 +56,7 @@ class Administration:
         """
         from llm_gateway.web.admin.own import OwnKeyPage, OwnUsagePage
 
-        return OwnKeyPage(self._standings), OwnUsagePage(partial(usage, self._asked), self._in_thread)
+        return OwnKeyPage(self._standings), OwnUsagePage(partial(usage, self._asked), self._afterwards)
 
     def resource(self, settings: Settings) -> IResource | None:
         """
@@ -92,6 +92,14 @@ class Administration:
 
     def _in_thread(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *arguments)
+
+    def _afterwards(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        """The same when all that has ended here is written down."""
+        ledger = self._accounting.ledger
+        if ledger is None or not ledger.healthy:
+            return self._in_thread(function, *arguments)
+        written = ledger.flush()
+        return written.addCallback(lambda _: self._in_thread(function, *arguments))
 
     def _standings(self, grant: Grant) -> Sequence[Standing]:
         # What all calls together may use is the operator's business.

@@ -310,6 +310,7 @@ class BudgetExceeded(LimitExceeded):
 
     kind = "insufficient_quota"
     openai_type = "insufficient_quota"
+    anthropic_type = "billing_error"
 
     def __init__(self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
         # Both official SDKs obey it: openai-python and anthropic-sdk-python, _base_client.py, _should_retry.

@@ -103,6 +103,7 @@ class Ledger:
         linger_s: float = _LINGER_S,
         segment_bytes: int = SEGMENT_BYTES,
         now: Callable[[], float] = time.time,
+        rate: Callable[[Row], None] = lambda _row: None,
     ) -> None:
         """
         :param store: of the ledger's own from now on.
@@ -111,6 +112,7 @@ class Ledger:
         :param most_bytes: how large the journal may become.
         :param retention_days: how long rows stay; the sums of their hours do for good. ``None`` for ever.
         :param now: the time of day, for ``retention_days``.
+        :param rate: says what an attempt costs whose process ended before it; called by any thread.
         """
         self._store = store
         self._reactor = reactor
@@ -120,6 +122,7 @@ class Ledger:
         self._retention_s = None if retention_days is None else retention_days * 86_400.0
         self._linger_s = linger_s
         self._now = now
+        self._rate = rate
         self._journal = Journal(folder, segment_bytes)
         self._delivery = _Delivery(self._journal)
         self._unwritten: dict[tuple[str, int], Row] = {}
@@ -485,6 +488,7 @@ class Ledger:
                 segment.close()
         for row in unfinished.values():
             row.ended = INTERRUPTED
+            self._rate(row)
         rows = list(unfinished.values())
         for start in range(0, len(rows), _BATCH):
             before = self._tally["written"]

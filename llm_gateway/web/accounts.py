@@ -170,6 +170,18 @@ class Books:
             candidate.provider, self.families.get(candidate.provider), candidate.model, self.wall()
         )
 
+    def rate(self, row: Row) -> None:
+        """Say in the row what its use costs; ``None`` where no price is known."""
+        if row.usage == NOTHING:
+            row.price, row.cost = None, 0
+            return
+        model, at = row.model or row.model_asked or "", row.at / 1e6
+        rates = self.prices.find(row.provider, self.families.get(row.provider), model, at, row.model_asked)
+        if rates is None:
+            row.price = row.cost = None
+        else:
+            row.price, row.cost = rates.version, self.prices.cost(rates, row.usage)
+
     def of_credential(self, name: str) -> tuple[Limit, ...]:
         return self._of_credentials.get(name, ())
 
@@ -525,7 +537,7 @@ class AttemptAccount:
         row.ended = ended
         row.error = None if error is None else error.kind
         row.duration_us = self._elapsed_us()
-        row.price, row.cost = self._cost(usage)
+        books.rate(row)
         self._stop = self._feed_meter = _nothing
         try:
             if books.ledger is not None:
@@ -550,19 +562,6 @@ class AttemptAccount:
         if unseen:
             return Reading(NOTHING, Source.NONE)
         return Reading(Usage(input=call.read_tokens()), Source.ESTIMATED)
-
-    def _cost(self, usage: Usage) -> tuple[str | None, int | None]:
-        """
-        :return: the version of the price, and billionths of a dollar.
-        """
-        if usage is NOTHING:
-            return None, 0
-        row, books = self._row, self._books
-        at = row.at / 1e6
-        family = books.families.get(row.provider)
-        model = row.model or row.model_asked or ""
-        rates = books.prices.find(row.provider, family, model, at, row.model_asked)
-        return (None, None) if rates is None else (rates.version, books.prices.cost(rates, usage))
 
     def _elapsed_us(self) -> int:
         return int((self._books.clock.seconds() - self._started) * 1e6)

@@ -18,7 +18,7 @@ from llm_gateway.core.translation.failures import FailureKind, ProviderFailure
 from llm_gateway.core.translation.losses import Losses
 from llm_gateway.core.translation.one_call import OneCall, with_one_call
 from llm_gateway.core.translation.tool_names import ToolNames
-from llm_gateway.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed
+from llm_gateway.errors import BudgetExceeded, GatewayError, UpstreamDisconnected, UpstreamMalformed
 
 __all__ = ["DocumentTranslation", "Interpreter", "StreamTranslation", "Translation", "failure_of"]
 
@@ -43,6 +43,8 @@ def failure_of(error: GatewayError) -> ProviderFailure:
     """
     status = error.http_status
     kind = _KINDS.get(status, FailureKind.SERVER if status >= 500 else FailureKind.INVALID)
+    if isinstance(error, BudgetExceeded):
+        kind = FailureKind.BILLING
     return ProviderFailure(status, kind, error.message, error.param, error.kind)
 
 
