@@ -118,8 +118,6 @@ class Credentials:
     """Of those that have any."""
     used: dict[str, Credential] = attrs.field(factory=dict)
     """Those that virtual keys use, with a name or without."""
-    _asked: set[str] = attrs.field(factory=set)
-    """Names that virtual keys name, faulty ones too."""
     _without_name: dict[tuple[str, str], Chosen] = attrs.field(factory=dict)
     _made_up: set[str] = attrs.field(factory=set)
     _with_names: dict[tuple[_Said, ...], Chosen] = attrs.field(factory=dict)
@@ -129,7 +127,6 @@ class Credentials:
         """
         :param name: as a virtual key names it.
         """
-        self._asked.add(name)
         return name in self.names
 
     def with_names(self, said: tuple[_Said, ...]) -> Chosen:
@@ -170,12 +167,6 @@ class Credentials:
             known = [each for each, there in self.names.items() if there.place == join(_FIELD, each)]
             self._unknown[name] = f"there is no such credential{suggestion(name, known, what='credentials')}"
         return self._unknown[name]
-
-    def warn_of_unused(self) -> None:
-        """Tell of credentials that no virtual key has."""
-        for name, spot in self.names.items():
-            if name in self.named and name not in self._asked:
-                spot.report.warn(spot.line, spot.place, "no virtual key has it")
 
 
 def read_credentials(spot: Spot, reader: CredentialReader, virtual_keys: frozenset[str]) -> Credentials:

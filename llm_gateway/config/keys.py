@@ -94,9 +94,9 @@ def read_keys_file(spot: Spot, source: SecretSource, known: KnownProviders | Non
     keys = KeysReader(reader, credentials, groups)
     for name, entry in members(there, what="virtual key", quote=False):
         keys.read(name, entry)
-    if not entries:
+    if not entries and not credentials.names:
+        # Keys that are made at run time would have nothing to name, either.
         there.doubtful("no virtual keys: every call will be refused")
-    credentials.warn_of_unused()
     return KeysContent(keys.keys, credentials, dict(groups.right), limits, label_from)
 
 

@@ -216,11 +216,10 @@ def test_credentials_and_models_are_listed(folder: Path) -> None:
     )
 
 
-def test_credential_that_no_key_has_fails_the_check(folder: Path) -> None:
-    """What only warns at start is worth mending."""
+def test_credential_that_no_key_of_the_file_has_is_all_right(folder: Path) -> None:
+    """Keys that are made at run time may have it."""
     Path("keys.json").write_text(
         KEYS.replace("{", '{"credentials": {"spare": {"provider": "openai", "api_key": "x"}},', 1)
     )
     status, printed = check()
-    assert status == 1
-    assert "error: keys.json:1: credentials.spare: no virtual key has it\n" in printed
+    assert (status, "error" in printed) == (0, False)

@@ -79,6 +79,16 @@ def test_no_virtual_keys_is_a_warning(tmp_path: Path) -> None:
     assert (warning.place, warning.message) == ("virtual_keys", "no virtual keys: every call will be refused")
 
 
+def test_no_virtual_keys_beside_credentials_is_how_keys_made_at_run_time_want_it(tmp_path: Path) -> None:
+    (tmp_path / "aiservices.json").write_text('{"openai": "https://api.openai.com/v1/chat/completions"}')
+    (tmp_path / "keys.json").write_text(
+        '{"credentials": {"main": {"provider": "openai", "api_key": "sk-x"}}, "virtual_keys": {}}'
+    )
+    configuration = load_configuration(str(tmp_path / "keys.json"), str(tmp_path / "aiservices.json"), {})
+    assert configuration.warnings == ()
+    assert list(configuration.credentials) == ["main"]
+
+
 def test_provider_that_is_configured_may_have_any_look(tmp_path: Path) -> None:
     """The suspicion that a name is a key ends where a provider has that name."""
     (tmp_path / "keys.json").write_text('{"virtual_keys": {"x": {"provider": "vk-cloud", "api_key": "vk-cloud"}}}')

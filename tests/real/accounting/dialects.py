@@ -227,7 +227,7 @@ class Messages(Speaker):
         return [{"type": "tool_use", "id": f"toolu_{number}", "name": "look", "input": {}} for number in range(2)]
 
     def document(self, words: list[str], counts: Counts | None, *, tools: bool) -> Any:
-        content = [{"type": "text", "text": " ".join(words)}]
+        content: list[Any] = [{"type": "text", "text": " ".join(words)}]
         if tools:
             content += [{**each, "input": {"at": "it"}} for each in self._tools()]
         found = {
@@ -245,7 +245,7 @@ class Messages(Speaker):
         def said(kind: str, **more: Any) -> bytes:
             return event({"type": kind, **more}, kind)
 
-        message = {
+        message: dict[str, Any] = {
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
@@ -270,9 +270,9 @@ class Messages(Speaker):
             ending += said("content_block_start", index=place, content_block=each)
             ending += said("content_block_delta", index=place, delta=delta)
             ending += said("content_block_stop", index=place)
-        delta = {"stop_reason": "tool_use" if tools else "end_turn", "stop_sequence": None}
+        stopped: Any = {"stop_reason": "tool_use" if tools else "end_turn", "stop_sequence": None}
         more = {} if counts is None else {"usage": {"output_tokens": counts["output"]}}
-        ending += said("message_delta", delta=delta, **more) + said("message_stop")
+        ending += said("message_delta", delta=stopped, **more) + said("message_stop")
         return begun, parts, ending
 
     def error(self, status: int) -> Any:

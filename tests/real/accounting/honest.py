@@ -29,11 +29,12 @@ def orders(document: dict[str, Any]) -> dict[str, Any]:
 
     ``do`` has what is done the first time that the tag comes, the second time, and so on; the last one counts for all
     others. ``whole`` answers, ``tools`` with two calls of tools, ``zipped`` compressed, ``mute`` without numbers;
-    ``error:STATUS`` refuses, ``event`` refuses in a stream, ``close`` says nothing; ``break:K`` breaks off after so many
-    words, ``hold:K`` stands still there until it is left, ``pause:K`` until the test says so; ``endless`` writes for as
-    long as somebody reads, ``endless:K`` so many words.
+    ``error:STATUS`` refuses, ``event`` refuses in a stream, ``close`` says nothing; ``break:K`` breaks off after so
+    many words, ``hold:K`` stands still there until it is left, ``pause:K`` until the test says so; ``endless`` writes
+    for as long as somebody reads, ``endless:K`` so many words.
     """
-    last = (document.get("messages") or document.get("contents") or document.get("input"))[-1]
+    said: Any = document.get("messages") or document.get("contents") or document.get("input")
+    last = said[-1]
     text = last.get("content") or last["parts"]
     if not isinstance(text, str):
         text = text[0]["text"]

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import attrs
 
 from tests.real.accounting import dialects
 from tests.real.client import Client
-from tests.real.gateway import RunningGateway, running_gateway
+from tests.real.gateway import RunningGateway, running_command
 from tests.real.inbox import BOUND_S
 from tests.real.scene import asking
+from tests.wires import WIRE
 
 __all__ = ["PRICES", "Answered", "Caller", "HonestProvider", "Stage", "cost_of", "ledger_rows", "stage"]
 
@@ -74,6 +75,13 @@ class HonestProvider:
         """Wait until a call with this tag has come for the so-manieth time, or until its answer stands still."""
         self._ask(f"await?news={tag}+{number}{'+stopped' if stopped else ''}")
 
+    async def told(self, what: str) -> None:
+        """The same for many clients in one thread, by its path."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET /control/{what} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.close()
+
     def _ask(self, what: str) -> Any:
         with Client(self.port) as client:
             return client.call("GET", f"/control/{what}").json()
@@ -112,6 +120,9 @@ class Stage:
 
         :return: all that it has written down.
         """
+        with Client(self.gateway.port) as client:
+            # It is told how to stop in order once it runs.
+            assert client.call("GET", "/livez").status == 200
         assert self.gateway.stop() == 0, self.gateway.output
         return ledger_rows(self.ledger)
 
@@ -137,6 +148,7 @@ def stage(
     routing: Mapping[str, Any] | None = None,
     ledger: str | None = None,
     environ: Mapping[str, str] | None = None,
+    program: Sequence[str] | None = None,
 ) -> Iterator[Stage]:
     """
     Start the gateway; the ledger is a file in ``folder`` that stays where it is.
@@ -145,6 +157,7 @@ def stage(
         key, and so on, and ``nobody`` is one of a provider that does not run.
     :param limits: of all calls together.
     :param ledger: in place of the file.
+    :param program: in place of ``twistd``.
     """
     file = folder / "ledger.sqlite"
     providers: dict[str, Any] = {
@@ -184,8 +197,10 @@ def stage(
         )
     )
     (folder / "aiservices.json").write_text(json.dumps(providers))
-    settings = ("--health-interval", "0", "--reload-interval", "0", "--ledger", ledger or str(file))
-    with running_gateway(bin_dir, folder, *settings, *options, environ=environ) as gateway:
+    command = [*(program or [str(bin_dir / "twistd")]), "-n", "--pidfile=", "llmgateway"]
+    command += ["--listen", "tcp:0:interface=127.0.0.1", "--wire", WIRE, "--health-interval", "0"]
+    command += ["--reload-interval", "0", "--ledger", ledger or str(file), *options]
+    with running_command(command, folder, environ) as gateway:
         yield Stage(gateway, provider, file)
         for wrong in ("Traceback", "fault in the gateway"):
             assert wrong not in gateway.output, gateway.output
@@ -207,6 +222,12 @@ class Caller:
     def __init__(self, port: int) -> None:
         self._port = port
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> Caller:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
 
     async def call(
         self, key: str, tag: str, target: str, body: bytes, *, until: bytes | None = None, leave: Any = None
@@ -243,7 +264,8 @@ class Caller:
             got = await reader.readexactly(int(fields.get("content-length", 0)))
             return Answered(status, fields, got, True)
         try:
-            while size := int(await reader.readline() or b"x", 16):
+            # Of a connection that ends it is no number.
+            while size := int(await reader.readline() or b"none", 16):
                 got += await reader.readexactly(size)
                 await reader.readexactly(2)
                 if until is not None and until in got:
