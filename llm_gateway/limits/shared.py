@@ -288,6 +288,7 @@ class SharedStore(Table):
         self._places.clear()
         self._rows.clear()
         self._counters.clear()
+        self._plans.clear()
 
     def _acquire(self) -> None:
         """

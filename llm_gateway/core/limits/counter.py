@@ -95,6 +95,27 @@ class Counter:
             cells[self.seat] -= n
         cells[HELD] -= n
 
+    def reserve(self, now: int, n: int) -> bool:
+        """
+        Keep so much for a call where it fits, and of what is only watched anyway.
+
+        :return: whether it fits.
+        """
+        is_room = self.fits(now, n)
+        if is_room or not self.refuses:
+            self.hold(n)
+        return is_room
+
+    def pay(self, now: int, n: int, kept: int) -> None:
+        """
+        Count what a call has used, and give back what was kept for it, in this order.
+
+        :param n: may be 0.
+        """
+        if n:
+            self.use(now, n)
+        self.release(kept)
+
     def passed(self, now: int) -> bool:
         """:return: whether the share for a warning has just been passed. It can be again after a tenth less of use."""
         assert self.warn_from is not None

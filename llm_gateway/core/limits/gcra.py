@@ -47,6 +47,29 @@ class Gcra(Counter):
         need = (cells[HELD] + n) * self._each
         return (need + level if level > 0 else need) <= self._room
 
+    def reserve(self, now: int, n: int) -> bool:
+        # As the two that it is made of, in one.
+        cells = self.cells
+        held = cells[HELD] + n
+        level = cells[MAIN] - now
+        need = held * self._each
+        is_room = (need + level if level > 0 else need) <= self._room
+        if is_room or not self.refuses:
+            cells[HELD] = held
+            if self.seat:
+                cells[self.seat] += n
+        return is_room
+
+    def pay(self, now: int, n: int, kept: int) -> None:
+        cells = self.cells
+        if n:
+            full = cells[MAIN]
+            full = (full if full > now else now) + n * self._each
+            cells[MAIN] = full if full <= now + self._most else now + self._most
+        if self.seat:
+            cells[self.seat] -= kept
+        cells[HELD] -= kept
+
     def use(self, now: int, n: int) -> int:
         cells = self.cells
         full = cells[MAIN]
@@ -79,9 +102,12 @@ class Gcra(Counter):
         return -(-max(0, self.cells[MAIN] - now) // self._each)
 
     def standing(self, now: int) -> Standing:
-        level, held = max(0, self.cells[MAIN] - now), self.cells[HELD]
-        remaining = (self._room - level) // self._each - held
-        return Standing(self.limit, -(-level // self._each), held, remaining if remaining > 0 else 0, level / 1e9)
+        cells, each = self.cells, self._each
+        level, held = cells[MAIN] - now, cells[HELD]
+        if level <= 0:
+            return Standing(self.limit, 0, held, self.capacity - held if held < self.capacity else 0, 0.0)
+        remaining = (self._room - level) // each - held
+        return Standing(self.limit, -(-level // each), held, remaining if remaining > 0 else 0, level / 1e9)
 
     def seed(self, now: int, at: int, n: int) -> None:
         self.use(min(at, now), n)

@@ -15,6 +15,8 @@ __all__ = ["Table", "counter_class"]
 _STEADY = (Window.SECOND, Window.MINUTE, Window.HOUR)
 _REMEMBERED = 65_536
 """Limits that are found without their name; more begin anew."""
+_PLANS_REMEMBERED = 8_192
+"""Tuples of limits that are known; more begin anew, as where they are put together for each call."""
 
 
 def counter_class(limit: Limit) -> type[Counter]:
@@ -28,6 +30,28 @@ def counter_class(limit: Limit) -> type[Counter]:
     return Sliding
 
 
+class _Plan:
+    """The counters of one call's limits, put in order once and not for each call."""
+
+    __slots__ = ("at_once", "counters", "kept", "limits", "warning")
+
+    def __init__(
+        self,
+        limits: Iterable[Limit],
+        counters: list[Counter],
+        at_once: list[Counter],
+        kept: list[Counter],
+        warning: list[Counter],
+    ) -> None:
+        self.limits = limits
+        """Kept alive, so that nothing else has their identity."""
+        self.counters = counters
+        self.at_once = at_once
+        self.kept = kept
+        self.warning = warning
+        """Those that may have to be warned of as soon as a call is let in."""
+
+
 class Table:
     """A ``Store`` in memory."""
 
@@ -36,50 +60,57 @@ class Table:
         self._counters: dict[int, Counter] = {}
         """By the identity of the limit, which its counter keeps alive: a hash of all it says would cost more than the
         rest."""
+        self._plans: dict[int, _Plan] = {}
+        """By the identity of tuples of limits."""
         self._seats = 0
         self._seat = 0
+        self._guarded = type(self)._enter is not Table._enter
+        """Whether there are others to keep out."""
 
     def take(self, limits: Sequence[Limit], want: Want, now: int) -> Reservation | Refused:
         amounts = amounts_of(want, 1)
-        known = self._counters
-        self._enter()
+        requests = amounts[0]
+        held: list[Held] = []
+        shadowed: list[Limit] | None = None
+        guarded = self._guarded
+        if guarded:
+            self._enter()
         try:
-            refused = None
-            shadowed: list[Limit] | None = None
-            warned: list[Limit] | None = None
-            counters = []
-            for limit in limits:
-                counter = known.get(id(limit)) or self._counter(limit)
-                if not counter.fits(now, amounts[counter.column]):
-                    if counter.refuses:
-                        refused = self._refused(limits, amounts, now)
+            plan = self._plans.get(id(limits)) or self._plan(limits)
+            refused = False
+            for counter in plan.at_once:
+                if not counter.fits(now, requests):
+                    refused = counter.refuses
+                    if refused:
                         break
-                    shadowed = [*(shadowed or ()), limit]
-                counters.append(counter)
-            if refused is None:
-                held: list[Held] = []
-                counted: list[tuple[Counter, int, int]] = []
-                reservation = Reservation(want, held, counted)
-                for counter in counters:
+                    shadowed = [*(shadowed or ()), counter.limit]
+            else:
+                for counter in plan.kept:
                     n = amounts[counter.column]
-                    if counter.at_once:
-                        counted.append((counter, n, counter.use(now, n)))
-                    else:
-                        counter.hold(n)
-                        held.append(Held(counter, n))
-                        if counter.column != RUNNING:
-                            continue
-                    if counter.warn_from is not None and counter.passed(now):
-                        warned = [*(warned or ()), counter.limit]
+                    if not counter.reserve(now, n):
+                        refused = counter.refuses
+                        if refused:
+                            break
+                        shadowed = [*(shadowed or ()), counter.limit]
+                    held.append(Held(counter, n))
+            if not refused:
+                counted = [(counter, requests, counter.use(now, requests)) for counter in plan.at_once]
+                reservation = Reservation(want, held, counted)
+                if plan.warning:
+                    warned = tuple([counter.limit for counter in plan.warning if counter.passed(now)])
+                    if warned:
+                        reservation.warned = warned
+                if shadowed is not None:
+                    reservation.shadowed = tuple(shadowed)
+                return reservation
+            # Nothing of it is counted anywhere.
+            for each in held:
+                each.counter.release(each.n)
+            refusal = self._refused(plan.counters, amounts, now)
         finally:
-            self._leave()
-        if refused is not None:
-            return self.take(limits, want, now) if self._found_dead(now) else refused
-        if shadowed is not None:
-            reservation.shadowed = tuple(shadowed)
-        if warned is not None:
-            reservation.warned = tuple(warned)
-        return reservation
+            if guarded:
+                self._leave()
+        return self.take(limits, want, now) if self._found_dead(now) else refusal
 
     def extend(self, reservation: Reservation, more: Want, used: Want | None, now: int) -> bool:
         amounts = amounts_of(more, 0)
@@ -106,26 +137,29 @@ class Table:
     def settle(self, reservation: Reservation, used: Want, now: int) -> tuple[Limit, ...]:
         amounts = amounts_of(used, 0)
         warned: tuple[Limit, ...] = ()
-        self._enter()
+        guarded = self._guarded
+        if guarded:
+            self._enter()
         try:
             for each in reservation.held:
                 counter = each.counter
                 n = amounts[counter.column] - each.known
-                if n > 0:
-                    counter.use(now, n)
-                    if counter.warn_from is not None and counter.passed(now):
-                        warned += (counter.limit,)
-                elif n < 0:
+                if n < 0:
                     counter.give_back(now, min(-n, each.last), each.mark)
-                counter.release(each.n)
+                    n = 0
+                counter.pay(now, n, each.n)
+                if n and counter.warn_from is not None and counter.passed(now):
+                    warned += (counter.limit,)
             requests = amounts[0]
-            for counter, n, mark in reservation.counted:
-                if requests < n:
-                    counter.give_back(now, n - requests, mark)
-                elif requests > n:
-                    counter.use(now, requests - n)
+            if requests != reservation.granted.requests:
+                for counter, n, mark in reservation.counted:
+                    if requests < n:
+                        counter.give_back(now, n - requests, mark)
+                    else:
+                        counter.use(now, requests - n)
         finally:
-            self._leave()
+            if guarded:
+                self._leave()
         return warned
 
     def charge(self, limits: Iterable[Limit], used: Want, now: int) -> tuple[Limit, ...]:
@@ -145,11 +179,15 @@ class Table:
         return warned
 
     def read(self, limits: Iterable[Limit], now: int) -> list[Standing]:
-        self._enter()
+        guarded = self._guarded
+        if guarded:
+            self._enter()
         try:
-            return [(self._counters.get(id(each)) or self._counter(each)).standing(now) for each in limits]
+            plan = self._plans.get(id(limits)) or self._plan(limits)
+            return [counter.standing(now) for counter in plan.counters]
         finally:
-            self._leave()
+            if guarded:
+                self._leave()
 
     def unseeded(self, limits: Iterable[Limit]) -> list[Limit]:
         self._enter()
@@ -208,6 +246,20 @@ class Table:
             counter = self._counters[id(limit)] = kind(limit, row, self._seats, self._seat)
         return counter
 
+    def _plan(self, limits: Iterable[Limit]) -> _Plan:
+        """:return: what is done with these limits, remembered for tuples, which do not change."""
+        counters = [self._counters.get(id(each)) or self._counter(each) for each in limits]
+        at_once = [each for each in counters if each.at_once]
+        kept = [each for each in counters if not each.at_once]
+        # Others are warned of when their use is known.
+        warning = [each for each in counters if each.warn_from is not None and (each.at_once or each.column == RUNNING)]
+        plan = _Plan(limits, counters, at_once, kept, warning)
+        if type(limits) is tuple:
+            if len(self._plans) >= _PLANS_REMEMBERED:
+                self._plans.clear()
+            self._plans[id(limits)] = plan
+        return plan
+
     def _learn(self, each: Held, total: int, now: int) -> None:
         """Count as used what is known to be, and hold as much less."""
         n = total - each.known
@@ -218,11 +270,10 @@ class Table:
             each.counter.release(let_go)
             each.n -= let_go
 
-    def _refused(self, limits: Sequence[Limit], amounts: Sequence[int], now: int) -> Refused:
+    def _refused(self, counters: Iterable[Counter], amounts: Sequence[int], now: int) -> Refused:
         """:return: the refusal of the limit that keeps the call out longest."""
         worst, longest = None, 0
-        for limit in limits:
-            counter = self._counter(limit)
+        for counter in counters:
             n = amounts[counter.column]
             if not counter.refuses or counter.fits(now, n):
                 continue

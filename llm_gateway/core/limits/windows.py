@@ -27,7 +27,7 @@ class Sliding(Counter):
     """
 
     kind = "sliding"
-    __slots__ = ("_base", "_size", "_step")
+    __slots__ = ("_base", "_size", "_step", "_until")
 
     def __init__(self, limit: Limit, cells: Cells, seats: int, seat: int) -> None:
         super().__init__(limit, cells, seats, seat)
@@ -35,6 +35,8 @@ class Sliding(Counter):
         self._step = window_ns(limit) // steps
         self._size = steps + 1
         self._base = SEATS + seats
+        self._until = 0
+        """Before this, the window need not be moved on. Another process may have moved it further."""
 
     @classmethod
     def length(cls, limit: Limit, seats: int) -> int:
@@ -48,6 +50,7 @@ class Sliding(Counter):
         """
         cells, size, base = self.cells, self._size, self._base
         last, current = cells[MAIN], now // self._step
+        self._until = (current + 1) * self._step
         if current <= last:
             # Below only where processes do not agree on the time: what one of them has dropped stays so.
             return last
@@ -62,14 +65,36 @@ class Sliding(Counter):
 
     def fits(self, now: int, n: int) -> bool:
         cells = self.cells
-        if now // self._step > cells[MAIN]:
+        if now >= self._until:
             self._roll(now)
-        return cells[SUM] + cells[HELD] + n <= self.limit.amount
+        return cells[SUM] + cells[HELD] + n <= self.capacity
+
+    def reserve(self, now: int, n: int) -> bool:
+        # As the two that it is made of, in one.
+        cells = self.cells
+        if now >= self._until:
+            self._roll(now)
+        held = cells[HELD] + n
+        is_room = cells[SUM] + held <= self.capacity
+        if is_room or not self.refuses:
+            cells[HELD] = held
+            if self.seat:
+                cells[self.seat] += n
+        return is_room
+
+    def pay(self, now: int, n: int, kept: int) -> None:
+        cells = self.cells
+        if n:
+            number = self._roll(now) if now >= self._until else cells[MAIN]
+            cells[self._base + number % self._size] += n
+            cells[SUM] += n
+        if self.seat:
+            cells[self.seat] -= kept
+        cells[HELD] -= kept
 
     def use(self, now: int, n: int) -> int:
         cells = self.cells
-        number = now // self._step
-        number = self._roll(now) if number > cells[MAIN] else cells[MAIN]
+        number = self._roll(now) if now >= self._until else cells[MAIN]
         cells[self._base + number % self._size] += n
         cells[SUM] += n
         return number
@@ -157,10 +182,26 @@ class InFlight(Counter):
     def fits(self, now: int, n: int) -> bool:
         return self.cells[HELD] + n <= self.limit.amount
 
+    def reserve(self, now: int, n: int) -> bool:
+        cells = self.cells
+        held = cells[HELD] + n
+        is_room = held <= self.capacity
+        if is_room or not self.refuses:
+            cells[HELD] = held
+            if self.seat:
+                cells[self.seat] += n
+        return is_room
+
+    def pay(self, now: int, n: int, kept: int) -> None:
+        self.release(kept)
+
     def release(self, n: int) -> None:
-        super().release(n)
-        if self.warn_from is not None and self.cells[HELD] < 0.9 * self.warn_from:
-            self.cells[FLAGS] &= ~WARNED
+        cells = self.cells
+        if self.seat:
+            cells[self.seat] -= n
+        cells[HELD] -= n
+        if self.warn_from is not None and cells[HELD] < 0.9 * self.warn_from:
+            cells[FLAGS] &= ~WARNED
 
     def use(self, now: int, n: int) -> int:
         return 0
