@@ -364,6 +364,20 @@ def test_unpriced_model_is_refused_where_a_budget_counts(gateways: list[Accounte
     assert (gateway.ledger.row.cost, gateway.ledger.row.price) == (None, None)
 
 
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/videos"])
+def test_what_nobody_can_price_is_refused_where_a_budget_counts(gateways: list[AccountedGateway], path: str) -> None:
+    """... but asking about it is free."""
+    gateway = AccountedGateway(limited(limit(Measure.DOLLARS, Window.DAY, 10**12)))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.ask("POST", path, b'{"model":"gpt-5.4-mini"}', authorization="Bearer vk_openai")
+    assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (400, "model_unpriced")
+    other = gateway.client()
+    other.ask("GET", path, authorization="Bearer vk_openai")
+    gateway.plain(other, b"{}")
+    assert (other.answer()[0], gateway.ledger.row.source) == (200, Source.NONE)
+
+
 def test_limits_of_the_group_and_of_all_count_too(gateways: list[AccountedGateway]) -> None:
     mine = Limit(Scope.GROUP, "lab", Measure.REQUESTS, Window.DAY, 1)
     base = attrs.evolve(limited(group="lab"), groups={"lab": Group("lab", (mine,))})

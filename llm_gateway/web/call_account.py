@@ -1,0 +1,292 @@
+"""What one call may use, and what all of its attempts have used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from llm_gateway.core.apis import Api
+from llm_gateway.core.headers import Fields
+from llm_gateway.core.limits.claims import Refused, Reservation, Want
+from llm_gateway.core.limits.values import Limit
+from llm_gateway.core.operations import operation_of
+from llm_gateway.core.policies import OnDisconnect, OnUnpriced
+from llm_gateway.core.prices.values import Rates
+from llm_gateway.core.routing.candidates import Candidate
+from llm_gateway.core.usage.foreseen import Foreseen, expected_input
+from llm_gateway.core.usage.values import NOTHING, Source, Usage
+from llm_gateway.errors import CredentialLimited, LedgerFull
+from llm_gateway.ledger import writer
+from llm_gateway.ledger.row import Row
+from llm_gateway.upstream.targets import Target
+from llm_gateway.web.allowances import UNPRICED, limit_fields, refusal, unpriced
+from llm_gateway.web.attempt_account import AttemptAccount
+from llm_gateway.web.context import CallContext, Operation
+from llm_gateway.web.grants import Grant
+
+if TYPE_CHECKING:
+    from llm_gateway.web.accounts import Books
+    from llm_gateway.web.routes import Plan
+
+__all__ = ["QUANTUM", "CallAccount"]
+
+QUANTUM = 1_024
+"""Tokens written: what a call that may write more than there is room for begins with, and what is added at a time."""
+
+_QUANTA = (QUANTUM, QUANTUM // 4, QUANTUM // 16)
+"""What is asked for, one after the other: what is left is used, too."""
+
+_FREE = frozenset({"models", "count_tokens", "files", "moderation"})
+"""Operations that are not billed by the token."""
+
+_API_OF = {"openai": Api.CHAT, "anthropic": Api.MESSAGES, "gemini": Api.GEMINI}
+"""What an answer is that was translated, or asked for on a native path. Responses are told by their look."""
+
+
+class CallAccount:
+    """One call's: what it may use, and what all of its attempts have used."""
+
+    __slots__ = (
+        "_body",
+        "_books",
+        "_context",
+        "_grant",
+        "_labels",
+        "_over",
+        "_rates",
+        "_reservation",
+        "_running",
+        "_sent",
+        "_used_input",
+        "_used_nano",
+        "_used_output",
+        "expected",
+        "free",
+        "granted",
+        "operation",
+    )
+
+    def __init__(
+        self,
+        books: Books,
+        context: CallContext,
+        grant: Grant,
+        expected: Foreseen,
+        labels: dict[str, str],
+        body: bytes | None,
+    ) -> None:
+        """
+        :param body: where it is short enough to be kept, in case that its tokens have to be counted after all.
+        """
+        self._body = body
+        self._books = books
+        self._context = context
+        self._grant = grant
+        self._labels = labels
+        self.expected = expected
+        self.operation = operation_of(context.route.asked.api, context.path)
+        self.free = self.operation in _FREE or context.record.method != "POST"
+        """Whether it is not billed by the token, whatever comes."""
+        self._reservation: Reservation | None = None
+        self.granted = 0
+        """Tokens that may be written, all in all, as far as has been asked for."""
+        self._rates: Sequence[Rates] = ()
+        """Of its candidates, where a budget counts."""
+        self._running = 0
+        self._sent = 0
+        self._over = False
+        self._used_input = self._used_output = self._used_nano = 0
+
+    # Being let in
+
+    def reserve(self, plan: Plan) -> None:
+        """
+        :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
+        """
+        books, limits, expected = self._books, self._grant.limits, self.expected
+        candidates = plan.candidates
+        output = expected.output
+        if self.free:
+            output = 0
+        elif output is None:
+            first = candidates[0]
+            output = books.expectation.of(first.provider, first.model)
+        enough = min(output, QUANTUM)
+        if self._grant.budgeted:
+            self._find_rates(candidates)
+        want = Want(1, expected.input, output, self._nano(output))
+        at_least = None if enough == output else Want(1, expected.input, enough, self._nano(enough))
+        found = books.limiter.reserve(limits, want, at_least=at_least)
+        if isinstance(found, Refused):
+            raise refusal(found)
+        self._reservation = found
+        self.granted = found.granted.output
+
+    def _find_rates(self, candidates: Iterable[Candidate]) -> None:
+        """
+        :raises UnpricedModel: nobody knows what the call may cost.
+        """
+        if self.free:
+            return
+        books, found = self._books, []
+        at = books.wall()
+        for each in candidates:
+            model = each.model or self._context.record.model or ""
+            rates = None if self.operation in UNPRICED else books.rates(each.provider, model, at)
+            if rates is not None:
+                found.append(rates)
+            elif self._grant.key.on_unpriced is OnUnpriced.REFUSE:
+                raise unpriced(self.operation, model)
+        self._rates = found
+
+    def _nano(self, output: int) -> int:
+        """:return: what it costs at most, with so many tokens written."""
+        nano, expected = 0, self.expected
+        for rates in self._rates:
+            most = self._books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
+            if most > nano:
+                nano = most
+        return nano
+
+    def extend(self, written: int) -> bool:
+        """
+        Ask for room for some more tokens.
+
+        :param written: how many have been, so far.
+        :return: whether there is.
+        """
+        reservation = self._reservation
+        if reservation is None:
+            return True
+        behind, before = max(0, written - self.granted), self._nano(self.granted)
+        for quantum in _QUANTA:
+            more = behind + quantum
+            nano = self._nano(self.granted + more) - before
+            if self._books.limiter.extend(reservation, Want(0, 0, more, nano)):
+                self.granted += more
+                return True
+        return False
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether answers are read to their end although the client has left."""
+        return self._grant.key.on_disconnect is OnDisconnect.DRAIN_AND_BILL
+
+    @property
+    def limited(self) -> bool:
+        """Whether it may write only as much as was granted."""
+        return self._reservation is not None
+
+    def read_tokens(self) -> int:
+        """
+        :return: how many tokens were read, as near as can be told without asking the provider.
+        """
+        if self._body is None:
+            return self.expected.input
+        context = self._context
+        return expected_input(self._body, context.route.asked.api, context.dialect.name, context.record.model or "")
+
+    @property
+    def path(self) -> bytes:
+        """As the caller wrote it, without the query."""
+        return self._context.path
+
+    # Its attempts
+
+    def attempt(
+        self, candidate: Candidate, target: Target, number: int, method: str, *, as_it_is: bool
+    ) -> AttemptAccount:
+        """
+        Open the account of an attempt that is about to be sent.
+
+        :raises CredentialLimited: its credential has no room for it.
+        :raises LedgerFull: it could not be written down.
+        """
+        books, context, grant = self._books, self._context, self._grant
+        route = context.route
+        key = grant.key
+        wall = books.wall()
+        input_estimate = 0 if self.free else self.expected.input
+        row = Row(
+            request_id=context.record.request_id,
+            attempt=number,
+            at=int(wall * 1e6),
+            key=grant.label,
+            key_digest=grant.digest,
+            group=key.group,
+            labels=self._labels,
+            provider=candidate.provider,
+            credential=candidate.credential,
+            dialect=target.dialect.name,
+            operation=self.operation,
+            method=method,
+            model_asked=context.record.model,
+            model=candidate.model or context.record.model,
+            usage=Usage(input=input_estimate) if input_estimate else NOTHING,
+            source=Source.ESTIMATED if input_estimate else Source.NONE,
+        )
+        limits = books.of_credential(candidate.credential)
+        reservation = None
+        if limits:
+            reservation = self._with_credential(candidate, limits, wall)
+        if books.ledger is not None:
+            try:
+                books.ledger.begin(row)
+            except writer.LedgerFull:
+                if reservation is not None:
+                    books.limiter.settle(reservation, Want(0))
+                raise LedgerFull(
+                    "This gateway cannot write down what calls use, and takes none until it can."
+                ) from None
+        api = route.asked.api
+        if not as_it_is or route.operation is Operation.NATIVE:
+            api = _API_OF.get(target.dialect.name, api)
+        self._running += 1
+        self._sent += 1
+        return AttemptAccount(books, self, row, target.dialect.name, api, reservation)
+
+    def _with_credential(self, candidate: Candidate, limits: tuple[Limit, ...], wall: float) -> Reservation:
+        books, expected = self._books, self.expected
+        output = expected.output
+        if output is None:
+            output = books.expectation.of(candidate.provider, candidate.model)
+        rates = books.rates(candidate.provider, candidate.model, wall)
+        nano = 0 if rates is None else books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
+        found = books.limiter.reserve(limits, Want(1, expected.input, output, nano))
+        if isinstance(found, Refused):
+            again_s = 1.0 if found.retry_after_s is None else found.retry_after_s
+            raise CredentialLimited(candidate.credential, again_s)
+        return found
+
+    def ended(self, usage: Usage, nano: int) -> None:
+        """One of its attempts has."""
+        self._running -= 1
+        self._used_input += usage.input_tokens
+        self._used_output += usage.output_tokens
+        self._used_nano += nano
+        self._settle()
+
+    def over(self) -> None:
+        """The call is. One of its attempts may still be read on."""
+        self._over = True
+        self._settle()
+
+    def _settle(self) -> None:
+        reservation = self._reservation
+        if reservation is None or self._running or not self._over:
+            return
+        self._reservation = None
+        used = Want(1 if self._sent else 0, self._used_input, self._used_output, self._used_nano)
+        self._books.limiter.settle(reservation, used)
+
+    # What its caller is told
+
+    def fields(self) -> Fields:
+        """
+        :return: headers that tell how the limits stand.
+        """
+        told = self._grant.told
+        if not told:
+            return {}
+        standings = self._books.limiter.state(told)
+        return limit_fields(standings, self._context.dialect, self._books.wall())
