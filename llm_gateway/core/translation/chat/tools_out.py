@@ -34,7 +34,8 @@ class ToolWriter:
         if chosen is not None and _lists(chosen) and not self._flavour.allowed_tools:
             # The tools that may not be called are not there at all then, which comes to the same.
             self._losses.change("tool_choice")
-            tools = tuple(tool for tool in tools if tool.name in chosen.names)
+            allowed = frozenset(chosen.names)
+            tools = tuple(tool for tool in tools if tool.name in allowed)
             chosen = ToolChoice(chosen.mode)
         documents: list[object] = [self._tool(tool) for tool in tools]
         for index, foreign in enumerate(request.foreign_tools):

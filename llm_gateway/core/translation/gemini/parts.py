@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -63,6 +64,40 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _plain = msgspec.json.Decoder(_Plain).decode
 
 
+class _Waiting:
+    """The calls of the model's last turn that have no result yet. Looking through them for each would take seconds."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}
+        """By their numbers."""
+        self._of_id: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._of_name: defaultdict[str, deque[int]] = defaultdict(deque)
+        """Numbers in order, also of those that wait no more."""
+        self._count = 0
+
+    def clear(self) -> None:
+        self._ids.clear()
+        self._of_id.clear()
+        self._of_name.clear()
+
+    def add(self, call_id: str, name: str) -> None:
+        number = self._count = self._count + 1
+        self._ids[number] = call_id
+        self._of_id[call_id].append(number)
+        self._of_name[name].append(number)
+
+    def take(self, call_id: str | None, name: str) -> str | None:
+        """
+        :return: the id of the first that has this id or, where none is given, this name; ``None`` if none does.
+        """
+        numbers = self._of_id.get(call_id) if call_id else self._of_name.get(name)
+        while numbers:
+            found = self._ids.pop(numbers.popleft(), None)
+            if found is not None:
+                return found
+        return None
+
+
 class ContentReader:
     """Reads the contents of one request, from the first to the last."""
 
@@ -70,8 +105,7 @@ class ContentReader:
         self.extras: dict[str, msgspec.Raw] = {}
         """What parts have that the neutral conversation cannot say, by its place."""
         self.hints: set[str] = set()
-        self._waiting: list[tuple[str, str]] = []
-        """Id and name of each call of the model's last turn that has no result yet."""
+        self._waiting = _Waiting()
         self._last_role = Role.USER
         self._place = ""
 
@@ -135,7 +169,7 @@ class ContentReader:
         arguments = "{}" if raw is None else arguments_text(raw)
         if not arguments.startswith("{"):
             raise wrong(call.at("args"), "Expected `object`.")
-        self._waiting.append((call_id, name))
+        self._waiting.add(call_id, name)
         self._keep(call)
         signature = _signature(part)
         part.raw("thought")
@@ -170,11 +204,7 @@ class ContentReader:
         Find the call that a result belongs to: by its id; else the first of its name, which is the order that Google
         asks results to come in.
         """
-        for index, (waiting, called) in enumerate(self._waiting):
-            if waiting == call_id if call_id else called == name:
-                del self._waiting[index]
-                return waiting
-        return call_id
+        return self._waiting.take(call_id, name) or call_id
 
     def _media(self, medium: Fields, part: Fields, whole: msgspec.Raw, role: Role) -> Part:
         part.raw("thought")

@@ -167,6 +167,7 @@ class _Writing:
         request = self._request
         choice = request.tool_choice
         only = choice.names if choice is not None else ()
+        allowed = frozenset(only)
         forced = choice is not None and choice.mode is ChoiceMode.REQUIRED
         may_force = self._own or self._abilities.forced_tools
         if forced and not may_force:
@@ -175,7 +176,7 @@ class _Writing:
             )
         one = forced and may_force and len(only) == 1
         tools: list[object] = [
-            self._tool(tool, at) for at, tool in enumerate(request.tools) if one or not only or tool.name in only
+            self._tool(tool, at) for at, tool in enumerate(request.tools) if one or not only or tool.name in allowed
         ]
         if one or not only:
             tools.extend(self._foreign_tools())

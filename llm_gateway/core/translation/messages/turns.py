@@ -13,7 +13,7 @@ Source: platform.claude.com/docs/en/build-with-claude/working-with-messages, ...
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from llm_gateway.core.translation.conversation import Foreign, Message, Part, Request, Role, Text, ToolCall, ToolResult
 from llm_gateway.core.translation.losses import Weight
@@ -67,6 +67,9 @@ class Turns:
         self._ids: dict[str, str] = {}
         """The newest id in this document of each id of the caller's."""
         self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
+        """Behind ids that several calls have, the last one given."""
+        self._followed = _followers(request.messages)
         self._turns: list[_Turn] = []
         self.called: dict[str, None] = {}
         """The names of the tools that were called, in order."""
@@ -154,10 +157,12 @@ class Turns:
     def _new_id(self, given: str) -> str:
         clean = _NOT_IN_IDS.sub("_", given) or "call"
         written = clean
-        count = 1
+        # Not from the first on, or a conversation of calls with one id takes a minute.
+        count = self._counts.get(clean, 1)
         while written in self._taken:
             count += 1
             written = f"{clean}_{count}"
+        self._counts[clean] = count
         self._taken.add(written)
         self._ids[given] = written
         return written
@@ -166,7 +171,7 @@ class Turns:
         blocks = self._instructions(messages[index], f"{place}.content")
         if not blocks:
             return
-        if self._own or self._may_stand_here(messages, index):
+        if self._own or self._may_stand_here(index):
             turn = self._turn("system")
             turn.more.update(self._writer.more_at(place))
             turn.blocks.extend(blocks)
@@ -175,12 +180,10 @@ class Turns:
         text = "\n\n".join(str(block["text"]) for block in blocks)
         self._turn("user").blocks.append({"type": "text", "text": f"<system>\n{text}\n</system>"})
 
-    def _may_stand_here(self, messages: tuple[Message, ...], index: int) -> bool:
+    def _may_stand_here(self, index: int) -> bool:
         if not self._abilities.system_anywhere or not self._turns or self._turns[-1].role == "assistant":
             return False
-        behind = messages[index + 1 :]
-        following = next((one for one in behind if not _is_instruction(one) and _says_something(one)), None)
-        return following is None or following.role is Role.ASSISTANT
+        return self._followed[index] in (None, Role.ASSISTANT)
 
     def _drop_name(self, message: Message, place: str) -> None:
         if message.name is not None:
@@ -214,6 +217,19 @@ class Turns:
         elif "text" in turns[-1].blocks[-1]:
             # A text to be continued must not end in white space.
             turns[-1].blocks[-1]["text"] = str(turns[-1].blocks[-1]["text"]).rstrip()
+
+
+def _followers(messages: Sequence[Message]) -> list[Role | None]:
+    """
+    :return: whose turn follows each message, looking past instructions and what says nothing.
+    """
+    found: list[Role | None] = []
+    role: Role | None = None
+    for message in reversed(messages):
+        found.append(role)
+        if not _is_instruction(message) and _says_something(message):
+            role = message.role
+    return found[::-1]
 
 
 def _is_instruction(message: Message) -> bool:
