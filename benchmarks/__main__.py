@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.gateways import NGINX, Gateway, known_gateways
+from benchmarks.gateways import ACCOUNTING, NGINX, Gateway, known_gateways
 from benchmarks.machine import CannotMeasure, description, find_tools
 from benchmarks.measure import CALLS, IMAGE_CASES, IMAGES, SATURATED, TRANSLATED, Bench, Plan, Record
 from benchmarks.options import EVERYTHING, PROFILE, WIRES, make_parser, plan_of
@@ -102,7 +102,7 @@ class Findings:
                     for record in bench.translated(gateway):
                         self._take(record)
             elif part == IMAGES:
-                for gateway in order:
+                for gateway in [each for each in order if each.name != ACCOUNTING]:
                     for case in IMAGE_CASES if gateway.name in WIRES else [None]:
                         self._take(bench.measure(part, gateway, case))
             else:

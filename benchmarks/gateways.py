@@ -18,10 +18,21 @@ from benchmarks.spoken import CHAT, SPOKEN
 NGINX = "nginx"
 """The one to which all others are compared."""
 
+ACCOUNTING = "accounting"
+"""This gateway where every call is written down and stands under three limits and a budget."""
+
+_LIMITS = {
+    "requests_per_minute": 10**9,
+    "tokens_per_minute": 10**11,
+    "in_flight": 10**5,
+    "usd_per_month": "100000000",
+}
+"""Limits that are counted and never reached."""
+
 RENAMED_KEY = f"{VIRTUAL_KEY}-renamed"
 """One of ours whose provider calls the model otherwise."""
 
-KEYS_FILE, AISERVICES_FILE, ACCESS_LOG = "keys.json", "aiservices.json", "access.log"
+KEYS_FILE, AISERVICES_FILE, ACCESS_LOG, LEDGER = "keys.json", "aiservices.json", "access.log", "ledger.sqlite"
 """What a gateway of ours has in its folder."""
 
 
@@ -54,6 +65,7 @@ def known_gateways(nginx: str) -> dict[str, Gateway]:
     found = (
         Gateway(NGINX, lambda place: nginx_command(nginx, "gateway", place)),
         Gateway("llmgateway", lambda place: _llmgateway("llhttp", place)),
+        Gateway(ACCOUNTING, lambda place: _llmgateway("llhttp", place, accounting=True)),
         Gateway("twisted", lambda place: _llmgateway("twisted", place)),
     )
     return {gateway.name: gateway for gateway in found}
@@ -100,15 +112,20 @@ def _replaced(text: str, form: str, values: Mapping[str, object]) -> str:
     return text
 
 
-def _llmgateway(wire: str, place: Place) -> list[str]:
-    """As an operator starts it: with keys, health checks, a look at the files every two seconds and an access log."""
+def _llmgateway(wire: str, place: Place, *, accounting: bool = False) -> list[str]:
+    """
+    As an operator starts it: with keys, health checks, a look at the files every two seconds and an access log.
+
+    :param accounting: whether calls are limited and written down, too.
+    """
     twistd = Path(sys.executable).with_name("twistd")
     if not twistd.exists():
         raise CannotMeasure(f"the gateway is not installed beside {sys.executable}: pip install --editable .")
-    write_configuration(place)
+    write_configuration(place, _LIMITS if accounting else None)
     return [
         str(twistd), "-n", "--pidfile=", "llmgateway", "--wire", wire, "--listen", endpoint(place.port),
         "--keys", KEYS_FILE, "--aiservices", AISERVICES_FILE, "--access-log", ACCESS_LOG,
+        "--ledger", LEDGER if accounting else "none",
     ]  # fmt: skip
 
 
@@ -125,17 +142,24 @@ def key_of(provider: str) -> str:
     return VIRTUAL_KEY if provider == CHAT else f"{VIRTUAL_KEY}-{provider}"
 
 
-def write_configuration(place: Place) -> None:
-    """Write the two files of a gateway of ours: a provider and a key for each of the dialects."""
+def write_configuration(place: Place, limits: Mapping[str, object] | None = None) -> None:
+    """
+    Write the two files of a gateway of ours: a provider and a key for each of the dialects.
+
+    :param limits: of every key.
+    """
     keys: dict[str, dict[str, object]] = {}
     providers: dict[str, dict[str, object]] = {}
     for name, spoken in SPOKEN.items():
         version = spoken.path.split("/")[1]
         base_url = f"http://127.0.0.1:{place.provider_port}/{version}"
-        providers[f"bench-{name}"] = {"base_url": base_url, "dialect": spoken.dialect}
+        prices = {"*": {"prices": {"input": "1", "output": "4"}}}
+        providers[f"bench-{name}"] = {"base_url": base_url, "dialect": spoken.dialect, "models": prices}
         if spoken.dialect == "openai":
             providers[f"bench-{name}"] |= {"apis": [name]}
         keys[key_of(name)] = {"provider": f"bench-{name}", "api_key": REAL_KEY, "name": name}
+        if limits is not None:
+            keys[key_of(name)]["limits"] = limits
     keys[RENAMED_KEY] = {**keys[VIRTUAL_KEY], "name": "renamed", "models": {MODEL: f"renamed-{MODEL}"}}
     (place.folder / KEYS_FILE).write_text(json.dumps({"virtual_keys": keys}))
     (place.folder / AISERVICES_FILE).write_text(json.dumps(providers))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.gateways import NGINX, Gateway, peer
+from benchmarks.gateways import ACCOUNTING, NGINX, Gateway, peer
 from benchmarks.measure import PARTS, Plan
 
 PROFILE = "profile"
@@ -19,12 +19,17 @@ _DEFAULTS = Plan()
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the CPU time of calls and of streamed chunks: of this gateway, of the same on Twisted's "
-        "own HTTP (twisted), and of nginx, before and after. docs/performance.md explains the figures.",
+        description="Measure the CPU time of calls and of streamed chunks: of this gateway, of the same where calls are "
+        "limited and written down (accounting) and on Twisted's own HTTP (twisted), and of nginx, before and after. docs/performance.md explains the figures.",
     )
     add = parser.add_argument
     add("part", nargs="*", type=_part, help=f"what to measure: {', '.join(EVERYTHING)}; everything if none is named")
-    add("--only", default=",".join((NGINX, *WIRES)), metavar="NAMES", help="these gateways, with commas between")
+    add(
+        "--only",
+        default=",".join((NGINX, "llmgateway", ACCOUNTING, "twisted")),
+        metavar="NAMES",
+        help="these gateways, with commas between",
+    )
     add(
         "--gateway",
         action="append",

@@ -63,7 +63,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> type[FakeBench]:
 
 def test_everything_is_measured_between_two_runs_of_nginx(bench: type[FakeBench]) -> None:
     assert command.main([]) == 0
-    gateways = ["nginx", "llmgateway", "twisted", "nginx"]
+    gateways = ["nginx", "llmgateway", "accounting", "twisted", "nginx"]
     assert bench.measured == [
         *(("calls", name) for name in [DIRECT, *gateways]),
         *(("saturated", name) for name in gateways),
@@ -139,7 +139,7 @@ def test_wrong_answers_make_it_fail(bench: type[FakeBench], capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
-    [("--only ngnix", "--only ngnix: there are nginx, llmgateway, twisted"), ("--cores 0,7", "core 7 is not there")],
+    [("--only ngnix", "--only ngnix: there are nginx, llmgateway, accounting, twisted"), ("--cores 0,7", "core 7 is not there")],
 )
 def test_what_cannot_be_measured_is_told(
     words: str, complaint: str, bench: type[FakeBench], capsys: pytest.CaptureFixture[str]
