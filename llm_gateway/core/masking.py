@@ -37,11 +37,11 @@ class Mask:
     back, and only while what came last could be its beginning.
     """
 
-    __slots__ = ("_held", "_secret", "_stars", "_starts")
+    __slots__ = ("_held", "_inside", "_secret", "_stars", "_starts")
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._stars, self._starts = _pattern(secret)
+        self._stars, self._starts, self._inside = _pattern(secret)
         self._held = b""
 
     def feed(self, piece: bytes) -> bytes:
@@ -50,6 +50,10 @@ class Mask:
         """
         data = self._held + piece if self._held else piece
         data = data.replace(self._secret, self._stars)
+        if data and data[-1] not in self._inside:
+            # As nearly always: events end with an empty line, documents with a bracket.
+            self._held = b""
+            return data
         if not data.endswith(self._starts):
             self._held = b""
             return data
@@ -64,11 +68,12 @@ class Mask:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(secret: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+def _pattern(secret: bytes) -> tuple[bytes, tuple[bytes, ...], frozenset[int]]:
     """
-    :return: what a secret is replaced by, and all that it may begin with. The same for every call with it.
+    :return: what a secret is replaced by, all that it may begin with, and what bytes those may end with. The same for
+        every call with it.
     """
-    return b"*" * len(secret), tuple(secret[:size] for size in range(1, len(secret)))
+    return b"*" * len(secret), tuple(secret[:size] for size in range(1, len(secret))), frozenset(secret[:-1])
 
 
 class _Masks:

@@ -221,7 +221,20 @@ class Connection(Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade, ValueError) as error:
             problem = error.__context__ or error
-        body = self._take_pieces() if self._pieces else b""
+        pieces = self._pieces
+        if response is not None and problem is None and len(pieces) == 1 and not self._complete:
+            # As nearly always: the next piece of a stream.
+            self._read_since = 1
+            reader = response.reader
+            if reader is None:
+                response.wait(pieces.pop())
+                return
+            try:
+                reader.dataReceived(pieces.pop())
+            except Exception:
+                self._reader_failed(response)
+            return
+        body = self._take_pieces() if pieces else b""
         if body and exchange.method == b"HEAD":
             problem, body = ValueError("an answer to HEAD with a body"), b""
         if begins:
@@ -241,7 +254,14 @@ class Connection(Protocol):
                     self._upload = None
                 exchange.answer(response)
         if body and response is not None and self._exchange is exchange:
-            self._deliver(response, body)
+            reader = response.reader
+            if reader is None:
+                response.wait(body)
+            else:
+                try:
+                    reader.dataReceived(body)
+                except Exception:
+                    self._reader_failed(response)
         if self._exchange is not exchange:
             return
         if self._complete and response is not None:
@@ -364,15 +384,12 @@ class Connection(Protocol):
         self._read_since = 1
         return body
 
-    def _deliver(self, response: Response, body: bytes) -> None:
-        try:
-            response.piece(body)
-        except Exception:
-            # The reader's own fault: it gets it back for the reason of the end.
-            failure = Failure()
-            self._end()
-            self.abort()
-            response.ended(failure)
+    def _reader_failed(self, response: Response) -> None:
+        """It gets its own fault back for the reason of the end."""
+        failure = Failure()
+        self._end()
+        self.abort()
+        response.ended(failure)
 
     def _give_back(self, response: Response, clean: bool) -> None:
         """

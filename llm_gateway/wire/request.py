@@ -145,6 +145,7 @@ class Request(TwistedRequest):
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
+        self._flowing = False
         when_lost, self._when_lost = self._when_lost, None
         if when_lost is not None:
             when_lost()
@@ -264,11 +265,13 @@ class Request(TwistedRequest):
     # The answer
 
     def write(self, data: bytes) -> None:
-        if self._flowing and not self._disconnected and 0 < len(data) <= JOIN_BYTES:
-            # One more chunk of a stream, which is what this is called for most.
-            self.sentLength += len(data)
-            self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
-            return
+        if self._flowing:
+            size = len(data)
+            if 0 < size <= JOIN_BYTES:
+                # One more chunk of a stream, which is what this is called for most.
+                self.sentLength += size
+                self.channel.write(b"%x\r\n%b\r\n" % (size, data))
+                return
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         headers = fields_of(self.responseHeaders)

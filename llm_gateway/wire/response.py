@@ -74,7 +74,6 @@ class Response:
         "_claimed",
         "_connection",
         "_early",
-        "_protocol",
         "_reason",
         "closes",
         "code",
@@ -84,6 +83,7 @@ class Response:
         "paused",
         "phrase",
         "previousResponse",
+        "reader",
         "request",
         "version",
     )
@@ -130,7 +130,8 @@ class Response:
             self.length = 0 if bodiless else UNKNOWN_LENGTH if length is None else length
             self.ends_with_connection = not (bodiless or chunked) and length is None
         self._connection: Connection | None = connection
-        self._protocol: IProtocol | None = None
+        self.reader: IProtocol | None = None
+        """Gets what comes of the body; where there is none, ``wait`` does."""
         self._early: tuple[bytes, ...] = ()
         """What came before there was a reader. The transport is paused then, so that it is what one read brought."""
         self._reason: Failure | None = None
@@ -161,7 +162,7 @@ class Response:
             # The reader's own fault: it gets it back for the reason of the end.
             self.abortConnection()
             self._reason = Failure()
-        self._protocol = protocol
+        self.reader = protocol
         if self._reason is not None:
             self.ended(self._reason)
             return
@@ -202,13 +203,10 @@ class Response:
 
     # The connection's side
 
-    def piece(self, data: bytes) -> None:
-        """Some of the body has come."""
-        if self._protocol is not None:
-            self._protocol.dataReceived(data)
-        else:
-            self._early = (*self._early, data)
-            self.pauseProducing()
+    def wait(self, data: bytes) -> None:
+        """Keep what has come until there is a reader."""
+        self._early = (*self._early, data)
+        self.pauseProducing()
 
     def detach(self) -> None:
         """From now on the connection belongs to somebody else."""
@@ -224,7 +222,7 @@ class Response:
     def ended(self, reason: Failure) -> None:
         """No more will come."""
         self._connection = None
-        protocol, self._protocol = self._protocol, None
+        protocol, self.reader = self.reader, None
         if protocol is None:
             # For the reader that is still to come. Kept no longer than that: it may hold this response itself.
             self._reason = reason

@@ -104,6 +104,9 @@ def test_key_is_made_used_rotated_and_revoked_and_a_restart_forgets_nothing(bin_
         assert operator.opens(first)
         assert operator.opens(FILE_KEY)
         second = operator.done("POST", f"/keys/{id}/rotate", {"grace_s": 3600})["key"]
+        other, ended = operator.create("carol")
+        operator.done("POST", f"/keys/{other}/rotate", {"grace_s": 0})
+        assert not operator.opens(ended)
         _, gone = operator.create("bob")
         operator.done("POST", f"/keys/{operator.done('GET', '/keys?name=bob')['data'][0]['id']}/revoke")
         for key, opens in ((first, True), (second, True), (gone, False), (ADMIN_KEY, False)):
@@ -118,6 +121,8 @@ def test_key_is_made_used_rotated_and_revoked_and_a_restart_forgets_nothing(bin_
             assert operator.opens(key) is opens
         assert [row["action"] for row in operator.done("GET", "/audit")["data"]] == [
             "key.revoke",
+            "key.create",
+            "key.rotate",
             "key.create",
             "key.rotate",
             "key.create",
@@ -239,7 +244,7 @@ NARROWED = {
 PARAMETERS = {
     "since": ["7d", "2026-01-01", "1700000000"],
     "until": ["2100-01-01T00:00:00Z", "2100-01-01"],
-    "by": ["model", "day,model", "label:team,operation,hour"],
+    "by": ["model", "day,model", "provider,operation,hour"],
     "model": ["any"],
 }
 """The same of questions: names and times, and the one before the other."""

@@ -19,19 +19,32 @@ from llm_gateway.core.limits.values import Measure
 
 __all__ = ["anthropic_headers", "duration_text", "openai_headers", "retry_after", "time_text"]
 
-_KINDS: dict[Measure, tuple[bytes, ...]] = {
-    Measure.REQUESTS: (b"requests",),
-    Measure.TOKENS: (b"tokens",),
-    Measure.INPUT_TOKENS: (b"tokens", b"input-tokens"),
-    Measure.OUTPUT_TOKENS: (b"tokens", b"output-tokens"),
-}
-"""By what is limited: what it is called in the headers."""
+_Names = tuple[bytes, bytes, bytes]
+"""Of the headers for one kind of limit: how much, how much is left, and when all of it is again."""
 
-_PARTS = (b"limit", b"remaining", b"reset")
-_OPENAI = {kind: tuple(b"x-ratelimit-%b-%b" % (part, kind) for part in _PARTS) for kind in (b"requests", b"tokens")}
-_ANTHROPIC = {
-    kind: tuple(b"anthropic-ratelimit-%b-%b" % (kind, part) for part in _PARTS)
-    for kind in (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+
+def _openai(kind: bytes) -> _Names:
+    return b"x-ratelimit-limit-" + kind, b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
+
+
+def _anthropic(kind: bytes) -> _Names:
+    begin = b"anthropic-ratelimit-" + kind
+    return begin + b"-limit", begin + b"-remaining", begin + b"-reset"
+
+
+_TOKENS = _anthropic(b"tokens")
+# By the names of measures and not by themselves, whose hashes Python works out anew each time.
+_OPENAI: dict[str, tuple[_Names, ...]] = {
+    Measure.REQUESTS.value: (_openai(b"requests"),),
+    **dict.fromkeys(
+        (Measure.TOKENS.value, Measure.INPUT_TOKENS.value, Measure.OUTPUT_TOKENS.value), (_openai(b"tokens"),)
+    ),
+}
+_ANTHROPIC: dict[str, tuple[_Names, ...]] = {
+    Measure.REQUESTS.value: (_anthropic(b"requests"),),
+    Measure.TOKENS.value: (_TOKENS,),
+    Measure.INPUT_TOKENS.value: (_TOKENS, _anthropic(b"input-tokens")),
+    Measure.OUTPUT_TOKENS.value: (_TOKENS, _anthropic(b"output-tokens")),
 }
 
 
@@ -41,15 +54,12 @@ def openai_headers(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
         those read or on those written that has the least left. Resets are times such as ``1s``, ``6m0s``, ``250ms``.
     """
     found: list[tuple[bytes, bytes]] = []
-    for kind, standing in _tightest(standings).items():
-        names = _OPENAI.get(kind)
-        if names is not None:
-            limit, remaining, reset = names
-            found += (
-                (limit, b"%d" % standing.limit.amount),
-                (remaining, b"%d" % standing.remaining),
-                (reset, duration_text(standing.reset_s or 0.0)),
-            )
+    for (limit, remaining, reset), standing in _tightest(standings, _OPENAI).items():
+        found += (
+            (limit, _number(standing.limit.amount)),
+            (remaining, b"%d" % standing.remaining),
+            (reset, duration_text(standing.reset_s or 0.0)),
+        )
     return found
 
 
@@ -60,10 +70,9 @@ def anthropic_headers(standings: Iterable[Standing], now: float) -> list[tuple[b
         OpenAI. Resets are times as RFC 3339 has them, in UTC, rounded up to a second.
     """
     found: list[tuple[bytes, bytes]] = []
-    for kind, standing in _tightest(standings).items():
-        limit, remaining, reset = _ANTHROPIC[kind]
+    for (limit, remaining, reset), standing in _tightest(standings, _ANTHROPIC).items():
         found += (
-            (limit, b"%d" % standing.limit.amount),
+            (limit, _number(standing.limit.amount)),
             (remaining, b"%d" % standing.remaining),
             (reset, time_text(now + (standing.reset_s or 0.0))),
         )
@@ -77,7 +86,11 @@ def retry_after(seconds: float) -> bytes:
 
 def duration_text(seconds: float) -> bytes:
     """:return: such as ``0s``, ``1ms``, ``8.64s``, ``1m1s``, ``23h59m59s``; rounded up."""
-    milliseconds = -int(-seconds * 1_000 // 1)
+    return _milliseconds_text(-int(-seconds * 1_000 // 1))
+
+
+@lru_cache(maxsize=1024)
+def _milliseconds_text(milliseconds: int) -> bytes:
     if milliseconds < 1_000:
         return b"%dms" % milliseconds if milliseconds > 0 else b"0s"
     if milliseconds < 60_000:
@@ -101,16 +114,24 @@ def _second_text(at: int) -> bytes:
     return b"%04d-%02d-%02dT%02d:%02d:%02dZ" % gmtime(at)[:6]
 
 
-def _tightest(standings: Iterable[Standing]) -> dict[bytes, Standing]:
-    """:return: by what the headers call it: the limit with the least left, and of two with as little the later one."""
-    found: dict[bytes, Standing] = {}
+def _tightest(standings: Iterable[Standing], known: dict[str, tuple[_Names, ...]]) -> dict[_Names, Standing]:
+    """:return: by the headers' names: the limit with the least left, and of two with as little the later one."""
+    found: dict[_Names, Standing] = {}
     for standing in standings:
         limit = standing.limit
-        for kind in () if limit.shadow else _KINDS.get(limit.measure, ()):
-            best = found.get(kind)
+        kinds = known.get(limit.measure._value_)
+        if kinds is None or limit.shadow:
+            continue
+        for names in kinds:
+            best = found.get(names)
             if best is None or _urgency(standing) < _urgency(best):
-                found[kind] = standing
+                found[names] = standing
     return found
+
+
+@lru_cache(maxsize=512)
+def _number(amount: int) -> bytes:
+    return b"%d" % amount
 
 
 def _urgency(standing: Standing) -> tuple[int, float]:

@@ -14,8 +14,11 @@ __all__ = ["BY", "MAX_BY", "MOST_ROWS", "OWN_BY", "UsageReport", "amount_of", "d
 
 BY: Final = tuple(each for each in DIMENSIONS if each != "request_id")
 """What use can be told apart by, besides ``label:NAME``."""
-OWN_BY: Final = tuple(each for each in BY if each not in ("key", "key_digest", "group", "credential"))
-"""The same for the owner of a key, to whom real keys are no business, not even by name."""
+OWN_BY: Final = ("model", "provider", "operation", "ended", "hour", "day", "week", "month")
+"""
+The same for the owner of a key, to whom real keys are no business, not even by name; and only what the sums of hours
+tell, so that nobody keeps the database busy with his questions.
+"""
 MAX_BY: Final = 4
 MOST_ROWS: Final = 10_000
 """Of one answer, some 5 MB."""
@@ -29,15 +32,17 @@ class UsageReport(Protocol):
     ) -> Sequence[Line]: ...
 
 
-def dimensions(text: str | None, known: Sequence[str], is_label: str = LABEL) -> list[str]:
+def dimensions(text: str | None, known: Sequence[str], *, labels: bool) -> list[str]:
     """
     :param text: names with commas between.
+    :param labels: whether ``label:NAME`` is one, too.
     :raises BadQuestion: one of them is not known, or there are too many.
     """
     names = list(dict.fromkeys(filter(None, (text or "").split(","))))
     for name in names:
-        if name not in known and not (name.startswith(is_label) and len(name) > len(is_label)):
-            raise BadQuestion(f"by must be of {', '.join(known)} and label:NAME, with commas between.", param="by")
+        if name not in known and not (labels and name.startswith(LABEL) and len(name) > len(LABEL)):
+            and_labels = " and label:NAME" if labels else ""
+            raise BadQuestion(f"by must be of {', '.join(known)}{and_labels}, with commas between.", param="by")
     if len(names) > MAX_BY:
         raise BadQuestion(f"by must name {MAX_BY} things at most.", param="by")
     return names

@@ -239,7 +239,7 @@ class AdminApp:
 
     async def usage(self, request: Request) -> bytes:
         given = Parameters(request, ("by", "since", "until", *WHERE))
-        by = dimensions(given.text("by"), BY)
+        by = dimensions(given.text("by"), BY, labels=True)
         since, until = span(given, self._parts.wall())
         where = {name: [value] for name in WHERE if (value := given.text(name)) is not None}
         lines = await self._in_thread(self._parts.usage, by, since / US, until / US, where)

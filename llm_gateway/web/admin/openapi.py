@@ -68,7 +68,7 @@ _OWN = (
         (
             Parameter(
                 "by",
-                f"What it is told apart by: up to {MAX_BY} of {', '.join(OWN_BY)} and label:NAME, with commas between. "
+                f"What it is told apart by: up to {MAX_BY} of {', '.join(OWN_BY)}, with commas between. "
                 "Default: nothing, which is the total.",
                 TEXT,
                 "model,day",

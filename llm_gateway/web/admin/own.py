@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -16,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.values import Measure
 from llm_gateway.core.record import CLIENT_GONE
-from llm_gateway.errors import BadRequest, GatewayError, InternalError
+from llm_gateway.errors import BadRequest, Busy, GatewayError, InternalError
 from llm_gateway.issuing.faults import BadQuestion
 from llm_gateway.issuing.keeper import moment
 from llm_gateway.issuing.running import InThread
@@ -32,7 +31,13 @@ from llm_gateway.web.models import answer_here
 
 __all__ = ["OwnKeyPage", "OwnUsagePage"]
 
+MOST_AT_ONCE = 4
+"""Questions to the ledger: the threads that wait for it have other things to do, too."""
+
 _US = 1_000_000
+
+T = TypeVar("T")
+
 _log = Logger()
 
 
@@ -81,6 +86,7 @@ class OwnUsagePage(Resource):
         :param wall: seconds since the epoch.
         """
         super().__init__()
+        self._asking = 0
         self._usage = usage
         self._in_thread = in_thread
         self._wall = wall
@@ -94,26 +100,30 @@ class OwnUsagePage(Resource):
         assert grant is not None
         given = _parameters(request, ("by", "since", "until"))
         try:
-            by = dimensions(given.text("by"), OWN_BY)
+            by = dimensions(given.text("by"), OWN_BY, labels=False)
             since, until = span(given, self._wall())
         except BadQuestion as error:
             raise _bad(error) from None
+        if self._asking >= MOST_AT_ONCE:
+            raise Busy("Too many are asking for what they have used. Try again.", headers={"retry-after": "1"})
+        self._asking += 1
         asking = self._in_thread(self._usage, by, since / _US, until / _US, {"key_digest": [grant.key.account]})
-        when_client_leaves(request, lambda: _left(asking, context))
+        when_client_leaves(request, lambda: context.settle(CLIENT_GONE))
 
         def shown(lines: Any) -> None:
             if not context.settled:
                 document = OwnUsage(moment(since), moment(until), by, rows_of(lines, by), total_of(lines))
                 _answer(request, context, document)
 
+        # One whose client has left counts until the database has answered it, all the same: that is what it keeps busy.
+        asking.addBoth(self._answered)
         asking.addCallback(shown)
         asking.addErrback(_failed, request, context)
         return NOT_DONE_YET
 
-
-def _left(asking: Deferred[Any], context: CallContext) -> None:
-    context.settle(CLIENT_GONE)
-    asking.cancel()
+    def _answered(self, result: T) -> T:
+        self._asking -= 1
+        return result
 
 
 def _failed(failure: Failure, request: Request, context: CallContext) -> None:
