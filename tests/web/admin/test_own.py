@@ -182,7 +182,8 @@ def test_many_owners_at_once_do_not_take_all_the_threads(owned: Owned) -> None:
         waiting.append(Deferred())
         return waiting[-1]
 
-    page = OwnUsagePage(owned.parts.usage, later, lambda: owned.now)
+    in_thread: Any = later
+    page = OwnUsagePage(owned.parts.usage, in_thread, lambda: owned.now)
     for _ in range(MOST_AT_ONCE):
         _, _, client = owned.page(page, "", key)
         client.leave()
