@@ -81,7 +81,7 @@ def test_our_gateway_is_started_whole(name: str, wire: str, place: Place, monkey
 
 
 def test_nginx_comes_first() -> None:
-    assert list(known_gateways("nginx")) == [NGINX, "llmgateway", "twisted"]
+    assert list(known_gateways("nginx")) == [NGINX, "llmgateway", "accounting", "twisted"]
 
 
 def test_peer_is_told_where_to_listen_and_where_the_provider_is(place: Place) -> None:
