@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_gateway.config.limits import FIELDS
 from llm_gateway.core.limits import book
 from llm_gateway.core.limits.book import AGAIN_S
 from llm_gateway.core.limits.claims import NOTHING, Refused, Reservation, Want
@@ -175,6 +176,35 @@ def test_the_limit_to_wait_longest_for_is_named() -> None:
     refused = world.refused(Want())
     assert refused.limit.name == "requests_per_hour"
     assert refused.retry_after_s == pytest.approx(3_600, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_calls_get_through_exactly_as_far_as_the_limit_goes(name: str) -> None:
+    """Ten calls that use a tenth each, one after the other, for every limit that can be written."""
+    world = World(limit(name, 70))
+    measure = FIELDS[name][0]
+    used = Want(1, 0 if measure is Measure.TOKENS else 7, 7, 7)
+    if measure in (Measure.REQUESTS, Measure.IN_FLIGHT):
+        world = World(limit(name, 10))
+    for _ in range(10):
+        call = world.let_in(used)
+        if measure is not Measure.IN_FLIGHT:
+            world.limiter.settle(call, used)
+    assert world.refused(used).limit.name == name
+    assert world.free() == [0]
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name.endswith(("second", "minute", "hour"))])
+def test_a_call_that_used_a_thousand_times_what_it_held_keeps_others_out_for_one_window(name: str) -> None:
+    world = World(limit(name, 10))
+    call = world.let_in(Want(1, 1, 1, 1))
+    world.limiter.settle(call, Want(1_000, 1_000, 1_000, 1_000))
+    seconds = world.limits[0].window.seconds
+    assert seconds is not None
+    world.now += seconds * 0.9
+    world.refused(Want(1, 1, 1, 1))
+    world.now += seconds * 0.4
+    world.let_in(Want(1, 1, 1, 1))
 
 
 def test_settling_twice_counts_once() -> None:
@@ -524,8 +554,6 @@ def test_a_provider_that_claims_the_impossible_does_not_break_the_count() -> Non
 
 
 def test_every_limit_that_can_be_written_is_counted() -> None:
-    from llm_gateway.config.limits import FIELDS
-
     told = [limit(name, 10) for name in FIELDS]
     world = World(*told)
     world.limiter.settle(world.let_in(Want(1, 2, 3, 4)), Want(1, 2, 3, 4))
