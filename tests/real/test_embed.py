@@ -37,7 +37,12 @@ def test_programs_own_pages_stay_its_own(embedded: RunningGateway) -> None:
         elsewhere = client.call("GET", "/health")
         assert (elsewhere.status, elsewhere.value("x-gw-request-id")) == (404, None)
         health = client.call("GET", "/llm/health")
-        assert [provider["name"] for provider in health.json()["providers"]] == ["openai", "anthropic", "deepseek"]
+        assert [provider["name"] for provider in health.json()["providers"]] == [
+            "openai",
+            "anthropic",
+            "deepseek",
+            "gemini",
+        ]
         lost = client.call("GET", "/llm/nowhere")
         assert (lost.status, lost.json()["error"]["code"]) == (404, "not_found")
 

@@ -79,6 +79,6 @@ def test_explain_command_explains(bin_dir: Path, gateway: RunningGateway) -> Non
     assert "1 of 1 candidates is in." in run([str(bin_dir / words[0]), *words[1:]], gateway)
 
 
-def test_readme_shows_five_calls_and_two_sdks() -> None:
+def test_readme_shows_seven_calls_and_two_sdks() -> None:
     """So that the tests above do not pass for want of anything to run."""
-    assert (len(commands("curl")), len(examples("openai", "anthropic"))) == (5, 2)
+    assert (len(commands("curl")), len(examples("openai", "anthropic"))) == (7, 2)

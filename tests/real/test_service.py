@@ -399,7 +399,7 @@ def test_demo_prints_commands_that_work_when_pasted(bin_dir: Path, tmp_path: Pat
             assert answer.status == 200
             streamed = answer.value("content-type") != "application/json"
             assert answer.body.endswith(LAST) == streamed == ('"stream":true' in body)
-    assert len(commands) == 3
+    assert len(commands) == 4
 
 
 def test_twist_runs_the_gateway_too(bin_dir: Path, tmp_path: Path) -> None:
