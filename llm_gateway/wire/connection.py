@@ -24,7 +24,7 @@ from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from llm_gateway.wire.fields import Lines, read
+from llm_gateway.wire.fields import Lines, read, take_apart
 from llm_gateway.wire.response import DONE, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
 from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.upload import BytesBody, Upload
@@ -63,7 +63,7 @@ class PlainLines(Lines):
     def __missing__(self, line: bytes) -> tuple[bytes, list[bytes]]:
         if _LINE.fullmatch(line) is None:
             raise ValueError("not a plain header line")
-        return super().__missing__(line)
+        return take_apart(line, self)
 
 
 _lines = Lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, cast
 
@@ -23,6 +24,10 @@ MAX_REMEMBERED_BYTES = 64
 MAX_LINES = 1_000
 MAX_LINE_BYTES = 192
 """Lines, likewise. Providers send about 30 with each answer, most of them every time."""
+
+MAX_FORMS = 128
+MAX_FORM_BYTES = 4_096
+"""Sets of names, as they are written together. Messages to and from the same programs have the same ones."""
 
 _SPECIAL = {
     b"Content-Md5": b"Content-MD5",
@@ -53,24 +58,8 @@ _NOT_AGAIN = frozenset(
 
 _spelling: dict[bytes, bytes] = {}
 
-
-class Value(list[bytes]):
-    """The one value of a header, which knows how its line is written: it may be, for thousands of messages."""
-
-    __slots__ = ("line",)
-
-    line: bytes
-    """With its CRLF. It holds the header's name, so that this is no other header's."""
-
-
-def value_of(name: bytes, value: bytes) -> Value:
-    """
-    :param name: spelt right, which the value belongs to from now on.
-    :param value: with nothing in it that could end a line.
-    """
-    made = Value((value,))
-    made.line = b"%b: %b\r\n" % (name, value)
-    return made
+_forms: dict[tuple[bytes, ...], bytes] = {}
+"""Header lines by their names, with a place for each value."""
 
 
 class Lines(dict[bytes, tuple[bytes, list[bytes]]]):
@@ -83,16 +72,23 @@ class Lines(dict[bytes, tuple[bytes, list[bytes]]]):
     __slots__ = ()
 
     def __missing__(self, line: bytes) -> tuple[bytes, list[bytes]]:
-        name, _, value = line.partition(b":")
-        name = _spelling.get(name) or _spelt(name)
-        value = value.strip(b" \t")
-        if name in _NOT_AGAIN or len(line) > MAX_LINE_BYTES:
-            return name, [value]
-        if len(self) >= MAX_LINES:
+        return take_apart(line, self)
+
+
+def take_apart(line: bytes, lines: Lines) -> tuple[bytes, list[bytes]]:
+    """
+    :param lines: which it is not among; they remember it if it is worth that.
+    :return: name and values.
+    """
+    name, _, value = line.partition(b":")
+    name = _spelling.get(name) or _spelt(name)
+    part = name, [value.strip(b" \t")]
+    if name not in _NOT_AGAIN and len(line) <= MAX_LINE_BYTES:
+        if len(lines) >= MAX_LINES:
             # Lines with an id in them come once; those that matter are back at once.
-            self.clear()
-        part = self[line] = name, value_of(name, value)
-        return part
+            lines.clear()
+        lines[line] = part
+    return part
 
 
 def read(raw: bytes, lines: Lines) -> Fields:
@@ -118,19 +114,24 @@ def written(fields: Fields) -> bytes:
     """
     :return: header lines, each with its CRLF.
     """
-    pieces: list[bytes] = []
-    write_to(pieces, fields)
-    return b"".join(pieces)
+    lists = fields.values()
+    values = tuple(chain.from_iterable(lists))
+    if len(values) > len(fields) or not all(lists):
+        return b"".join([b"%b: %b\r\n" % (name, value) for name, values in fields.items() for value in values])
+    # One value of each name, as nearly always.
+    names = tuple(fields)
+    form = _forms.get(names)
+    return (_form_of(names) if form is None else form) % values
 
 
-def write_to(pieces: list[bytes], fields: Fields) -> None:
-    """As ``written``, for those who have more to join."""
-    for name, values in fields.items():
-        if type(values) is Value:
-            pieces.append(values.line)
-        else:
-            for value in values:
-                pieces += name, b": ", value, b"\r\n"
+def _form_of(names: tuple[bytes, ...]) -> bytes:
+    form = b"".join([b"%b: %%b\r\n" % name.replace(b"%", b"%%") for name in names])
+    if len(form) <= MAX_FORM_BYTES:
+        if len(_forms) >= MAX_FORMS:
+            # Those that matter are back at once.
+            _forms.clear()
+        _forms[names] = form
+    return form
 
 
 def _spelt(name: bytes) -> bytes:

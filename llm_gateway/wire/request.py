@@ -25,7 +25,7 @@ from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
-from llm_gateway.wire.fields import Fields, SharingHeaders, Value, fields_of, new_headers, value_of, write_to
+from llm_gateway.wire.fields import Fields, SharingHeaders, fields_of, new_headers, written
 from llm_gateway.wire.stock import SPOOL_BYTES
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ JOIN_BYTES = 16_384
 
 _OK_PHRASE = RESPONSES[OK]
 
-_CHUNKED = value_of(b"Transfer-Encoding", b"chunked")
+_CHUNKED = [b"chunked"]
 
 _STATUS_LINES = {
     (code, phrase, recent): b"HTTP/1.%d %d %b\r\n" % (recent, code, phrase)
@@ -412,19 +412,16 @@ class Request(TwistedRequest):
         if line is None:
             # A reason phrase of the resource's own may come from anywhere.
             line = b"HTTP/1.%d %d %b\r\n" % (recent, code, b" ".join(self.code_message.splitlines()))
-        pieces = [line]
-        write_to(pieces, headers)
-        pieces.append(b"\r\n")
-        return pieces
+        return [line, written(headers), b"\r\n"]
 
 
 _date_from = _date_until = 0.0
-_date = value_of(b"Date", b"")
+_date: list[bytes] = []
 
 
-def _date_at(now: float) -> Value:
-    """The ``Date`` header's value, made once a second."""
+def _date_at(now: float) -> list[bytes]:
+    """The ``Date`` header's values, made once a second."""
     global _date_from, _date_until, _date
     second = int(now)
-    _date_from, _date_until, _date = second, second + 1.0, value_of(b"Date", datetimeToString(second))
+    _date_from, _date_until, _date = second, second + 1.0, [datetimeToString(second)]
     return _date

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from twisted.web.http_headers import Headers
 
-from llm_gateway.wire.fields import MAX_LINE_BYTES, MAX_LINES, Lines, fields_of, headers_of, read, written
+from llm_gateway.wire.fields import (
+    MAX_FORM_BYTES,
+    MAX_FORMS,
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    Fields,
+    Lines,
+    _forms,
+    fields_of,
+    headers_of,
+    read,
+    written,
+)
 from tests.wire.serving import Doing, Server, get
 
 RAW = b"host: h\r\nx-a:1\r\nETAG: \t x \r\nX-A: 2\r\nx-b:"
@@ -94,3 +106,27 @@ def test_lines_are_remembered_within_bounds() -> None:
     assert lines == {}
     read(b"X-Short: x", lines)
     assert lines == {b"X-Short: x": (b"X-Short", [b"x"])}
+
+
+def test_fields_are_written_as_they_are_whatever_was_written_before() -> None:
+    """Names with a percent sign, empty values and names without one among them."""
+    several: list[Fields] = [
+        {},
+        {b"X-A": [b"1"], b"X%b": [b"%s"], b"X-C": [b""]},
+        {b"X-A": [], b"X%b": [b"1", b"2"], b"X-C": [b"3"]},
+        {b"X-A": [b"1"], b"X%b": [b"2"], b"X-C": [b"3"]},
+        {b"X-A": [b"1", b"1"], b"X-C": [b"3"]},
+        {b"X-C": [b"1"], b"X-A": [b"2"]},
+    ]
+    for fields in several * 2:
+        plainly = b"".join(b"%b: %b\r\n" % (name, value) for name, values in fields.items() for value in values)
+        assert written(fields) == plainly
+
+
+def test_ever_new_names_do_not_pile_up() -> None:
+    for number in range(3 * MAX_FORMS):
+        written({b"X-%d" % number: [b"1"]})
+    assert len(_forms) <= MAX_FORMS
+    _forms.clear()
+    written({b"X" * MAX_FORM_BYTES: [b"1"]})
+    assert not _forms
