@@ -245,6 +245,23 @@ def test_what_is_used_flows_away_while_the_call_runs_and_what_it_holds_does_not(
     assert world.free() == [50]
 
 
+@pytest.mark.parametrize("name", ["usd_per_day", "tokens_per_hour", "tokens_per_day"])
+def test_what_a_long_call_used_counts_for_a_whole_window_from_its_end(name: str) -> None:
+    world = World(limit(name, 100))
+    call = world.let_in(Want(1, 0, 100, 100))
+    seconds = world.limits[0].window.seconds
+    assert seconds is not None
+    world.now += seconds / 2
+    world.limiter.settle(call, Want(1, 0, 100, 100))
+    world.now += seconds * 0.9
+    if name == "tokens_per_hour":
+        assert world.free() == [90], "what flows away does so from then on"
+    else:
+        assert world.free() == [0]
+    world.now += seconds * 0.2
+    assert world.free() == [100]
+
+
 def test_where_all_does_not_fit_enough_is_taken() -> None:
     world = World(limit("usd_per_day", 100))
     found = world.reserve(Want(1, 0, 0, 500), at_least=Want(1, 0, 0, 60))
