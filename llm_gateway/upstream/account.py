@@ -24,11 +24,13 @@ class Account(Protocol):
     """Whether the answer is read to its end if the client leaves before it."""
 
     def answered(
-        self, status: int, headers: Fields, stop: Callable[[GatewayError], None]
+        self, status: int, *, stream: bool, encoded: bool, stop: Callable[[GatewayError], None]
     ) -> Callable[[bytes], None] | None:
         """
         The provider's status and headers have come.
 
+        :param stream: whether the answer is a stream of events.
+        :param encoded: whether it is compressed.
         :param stop: ends the attempt with an error, such as that the money is gone.
         :return: is told of each piece of the provider's body, as it comes; ``None`` where nobody wants to know.
         """

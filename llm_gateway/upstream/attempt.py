@@ -311,7 +311,8 @@ class Attempt:
                 headers[b"Content-Length"] = [b"%d" % length]
         tee = None
         if self._account is not None:
-            tee = self._account.answered(response.code, headers, self.stop)
+            stream = content_type.startswith(b"text/event-stream")
+            tee = self._account.answered(response.code, stream=stream, encoded=encoded, stop=self.stop)
         wait = Wait.BODY
         if response.code >= 500:
             self._ended_well = record.UPSTREAM_ERROR

@@ -101,10 +101,10 @@ class Books:
             expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
         labels = self._labels.of(request, whole, grant.key.labels)
         kept = whole if whole is not None and len(whole) <= _KEPT_BYTES else None
-        account = CallAccount(self, context, grant, expected, labels, kept)
+        account = CallAccount(self, context, grant, plan, expected, labels, kept)
         if grant.limits:
             context.account = account
-            account.reserve(plan)
+            account.reserve()
         return account
 
     def rates(self, provider: str, model: str, at: float) -> Rates | None:

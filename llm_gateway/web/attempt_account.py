@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llm_gateway.core.apis import Api
-from llm_gateway.core.headers import Fields
 from llm_gateway.core.limits.claims import Reservation, Want
 from llm_gateway.core.record import printable
 from llm_gateway.core.usage.metering import Meter, Reading, meter_for
 from llm_gateway.core.usage.values import NOTHING, Source, Usage
 from llm_gateway.errors import BudgetExceeded, GatewayError, UpstreamUnreachable
 from llm_gateway.ledger.row import Row
-from llm_gateway.upstream.attempt import CODINGS
 
 if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
@@ -77,7 +75,7 @@ class AttemptAccount:
         self._stop: Callable[[GatewayError], None] = _nothing
 
     def answered(
-        self, status: int, headers: Fields, stop: Callable[[GatewayError], None]
+        self, status: int, *, stream: bool, encoded: bool, stop: Callable[[GatewayError], None]
     ) -> Callable[[bytes], None] | None:
         row = self._row
         row.status = status
@@ -85,12 +83,13 @@ class AttemptAccount:
             # Nobody bills for it.
             row.usage, row.source = NOTHING, Source.NONE
             return None
-        types = headers.get(b"Content-Type")
-        stream = row.stream = types is not None and types[0].lower().startswith(b"text/event-stream")
-        encodings = headers.get(b"Content-Encoding")
-        encoded = self._dense = encodings is not None and encodings[0].lower().strip() in CODINGS
         method, path = row.method.encode("ascii"), self._call.path
-        self._meter = meter = meter_for(self._dialect, self._api, stream, encoded, method=method, path=path)
+        meter = self._meter = meter_for(self._dialect, self._api, stream, encoded, method=method, path=path)
+        if not stream:
+            # It was all written before it came.
+            row.first_token_us = self._elapsed_us()
+            return meter.feed
+        row.stream, self._dense = True, encoded
         self._feed_meter = meter.feed
         self._stop = stop
         return self._feed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 from llm_gateway.core.apis import Api
@@ -14,7 +15,7 @@ from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.routing.candidates import Candidate
 from llm_gateway.core.usage.foreseen import Foreseen, expected_input
-from llm_gateway.core.usage.values import NOTHING, Source, Usage
+from llm_gateway.core.usage.values import Source, Usage
 from llm_gateway.errors import CredentialLimited, LedgerFull
 from llm_gateway.ledger import writer
 from llm_gateway.ledger.row import Row
@@ -53,6 +54,7 @@ class CallAccount:
         "_grant",
         "_labels",
         "_over",
+        "_plan",
         "_rates",
         "_reservation",
         "_running",
@@ -71,6 +73,7 @@ class CallAccount:
         books: Books,
         context: CallContext,
         grant: Grant,
+        plan: Plan,
         expected: Foreseen,
         labels: dict[str, str],
         body: bytes | None,
@@ -82,6 +85,7 @@ class CallAccount:
         self._books = books
         self._context = context
         self._grant = grant
+        self._plan = plan
         self._labels = labels
         self.expected = expected
         self.operation = operation_of(context.route.asked.api, context.path)
@@ -99,12 +103,12 @@ class CallAccount:
 
     # Being let in
 
-    def reserve(self, plan: Plan) -> None:
+    def reserve(self) -> None:
         """
         :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
         """
         books, limits, expected = self._books, self._grant.limits, self.expected
-        candidates = plan.candidates
+        candidates = self._plan.candidates
         output = expected.output
         if self.free:
             output = 0
@@ -202,29 +206,21 @@ class CallAccount:
         :raises CredentialLimited: its credential has no room for it.
         :raises LedgerFull: it could not be written down.
         """
-        books, context, grant = self._books, self._context, self._grant
+        books, context = self._books, self._context
         route = context.route
-        key = grant.key
         wall = books.wall()
         input_estimate = 0 if self.free else self.expected.input
-        row = Row(
-            request_id=context.record.request_id,
-            attempt=number,
-            at=int(wall * 1e6),
-            key=grant.label,
-            key_digest=grant.digest,
-            group=key.group,
-            labels=self._labels,
-            provider=candidate.provider,
-            credential=candidate.credential,
-            dialect=target.dialect.name,
-            operation=self.operation,
-            method=method,
-            model_asked=context.record.model,
-            model=candidate.model or context.record.model,
-            usage=Usage(input=input_estimate) if input_estimate else NOTHING,
-            source=Source.ESTIMATED if input_estimate else Source.NONE,
-        )
+        record = context.record
+        known = self._plan.rows.get(candidate)
+        if known is None:
+            known = self._plan.rows[candidate] = self._row(candidate, target, method)
+        row = copy(known)
+        row.request_id, row.attempt, row.at = record.request_id, number, int(wall * 1e6)
+        row.labels, row.operation, row.model_asked = self._labels, self.operation, record.model
+        if not row.model:
+            row.model = record.model
+        if input_estimate:
+            row.usage, row.source = Usage(input=input_estimate), Source.ESTIMATED
         limits = books.of_credential(candidate.credential)
         reservation = None
         if limits:
@@ -244,6 +240,23 @@ class CallAccount:
         self._running += 1
         self._sent += 1
         return AttemptAccount(books, self, row, target.dialect.name, api, reservation)
+
+    def _row(self, candidate: Candidate, target: Target, method: str) -> Row:
+        """What is the same in all calls of this key that go there."""
+        grant = self._grant
+        return Row(
+            request_id="",
+            attempt=0,
+            at=0,
+            key=grant.label,
+            key_digest=grant.digest,
+            group=grant.key.group,
+            provider=candidate.provider,
+            credential=candidate.credential,
+            dialect=target.dialect.name,
+            method=method,
+            model=candidate.model or None,
+        )
 
     def _with_credential(self, candidate: Candidate, limits: tuple[Limit, ...], wall: float) -> Reservation:
         books, expected = self._books, self.expected

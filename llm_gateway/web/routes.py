@@ -22,6 +22,7 @@ from llm_gateway.core.routing.plans import Price, Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
 from llm_gateway.core.routing.settings import Limits, RoutingSettings, Strategy
 from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured, WrongDialect, WrongProvider
+from llm_gateway.ledger.row import Row
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.context import AS_IS, CallContext, Operation
@@ -45,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """Of them, where there is one only: most calls have no other, and look nothing up."""
     candidates: tuple[Candidate, ...]
     """All of them, the main model's first."""
+    rows: dict[Candidate, Row]
+    """What the ledger says of all calls to each candidate."""
     plain: Call | None
     """What routing has to know of a call that can be sent again, where it is the same for each."""
     until: float | None = None
@@ -189,7 +192,7 @@ class RouteBook:
         # Below /p/ one plan is for all paths, and it takes the path to tell what is asked for.
         if route.only is not None and not route.fallbacks and not raw:
             plain = Call(grant.label, effect(context))
-        return Plan(resolved, route, facts, stays, ways, sole, tuple(ways), plain, until)
+        return Plan(resolved, route, facts, stays, ways, sole, tuple(ways), {}, plain, until)
 
     def _counting(self, resolved: Resolved, context: CallContext) -> Resolved:
         """Leave out who cannot be asked for a count; if that is the first one, it is an estimate for its model."""

@@ -114,7 +114,7 @@ class FakeAccount:
         """Of bytes, where not 0: then the money is gone."""
 
     def answered(
-        self, status: int, headers: Fields, stop: Callable[[GatewayError], None]
+        self, status: int, *, stream: bool, encoded: bool, stop: Callable[[GatewayError], None]
     ) -> Callable[[bytes], None] | None:
         assert self.told == []
         self.status = status
