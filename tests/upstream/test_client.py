@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from treq.testing import RequestTraversalAgent
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
@@ -58,23 +55,16 @@ class _Echo(Resource):
         return body
 
 
-@pytest.fixture
-def gateway() -> Iterator[MemoryGateway]:
-    gateway = MemoryGateway()
-    yield gateway
-    gateway.close()
-
-
-def test_treqs_own_doubles_fit(gateway: MemoryGateway) -> None:
+def test_treqs_own_doubles_fit() -> None:
     """A provider can be played by a resource, over treq's in-memory agent."""
     agent = RequestTraversalAgent(_Echo())
-    gateway.grants._make_client = lambda connect_s: RelayClient(agent)
-    gateway.use(gateway.grants._configuration)
+    gateway = MemoryGateway(agent=agent)
     client = gateway.client()
     client.chat(b'{"model": "echo"}')
     agent.flush()
     assert client.answer()[2] == b'{"model": "echo"}'
     assert gateway.record.ended == "ok"
+    gateway.close()
 
 
 def test_shells_provide_what_they_claim() -> None:
