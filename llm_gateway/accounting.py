@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
 from llm_gateway.config.prices import read_price_file
@@ -21,22 +19,18 @@ from llm_gateway.config.values import Configuration
 from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.contract import Store as LimitStore
 from llm_gateway.core.limits.contract import StoreLost
-from llm_gateway.core.limits.values import Limit, Scope, Window
+from llm_gateway.core.limits.values import Limit, Scope
 from llm_gateway.core.prices.lists import BadPrice, PriceList
-from llm_gateway.ledger.queries import Used, used
-from llm_gateway.ledger.store import Store, StoreError, open_store
+from llm_gateway.ledger.store import open_store
 from llm_gateway.ledger.writer import Ledger
 from llm_gateway.limits.memory import MemoryStore
 from llm_gateway.limits.shared import SharedStore
+from llm_gateway.seeding import Seeding
 from llm_gateway.settings import Settings
 from llm_gateway.web.accounts import Books
 from llm_gateway.web.warnings import Webhook
 
 __all__ = ["Accounting", "journal_folder", "shared_folder"]
-
-_BUCKET_S = 3_600
-_SEEDED = (Window.DAY, Window.WEEK, Window.MONTH, Window.TOTAL)
-"""What a restart must not forget; shorter windows are over soon."""
 
 _log = Logger()
 
@@ -76,7 +70,9 @@ class Accounting:
         self.ledger: Ledger | None = None
         self.url = settings.ledger
         self.books = Books(self.limiter, reactor, prices=self._read_prices(), wall=wall)
+        self._seeding: Seeding | None = None
         if settings.ledger is not None:
+            self._seeding = Seeding(self.limiter, settings.ledger, reactor, wall)
             self.ledger = Ledger(
                 open_store(settings.ledger),
                 journal_folder(settings.ledger, settings.journal),
@@ -84,18 +80,18 @@ class Accounting:
                 when_full=settings.ledger_when_full,
                 retention_days=settings.ledger_retention_days or None,
                 rate=self.books.rate,
+                recovered=self._seeding.recovered,
             )
             self.books.ledger = self.ledger
         self._limits: tuple[Limit, ...] = ()
-        self._running = False
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
         self.books.use(configuration)
         self._limits = tuple(_all_limits(configuration))
         self._names = {key.account: key.label for key in configuration.keys.values() if key.limits}
-        if self._running:
-            self._seed_later()
+        if self._seeding is not None:
+            self._seeding.use(self._limits)
 
     def start(self) -> None:
         """
@@ -111,14 +107,15 @@ class Accounting:
         if self.ledger is not None:
             self.ledger.recover()
             self.ledger.start()
-            self._seed(self._used_before)
-        self._running = True
+        if self._seeding is not None:
+            self._seeding.start()
 
     def stop(self) -> Deferred[None]:
         """
         :return: fires when all that is known is written down.
         """
-        self._running = False
+        if self._seeding is not None:
+            self._seeding.stop()
         stopped = succeed(None) if self.ledger is None else self.ledger.stop()
 
         def close(result: object) -> object:
@@ -151,71 +148,6 @@ class Accounting:
 
     def _read_prices(self) -> PriceList | None:
         return None if self._prices_file is None else read_price_file(Path(self._prices_file))
-
-    # What was used before this process began
-
-    def _seed(self, find: Callable[[Store, list[Limit]], list[tuple[Limit, list[tuple[float, int]]]]]) -> None:
-        unseeded = self._unseeded()
-        if not unseeded or self.url is None:
-            return
-        store = open_store(self.url)
-        try:
-            found = find(store, unseeded)
-        except StoreError as error:
-            _log.error("What was used before cannot be told, and limits begin anew: {error}", error=error)
-            return
-        finally:
-            store.close()
-        self._tell(found)
-
-    def _seed_later(self) -> None:
-        unseeded = self._unseeded()
-        if not unseeded or self.url is None:
-            return
-        url = self.url
-
-        def find() -> list[tuple[Limit, list[tuple[float, int]]]]:
-            store = open_store(url)
-            try:
-                return self._used_before(store, unseeded)
-            finally:
-                store.close()
-
-        def failed(failure: Failure) -> None:
-            _log.error("What was used before cannot be told: {error}", error=failure.getErrorMessage())
-
-        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), find).addCallbacks(self._tell, failed)
-
-    def _unseeded(self) -> list[Limit]:
-        lasting = [each for each in self._limits if each.window in _SEEDED]
-        try:
-            return self.limiter.unseeded(lasting) if lasting else []
-        except StoreLost:
-            return []
-
-    def _used_before(self, store: Store, limits: Iterable[Limit]) -> list[tuple[Limit, list[tuple[float, int]]]]:
-        by_scope: dict[Scope, list[Limit]] = {}
-        for each in limits:
-            by_scope.setdefault(each.scope, []).append(each)
-        found = []
-        now = self._wall()
-        for scope, of_scope in by_scope.items():
-            spans = [each.window.seconds for each in of_scope]
-            since = 0.0 if None in spans else now - max(each for each in spans if each is not None)
-            subjects = None if scope is Scope.GLOBAL else sorted({each.subject for each in of_scope})
-            sums = used(store, scope, since, _BUCKET_S, subjects)
-            for each in of_scope:
-                rows: list[Used] = sums.get(each.subject, [])
-                found.append((each, [(row.start, row.amount(each.measure)) for row in rows]))
-        return found
-
-    def _tell(self, found: list[tuple[Limit, list[tuple[float, int]]]]) -> None:
-        for limit, sums in found:
-            try:
-                self.limiter.seed(limit, sums, _BUCKET_S)
-            except StoreLost as error:
-                _log.error("Limits cannot be counted: {error}", error=error)
-                return
 
 
 def _all_limits(configuration: Configuration) -> Iterable[Limit]:

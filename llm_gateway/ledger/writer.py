@@ -104,6 +104,7 @@ class Ledger:
         segment_bytes: int = SEGMENT_BYTES,
         now: Callable[[], float] = time.time,
         rate: Callable[[Row], None] = lambda _row: None,
+        recovered: Callable[[Row], None] = lambda _row: None,
     ) -> None:
         """
         :param store: of the ledger's own from now on.
@@ -113,6 +114,7 @@ class Ledger:
         :param retention_days: how long rows stay; the sums of their hours do for good. ``None`` for ever.
         :param now: the time of day, for ``retention_days``.
         :param rate: says what an attempt costs whose process ended before it; called by any thread.
+        :param recovered: is told of each such attempt when it is in the store; likewise.
         """
         self._store = store
         self._reactor = reactor
@@ -123,6 +125,7 @@ class Ledger:
         self._linger_s = linger_s
         self._now = now
         self._rate = rate
+        self._recovered = recovered
         self._journal = Journal(folder, segment_bytes)
         self._delivery = _Delivery(self._journal)
         self._unwritten: dict[tuple[str, int], Row] = {}
@@ -494,7 +497,11 @@ class Ledger:
             before = self._tally["written"]
             if not self._write(rows[start : start + _BATCH]):
                 return False
-            self._tally["interrupted"] += self._tally["written"] - before
+            written = self._tally["written"] - before
+            self._tally["interrupted"] += written
+            # Where some were known already, they have been told of before.
+            for row in rows[start : start + _BATCH] if written else ():
+                self._recovered(row)
         return True
 
     def _recover_segment(self, segment: Segment, unfinished: dict[tuple[str, int], Row]) -> bool:
