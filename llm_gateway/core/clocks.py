@@ -38,7 +38,7 @@ class CallClock:
     The connect clock is not here: only the one that connects can tell connecting from waiting.
     """
 
-    __slots__ = ("_last_byte_at", "_started_at", "_timeouts")
+    __slots__ = ("_started_at", "_timeouts", "last_byte_at")
 
     def __init__(self, timeouts: Timeouts, now: float) -> None:
         """
@@ -46,21 +46,22 @@ class CallClock:
         """
         self._timeouts = timeouts
         self._started_at = now
-        self._last_byte_at: float | None = None
+        self.last_byte_at: float | None = None
+        """When the last piece of the answer came."""
 
     def byte_came(self, now: float) -> None:
         """Note that a piece of the answer came."""
-        self._last_byte_at = now
+        self.last_byte_at = now
 
     def due_at(self) -> float:
         """
         :return: the earliest moment at which a clock can run out, if nothing more comes. Every byte but the first moves
             it away.
         """
-        if self._last_byte_at is None:
+        if self.last_byte_at is None:
             waiting = self._started_at + self._timeouts.first_byte_s
         else:
-            waiting = self._last_byte_at + self._timeouts.idle_s
+            waiting = self.last_byte_at + self._timeouts.idle_s
         return min(waiting, self._started_at + self._timeouts.total_s)
 
     def expired(self, now: float) -> str | None:
@@ -69,6 +70,6 @@ class CallClock:
         """
         if now >= self._started_at + self._timeouts.total_s:
             return "total"
-        if self._last_byte_at is None:
+        if self.last_byte_at is None:
             return "first_byte" if now >= self._started_at + self._timeouts.first_byte_s else None
-        return "idle" if now >= self._last_byte_at + self._timeouts.idle_s else None
+        return "idle" if now >= self.last_byte_at + self._timeouts.idle_s else None
