@@ -32,6 +32,9 @@ from llm_gateway.web.warnings import Webhook
 
 __all__ = ["Accounting", "journal_folder", "shared_folder"]
 
+_SHADOW_EVERY_S = 60.0
+"""Between two lines in the log about one limit in shadow."""
+
 _log = Logger()
 
 
@@ -62,10 +65,12 @@ class Accounting:
         self.processes = settings.workers
         self._names: dict[str, str] = {}
         """Of virtual keys, by what their use is counted under."""
+        self._shadows: dict[str, tuple[float, int]] = {}
+        """By limit in shadow: when it was told of, and how many calls it would have refused since."""
         self._webhook: Webhook | None = None
         if settings.warn_webhook is not None and agent is not None:
             self._webhook = Webhook(settings.warn_webhook, agent, reactor, wall, self._subject)
-        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=self._warn)
+        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=self._warn, on_shadow=self._shadow)
         self._prices_file = settings.prices_file
         self.ledger: Ledger | None = None
         self.url = settings.ledger
@@ -131,11 +136,29 @@ class Accounting:
 
     def _warn(self, limit: Limit) -> None:
         """Tell the operator that the share for a warning is passed."""
-        whose = "" if limit.scope is Scope.GLOBAL else f" by {limit.scope.value} {self._subject(limit)}"
-        share = limit.warn_at or 0.0
-        _log.warn("{share:.0%} of {limit} is used{whose}", share=share, limit=limit.name, whose=whose)
+        share, whose = limit.warn_at or 0.0, self._whose(limit)
+        _log.warn("{share:.0%} of {limit}{whose} is used", share=share, limit=limit.name, whose=whose)
         if self._webhook is not None:
             self._webhook(limit)
+
+    def _shadow(self, limit: Limit) -> None:
+        """Tell the operator what a limit in shadow would have done, once in a while."""
+        now = self._reactor.seconds()
+        said_at, calls = self._shadows.get(limit.id, (-_SHADOW_EVERY_S, 0))
+        calls += 1
+        if now < said_at + _SHADOW_EVERY_S:
+            self._shadows[limit.id] = said_at, calls
+            return
+        self._shadows[limit.id] = now, 0
+        _log.warn(
+            "{limit}{whose} would have refused {calls}, were it not in shadow",
+            limit=limit.name,
+            whose=self._whose(limit),
+            calls="a call" if calls == 1 else f"{calls} calls",
+        )
+
+    def _whose(self, limit: Limit) -> str:
+        return "" if limit.scope is Scope.GLOBAL else f" of {limit.scope.value} {self._subject(limit)}"
 
     def reload_prices(self) -> None:
         """Read the file of prices anew; where it cannot be used, the log says so and the ones before count."""
