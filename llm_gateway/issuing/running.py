@@ -130,8 +130,8 @@ class RunningKeys:
         :return: fires when what there is is in use; never fails.
         """
         looking = self._in_thread(self._look, self._revision)
-        looking.addCallbacks(self._seen, self._not_seen)
-        return looking  # type: ignore[return-value]  # both return None
+        # A fault in what was found must not end the looking, either.
+        return looking.addCallback(self._seen).addErrback(self._not_seen)
 
     def _look(self, revision: int) -> tuple[int, Sequence[StoredKey]] | None:
         """In another thread. :return: ``None`` where nothing is new."""

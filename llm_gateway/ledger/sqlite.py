@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -118,8 +119,8 @@ class SqliteStore(Store):
         if sqlite3.sqlite_version_info < _OLDEST:
             raise StoreError(f"SQLite {'.'.join(map(str, _OLDEST))} is needed, and this is {sqlite3.sqlite_version}")
         is_new = not os.path.exists(self.path)
-        # SQLite would make it readable by everybody.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        if is_new:
+            _make(self.path)
         connection = sqlite3.connect(self.path, self._busy_s, isolation_level=None, check_same_thread=False)
         try:
             if is_new:
@@ -165,6 +166,26 @@ class SqliteStore(Store):
             # The next one begins with a new connection: the file may be another one by then, or this one broken.
             self.close()
             raise
+
+
+def _make(path: str) -> None:
+    """
+    Make a file that nobody else may read, which SQLite would not. There may be one by now.
+
+    It gets its name only when it is closed: a process that closes a file gives up every lock that it has on it, those
+    of its other connections too. Another program would then take itself for the last one, and remove the log in which
+    this one goes on to write.
+
+    :raises OSError: it cannot be made.
+    """
+    descriptor, unnamed = tempfile.mkstemp(prefix=os.path.basename(path), dir=os.path.dirname(path))
+    os.close(descriptor)
+    try:
+        os.link(unnamed, path)
+    except FileExistsError:
+        return
+    finally:
+        os.unlink(unnamed)
 
 
 class _Transaction:

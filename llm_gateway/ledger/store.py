@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -190,6 +191,7 @@ CREATE_VERSIONS = "create table if not exists schema_versions (version bigint pr
 VERSION = "select coalesce(max(version), 0) from schema_versions"
 
 
+@lru_cache(maxsize=8)
 def insert_sql(count: int) -> str:
     """:return: a statement that writes so many attempts; those that are there stay as they are."""
     row = f"({', '.join('?' * len(COLUMNS))})"
@@ -199,7 +201,10 @@ def insert_sql(count: int) -> str:
 
 def flat(rows: Sequence[Row]) -> list[Any]:
     """:return: the values of all, one row behind the other."""
-    return [value for row in rows for value in values_of(row)]
+    values: list[Any] = []
+    for row in rows:
+        values += values_of(row)
+    return values
 
 
 @contextmanager

@@ -218,3 +218,19 @@ def test_nothing_is_looked_at_once_it_is_stopped(running: Running) -> None:
     running.keys.start()
     running.keys.stop()
     assert running.clock.getDelayedCalls() == []
+
+
+def test_fault_of_ours_does_not_end_the_looking(
+    running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    running.keys.start()
+    with monkeypatch.context() as broken:
+        broken.setattr("llm_gateway.issuing.merging.Merger.merged", lambda *_: 1 // 0)
+        first = running.keeper.create(ANN, BY)
+        running.clock.advance(1)
+    assert not running.knows(first.key)
+    assert logged == ["Looking for virtual keys in the database"]
+    second = running.keeper.create({**ANN, "name": "bob"}, BY)
+    running.clock.advance(1)
+    assert running.knows(first.key)
+    assert running.knows(second.key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -339,6 +341,37 @@ def test_a_file_of_the_ledger_is_for_its_owner_alone(tmp_path: Path, opened: Ope
         "ledger.sqlite-wal": 0o600,
         "ledger.sqlite-shm": 0o600,
     }
+
+
+_IN_BETWEEN = """
+import sys
+from llm_gateway.ledger.store import open_store
+store = open_store(sys.argv[1])
+with store.transaction() as transaction:
+    transaction.execute("update counters set value = value + 1")
+store.close()
+"""
+
+
+def test_programs_that_come_and_go_take_nothing_away(tmp_path: Path, opened: Opened) -> None:
+    """
+    A gateway has several connections to its file, and a command one that it closes: it must not take itself for the
+    last one. It would remove the log in which the gateway goes on to write.
+    """
+    path = str(tmp_path / "ledger.sqlite")
+    first, second = opened(path), opened(path)
+    first.open()
+    second.open()
+    first.write([ended(1)])
+    for number in (1, 2):
+        subprocess.run([sys.executable, "-c", _IN_BETWEEN, path], check=True, timeout=20)
+        first.write([ended(number + 1)])
+        for store in (first, second):
+            with store.reading() as transaction:
+                assert transaction.rows("select value from counters") == [(number,)]
+    first.close()
+    second.close()
+    assert [row.request_id for row in read(opened(path))] == [ended(number).request_id for number in (1, 2, 3)]
 
 
 def test_a_file_that_cannot_be_made_is_told(tmp_path: Path, opened: Opened) -> None:

@@ -146,6 +146,10 @@ def test_command_and_gateway_work_on_the_same_keys(bin_dir: Path, tmp_path: Path
         assert operator.opens(early)
         late = command(bin_dir, tmp_path, "create", "late", "--credential", "main", *where).strip()
         eventually(lambda: operator.opens(late), "the key of the command to count")
+        for name in ("again", "once more"):
+            # Each is another program that opens the database and closes it.
+            key = command(bin_dir, tmp_path, "create", name, "--credential", "main", *where).strip()
+            eventually(lambda key=key: operator.opens(key), f"the key {name!r} to count")  # type: ignore[misc]
         url = ("--url", operator.gateway.url)
         admin = {"LLMGATEWAY_ADMIN_KEY": ADMIN_KEY}
         assert "late" in command(bin_dir, tmp_path, "list", *url, environ=admin)
