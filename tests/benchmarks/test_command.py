@@ -139,7 +139,10 @@ def test_wrong_answers_make_it_fail(bench: type[FakeBench], capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
-    [("--only ngnix", "--only ngnix: there are nginx, llmgateway, accounting, twisted"), ("--cores 0,7", "core 7 is not there")],
+    [
+        ("--only ngnix", "--only ngnix: there are nginx, llmgateway, accounting, twisted"),
+        ("--cores 0,7", "core 7 is not there"),
+    ],
 )
 def test_what_cannot_be_measured_is_told(
     words: str, complaint: str, bench: type[FakeBench], capsys: pytest.CaptureFixture[str]
