@@ -224,7 +224,7 @@ def answer_headers(headers: Headers, secrets: Sequence[bytes]) -> Fields:
     fields = _to_client.keep(fields_of(headers))
     if secrets:
         # Without regard to case, in which names were respelt on the way.
-        everything = b"\n".join([*fields, *chain.from_iterable(fields.values())]).lower()
+        everything = b"\n".join(chain(fields, chain.from_iterable(fields.values()))).lower()
         for secret in secrets:
             if secret.lower() in everything:
                 return {name: values for name, values in fields.items() if not _repeats(name, values, secrets)}

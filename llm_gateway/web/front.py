@@ -90,7 +90,8 @@ class FrontResource(Resource):
         keep_context(request, context)
         headers = fields_of(request.responseHeaders)
         headers[b"X-Gw-Request-Id"] = [context.record.request_id.encode("ascii")]
-        headers.pop(b"Server", None)
+        if b"Server" in headers:
+            del headers[b"Server"]
         if context.route is not UNROUTED:
             answer: bytes | int = self._relay.render(request)
             return answer

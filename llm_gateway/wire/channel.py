@@ -159,19 +159,17 @@ class Channel(Outlet):
 
     def dataReceived(self, data: bytes) -> None:
         if self._request is None and self._awaiting is _HEAD and not self._buffer and not self._holds:
-            known = self._parser.recall(data)
-            if known is not None:
-                head, fields, length, end = known
-                if len(data) - end == length <= self._at_once_bytes:
-                    # As nearly always: a request like the one before it, with nothing behind it.
-                    site = self.site
-                    self._head = head
-                    self.persistent = head[3] and not site.seeing_off
-                    self._rendered = True
-                    self._deadline = inf
-                    request = self._request = self.requestFactory(self)
-                    request.came_whole(head, fields, data[end:])
-                    return
+            whole = self._parser.recall_whole(data, self._at_once_bytes)
+            if whole is not None:
+                # As nearly always: a request like the one before it, with nothing behind it.
+                head, fields, body = whole
+                self._head = head
+                self.persistent = head[3] and not self.site.seeing_off
+                self._rendered = True
+                self._deadline = inf
+                request = self._request = self.requestFactory(self)
+                request.came_whole(head, fields, body)
+                return
         if self._awaiting is _NOTHING:
             return
         if self._buffer:

@@ -198,6 +198,32 @@ class RequestParser:
         self.whole = not length
         return head, fields, length, end + len(after)
 
+    def recall_whole(self, data: bytes, most: int) -> tuple[Head, Fields, bytes] | None:
+        """
+        As ``recall``, for a request that has come with all of its body and nothing behind it.
+
+        :param most: bytes of the body.
+        :return: also the body, which is read.
+        """
+        known = self._known
+        if known is None or not data.startswith(known.before):
+            return None
+        before, after, head, fields = known
+        start = len(before)
+        end = data.find(b"\r", start, start + _MAX_LENGTH_DIGITS + 1)
+        digits = data[start:end]
+        if not digits.isdigit() or not data.startswith(after, end):
+            return None
+        body = data[end + len(after) :]
+        length = len(body)
+        if int(digits) != length or length > most:
+            return None
+        fields = fields.copy()
+        fields[b"Content-Length"] = [digits]
+        self._left = 0
+        self._counted = self.whole = True
+        return head, fields, body
+
     def _remember(self, raw: bytes, head: Head, fields: Fields) -> None:
         self._heads += 1
         line = _LENGTH_LINE.search(raw)
