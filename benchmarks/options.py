@@ -19,8 +19,8 @@ _DEFAULTS = Plan()
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the CPU time of calls and of streamed chunks: of this gateway, of the same where calls are "
-        "limited and written down (accounting), of the same on Twisted's own HTTP (twisted), and of nginx, before and "
+        description="Measure the CPU time of calls and of streamed chunks: of this gateway, of the same where calls "
+        "are limited and written down (accounting), of the same on Twisted's own HTTP (twisted), and of nginx, before and "
         "after. docs/performance.md explains the figures.",
     )
     add = parser.add_argument
