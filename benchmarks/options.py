@@ -20,8 +20,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure the CPU time of calls and of streamed chunks: of this gateway, of the same where calls "
-        "are limited and written down (accounting), of the same on Twisted's own HTTP (twisted), and of nginx, before and "
-        "after. docs/performance.md explains the figures.",
+        "are limited and written down (accounting), of the same on Twisted's own HTTP (twisted), and of nginx, before "
+        "and after. docs/performance.md explains the figures.",
     )
     add = parser.add_argument
     add("part", nargs="*", type=_part, help=f"what to measure: {', '.join(EVERYTHING)}; everything if none is named")
