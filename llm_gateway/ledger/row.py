@@ -13,7 +13,8 @@ INTERRUPTED = "interrupted"
 
 
 # Without a place in the collector's lists, since a row refers to nothing that could refer to it.
-class Row(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+# Written as an array, which is what a journal has two of for each attempt: new fields go to the end.
+class Row(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """
     One attempt: what was asked of whom for whom, how it ended, what it used and what that costs.
 

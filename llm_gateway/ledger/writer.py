@@ -19,7 +19,17 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from llm_gateway.ledger.journal import SEGMENT_BYTES, Journal, JournalFull, Kind, Orphan, Segment, alone, orphans
+from llm_gateway.ledger.journal import (
+    SEGMENT_BYTES,
+    Journal,
+    JournalFull,
+    Kind,
+    Orphan,
+    Segment,
+    alone,
+    decode,
+    orphans,
+)
 from llm_gateway.ledger.row import INTERRUPTED, Row
 from llm_gateway.ledger.store import BadRow, Store, StoreError
 
@@ -397,7 +407,7 @@ class Ledger:
         try:
             written = self._store.write([_mended(row)])
         except BadRow:
-            self._reject(msgspec.json.encode(row), error)
+            self._reject(msgspec.structs.asdict(row), error)
         except StoreError as failure:
             self._failed(failure)
             return False
@@ -405,11 +415,11 @@ class Ledger:
             self._tally["written"] += written.new + written.replaced
         return True
 
-    def _reject(self, row: bytes, error: Exception) -> None:
+    def _reject(self, row: dict[str, Any], error: Exception) -> None:
         path = os.path.join(self._journal.folder, "rejected.jsonl")
         try:
             with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
-                file.write(row + b"\n")
+                file.write(msgspec.json.encode(row) + b"\n")
         except OSError as failure:
             self._say("error", "A row that the ledger does not take cannot be kept, either: {failure}", failure=failure)
         self._tally["rejected"] += 1
@@ -509,9 +519,9 @@ class Ledger:
         done = segment.done
         for entry in segment.entries():
             try:
-                row = _decode(entry.row)
+                row = decode(entry.row)
             except (msgspec.DecodeError, UnicodeError) as error:
-                self._reject(entry.row, error)
+                self._reject({"entry": entry.row}, error)
                 continue
             if entry.kind == Kind.BEGUN:
                 unfinished[row.request_id, row.attempt] = row
@@ -525,9 +535,6 @@ class Ledger:
                 segment.mark(entry.end)
                 rows.clear()
         return not rows or self._write(rows)
-
-
-_decode = msgspec.json.Decoder(Row).decode
 
 
 class _Delivery:
@@ -562,7 +569,7 @@ class _Delivery:
             for row, after in self._segment.ended(self._position, end):
                 self._position = after
                 if row:
-                    rows.append(_decode(row))
+                    rows.append(decode(row))
                     if len(rows) == most:
                         return rows
                     if not len(rows) % _AT_ONCE:

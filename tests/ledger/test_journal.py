@@ -7,17 +7,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.ledger.journal import Journal, JournalFull, Kind, Segment, orphans
+from llm_gateway.core.usage.values import Usage
+from llm_gateway.ledger.journal import Journal, JournalFull, Kind, Segment, decode, orphans
 from llm_gateway.ledger.row import Row
 from tests.ledger.rows import ended, running
 
 SMALL = 8192
-"""Bytes of a segment with room for some eight attempts."""
+"""Bytes of a segment with room for some sixteen attempts."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def entries(journal: Journal) -> list[tuple[int, Row]]:
     found = []
     for number in range(journal.oldest, journal.number + 1):
         segment = Segment(journal.path(number))
-        found += [(each.kind, msgspec.json.decode(each.row, type=Row)) for each in segment.entries()]
+        found += [(each.kind, decode(each.row)) for each in segment.entries()]
         segment.close()
     return found
 
@@ -113,7 +113,7 @@ def test_what_runs_long_does_not_hold_up_what_is_done(journal: Journal) -> None:
     """It is brought along from segment to segment, so that all but the last ones can go."""
     long = running(0)
     journal.begin(long)
-    for number in range(1, 100):
+    for number in range(1, 200):
         journal.begin(running(number))
         long.status = number
         journal.end(ended(number))
@@ -122,7 +122,7 @@ def test_what_runs_long_does_not_hold_up_what_is_done(journal: Journal) -> None:
     assert (Kind.BEGUN, long) not in entries(journal)
     brought = [row for kind, row in entries(journal) if kind is Kind.BEGUN and row.request_id == long.request_id]
     assert brought
-    assert all(0 < row.status < 99 for row in brought if row.status is not None), "as it was when it was brought"
+    assert all(0 < row.status < 199 for row in brought if row.status is not None), "as it was when it was brought"
     assert len(journal) == 1
 
 
@@ -260,6 +260,15 @@ def test_text_that_is_no_utf8_is_written_without_what_is_wrong(journal: Journal)
     journal.begin(running(1, model_asked="half \ud800", labels={"x\udfff": "\ud800"}))
     [(_, row)] = entries(journal)
     assert (row.model_asked, row.labels) == ("half ?", {"x?": "?"})
+
+
+def test_a_number_that_has_no_room_is_written_as_the_largest(journal: Journal) -> None:
+    """What a provider says must not cost the account, either."""
+    journal.begin(running(1))
+    journal.end(running(1, cost=-(2**80), usage=Usage(output=2**70, pieces={"web_search": 2**65})))
+    [_, (_, row)] = entries(journal)
+    most = 2**63 - 1
+    assert (row.cost, row.usage) == (-most, Usage(output=most, pieces={"web_search": most}))
 
 
 def test_a_row_that_is_too_large_is_written_without_labels(tmp_path: Path) -> None:

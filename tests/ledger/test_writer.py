@@ -274,7 +274,7 @@ def test_the_journal_has_its_bound_in_bytes_too(reactor: Reactor, tmp_path: Path
 
         with pytest.raises(LedgerFull):
             begin_more()
-        assert 30 < len(began) < 90
+        assert 50 < len(began) < 150
         assert sum(file.stat().st_size for file in (tmp_path / "journals").glob("*.journal")) <= 80_000
         store.fault = None
     assert len(stored(path)) == len(began)
@@ -459,7 +459,7 @@ def test_a_row_that_no_store_takes_is_kept_apart(reactor: Reactor, tmp_path: Pat
         assert ledger.healthy
     assert len(stored(path)) == 9
     [kept] = (tmp_path / "journals" / "rejected.jsonl").read_bytes().splitlines()
-    assert msgspec.json.decode(kept, type=Row) == ended(5, key="bad")
+    assert msgspec.json.decode(kept) == msgspec.to_builtins(msgspec.structs.asdict(ended(5, key="bad")))
     assert (tmp_path / "journals" / "rejected.jsonl").stat().st_mode & 0o777 == 0o600
 
 
