@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -494,6 +497,46 @@ def test_a_field_lost_in_every_message_leaves_room_for_the_others(gateway: Memor
     dropped = client.answer()[1]["x-gw-dropped"]
     assert {"messages[].name", "verbosity", "prompt_cache_key"} == set(dropped.split(","))
     assert gateway.record.dropped == dropped
+
+
+def code_run(work: Callable[[], object]) -> set[str]:
+    """The files whose functions are called."""
+    files: set[str] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            files.add(frame.f_code.co_filename)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return files
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("caller", OWN)
+def test_calls_within_one_dialect_run_nothing_of_the_translation(
+    gateway: MemoryGateway, caller: str, stream: bool
+) -> None:
+    """Though it is there: what is passed on costs what it did before the first call was translated."""
+
+    def call(to: str) -> None:
+        ask(gateway, caller, to, stream=stream)
+        response = gateway.agent.sent[-1].answer(content_type="text/event-stream" if stream else "application/json")
+        for piece in STREAMS[to] if stream else [json.dumps(ANSWERS[to])]:
+            response.write(piece.encode())
+        response.end()
+
+    other = "anthropic" if OWN[caller] == "openai" else "openai"
+
+    def translating(files: set[str]) -> list[str]:
+        return sorted(name for name in files if "/core/translation/" in name or "/web/translat" in name)
+
+    assert translating(code_run(lambda: call(other)))
+    assert translating(code_run(lambda: call(OWN[caller]))) == []
 
 
 def test_names_without_room_end_in_dots_and_never_in_half_a_name() -> None:
