@@ -16,5 +16,5 @@ class MemoryStore(Table):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Steady(time.time() - passed(), passed)
+        self.clock = Steady(time.time() - passed(), passed).__call__
         """The time that fits it."""

@@ -115,7 +115,7 @@ class SharedStore(Table):
         self._closed = False
         self.intact = True
         """Whether others that start find the same counts; looked after by ``sweep``."""
-        self.clock = Steady(0.0, self._now)
+        self.clock = Steady(0.0, self._now).__call__
         """The same time in all processes, which nobody sets. It should be read after ``open``."""
 
     def _now(self) -> float:

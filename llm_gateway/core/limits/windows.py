@@ -125,15 +125,17 @@ class Sliding(Counter):
 
     def standing(self, now: int) -> Standing:
         cells, size = self.cells, self._size
-        last = self._roll(now)
+        number = self._roll(now) if now >= self._until else cells[MAIN]
         used, held = cells[SUM], cells[HELD]
-        reset = 0
+        reset_s = 0.0
         if used:
-            for number in range(last, last - size, -1):
-                if cells[self._base + number % size]:
-                    reset = (number + size) * self._step - now
-                    break
-        return Standing(self.limit, used, held, max(0, self.limit.amount - used - held), reset / 1e9)
+            base, oldest = self._base, number - size
+            while number > oldest and not cells[base + number % size]:
+                number -= 1
+            if number > oldest:
+                reset_s = ((number + size) * self._step - now) / 1e9
+        remaining = self.capacity - used - held
+        return Standing(self.limit, used, held, remaining if remaining > 0 else 0, reset_s)
 
     def seed(self, now: int, at: int, n: int) -> None:
         last = self._roll(now)
