@@ -36,6 +36,9 @@ class Api(Enum):
     OTHER = "other"
     """Relayed to a provider of the same dialect, or refused."""
 
+    # Each is there once. Enum's own hash is worked out in Python, and every call asks for several.
+    __hash__ = object.__hash__
+
 
 CONVERSATIONS = frozenset({Api.CHAT, Api.RESPONSES, Api.MESSAGES, Api.GEMINI})
 """What can be translated into each other."""
