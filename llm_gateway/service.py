@@ -203,7 +203,10 @@ class GatewayService(Service):
             self._stop_listening()
             if self._parts.access_log is not None:
                 self._parts.access_log.close()
-            raise CannotStart(f"The ledger's journal cannot be used: {error}") from error
+            raise CannotStart(
+                f"The ledger's journal cannot be used: {error}. Name another place with --ledger or --journal, "
+                "or have nothing written down with --ledger none."
+            ) from error
 
     def stopService(self) -> Deferred[None]:
         """
