@@ -15,11 +15,12 @@ import msgspec
 from llm_gateway.core.surrogates import mended
 from llm_gateway.core.usage.counts import Counted, tier_of
 
-__all__ = ["NOTHING_THERE", "AnswerReader", "is_error", "read", "strings"]
+__all__ = ["BROKEN", "NOTHING_THERE", "AnswerReader", "is_error", "read", "strings"]
 
 _T = TypeVar("_T")
 NOTHING_THERE = msgspec.Raw()
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises."""
 
 
 def read(decode: Callable[[bytes], _T], document: bytes) -> _T | None:
@@ -28,13 +29,13 @@ def read(decode: Callable[[bytes], _T], document: bytes) -> _T | None:
     """
     try:
         return decode(document)
-    except _BROKEN:
+    except BROKEN:
         pass
     if b"\\u" not in document:
         return None
     try:
         return decode(mended(document))
-    except _BROKEN:
+    except BROKEN:
         return None
 
 

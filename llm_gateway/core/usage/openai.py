@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import msgspec
 
-from llm_gateway.core.usage.answers import NOTHING_THERE, AnswerReader, is_error, read, strings
-from llm_gateway.core.usage.counts import Counted, OpenAICounts, ToolUsage
+from llm_gateway.core.usage.answers import BROKEN, NOTHING_THERE, AnswerReader, is_error, read, strings
+from llm_gateway.core.usage.counts import Counted, OpenAICounts, ToolUsage, UsualCounts
 
 __all__ = ["OpenAIReader"]
 
@@ -40,6 +40,23 @@ class _Numbers(msgspec.Struct, gc=False):
     tool_usage: ToolUsage | None = None
     output: list[_Kind] | None = None
     error: msgspec.Raw = NOTHING_THERE
+
+
+class _UsualFinish(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """Nearly all answers, and the last chunks of streams."""
+
+    usage: UsualCounts
+    model: str | None = None
+    service_tier: str | None = None
+    choices: list[_UsualFinish] | None = None
+    response: None = None
+    tool_usage: None = None
+    output: None = None
+    error: None = None
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -94,6 +111,7 @@ class _Text(msgspec.Struct, gc=False):
     error: msgspec.Raw = NOTHING_THERE
 
 
+_usual = msgspec.json.Decoder(_Usual).decode
 _numbers = msgspec.json.Decoder(_Numbers).decode
 _openai_usage = msgspec.json.Decoder(OpenAICounts).decode
 _text = msgspec.json.Decoder(_Text).decode
@@ -115,6 +133,8 @@ class OpenAIReader(AnswerReader):
     _counted: Counted | None = None
 
     def take(self, document: bytes) -> bool | None:
+        if b'"prompt_tokens"' in document and self.wrote == "text" and self._take_usual(document):
+            return True
         found = read(_numbers, document)
         if found is None:
             return None
@@ -152,6 +172,33 @@ class OpenAIReader(AnswerReader):
         self.final = final
         self._counted = counted
         return counted.has_output
+
+    def _take_usual(self, document: bytes) -> bool:
+        """
+        Read the same by a shorter way, which most answers can go.
+
+        :return: whether this is one of them.
+        """
+        try:
+            found = _usual(document)
+        except BROKEN:
+            return False
+        choices = found.choices
+        final = not choices
+        if choices:
+            for choice in choices:
+                if choice.finish_reason is not None:
+                    final = True
+                    break
+        counted = found.usage.counted(found.service_tier)
+        if counted is None or not (final or found.usage.completion_tokens):
+            return False
+        if found.model:
+            self.model = found.model[:256]
+        self.numbered += 1
+        self.final = final
+        self._counted = counted
+        return True
 
     @staticmethod
     def _pieces(found: _Numbers) -> dict[str, int]:

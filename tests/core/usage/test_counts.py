@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.core.usage.counts import Counted, GeminiCounts, MessagesCounts, OpenAICounts, ToolUsage, tier_of
+from llm_gateway.core.usage.openai import OpenAIReader
 from llm_gateway.core.usage.values import Usage
 
 
@@ -368,23 +369,50 @@ RARE = {
 }
 
 
+CHOICES = st.none() | st.lists(
+    st.fixed_dictionaries({}, optional={"finish_reason": st.sampled_from([None, "stop", 3]), "usage": st.none()}),
+    max_size=2,
+)
+
+
 @given(
     st.fixed_dictionaries({}, optional=USUAL) | st.fixed_dictionaries({}, optional=USUAL | RARE),
     st.booleans(),
-    st.sampled_from([None, "default", "priority", 3]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "model": st.sampled_from([None, "", "m" * 300, 3]),
+            "service_tier": st.sampled_from([None, "default", "priority", 3]),
+            "choices": CHOICES,
+            "error": st.sampled_from([None, {}, "no"]),
+            "output": st.just([{"type": "web_search_call"}]),
+        },
+    ),
 )
-def test_the_short_way_reads_the_same_as_the_long_one(document: dict[str, Any], adds_up: bool, tier: object) -> None:
-    if adds_up and all(isinstance(document.get(name), int) for name in ("prompt_tokens", "completion_tokens")):
-        document["total_tokens"] = document["prompt_tokens"] + document["completion_tokens"]
-    short = openai(document, tier=tier)
+def test_the_short_way_reads_the_same_as_the_long_one(
+    usage: dict[str, Any], adds_up: bool, more: dict[str, Any]
+) -> None:
+    if adds_up and all(isinstance(usage.get(name), int) for name in ("prompt_tokens", "completion_tokens")):
+        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    document = msgspec.json.encode({"usage": usage, **more})
+    short, long = OpenAIReader(), OpenAIReader()
+    told = short.take(document)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OpenAICounts, "_usual", lambda self, tier: None)
-        assert openai(document, tier=tier) == short
+        patch.setattr(OpenAIReader, "_take_usual", lambda self, document: False)
+        assert long.take(document) == told
+    assert vars(short) == vars(long)
 
 
 def test_what_is_usual_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    details = {"prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0}}
-    details["completion_tokens_details"] = {"reasoning_tokens": 2, "audio_tokens": 0, "accepted_prediction_tokens": 0}
     monkeypatch.delattr("llm_gateway.core.usage.counts.usage_in")
-    found = openai({"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13} | details, tier="default")
-    assert found == Counted(Usage(input=5, cached=3, output=3, reasoning=2), True, True)
+    usage = {
+        "prompt_tokens": 8,
+        "completion_tokens": 5,
+        "total_tokens": 13,
+        "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 0, "accepted_prediction_tokens": 0},
+    }
+    document = {"model": "gpt-9", "choices": [{"index": 0, "finish_reason": "stop"}], "usage": usage}
+    reader = OpenAIReader()
+    assert reader.take(msgspec.json.encode(document | {"service_tier": "default"}))
+    assert reader.counted() == Counted(Usage(input=5, cached=3, output=3, reasoning=2), True, True)
