@@ -77,21 +77,11 @@ def limit_fields(standings: Sequence[Standing], dialect: Dialect, now: float) ->
     :param now: seconds since the epoch.
     :return: headers that tell how the limits stand.
     """
-    headers = anthropic_headers(standings, now) if dialect is ANTHROPIC else openai_headers(standings)
-    fields = {_SPELT.get(name) or _spelt(name): [value] for name, value in headers}
+    fields = anthropic_headers(standings, now) if dialect is ANTHROPIC else openai_headers(standings)
     warnings = [_warning(each) for each in standings if each.limit.warn_at is not None]
     if warnings and (said := b", ".join(filter(None, warnings))):
         fields[b"X-Gw-Warning"] = [said]
     return fields
-
-
-_SPELT: dict[bytes, bytes] = {}
-
-
-def _spelt(name: bytes) -> bytes:
-    """As Twisted spells it. There are few."""
-    spelt = _SPELT[name] = b"-".join(part.capitalize() for part in name.split(b"-"))
-    return spelt
 
 
 def _warning(standing: Standing) -> bytes:

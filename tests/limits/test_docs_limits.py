@@ -56,7 +56,7 @@ def test_what_happens_when_counts_cannot_be_reached_is_documented() -> None:
 def test_documented_headers_are_those_that_are_sent() -> None:
     world = World(*[limit(f"{each}_per_minute", 60) for each in ("requests", "input_tokens", "output_tokens")])
     standings = world.limiter.state(world.limits)
-    sent = {name.decode() for name, _ in [*openai_headers(standings), *anthropic_headers(standings, NOON)]}
+    sent = {name.decode().lower() for name in (*openai_headers(standings), *anthropic_headers(standings, NOON))}
     assert sent == {name for each in re.findall(r"`(\S+-ratelimit-\S+)`", PAGE) for name in spread(each)}
 
 

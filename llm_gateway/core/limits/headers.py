@@ -14,68 +14,65 @@ from collections.abc import Iterable
 from functools import lru_cache
 from time import gmtime
 
+from llm_gateway.core.headers import Fields
 from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.values import Measure
 
 __all__ = ["anthropic_headers", "duration_text", "openai_headers", "retry_after", "time_text"]
 
 _Names = tuple[bytes, bytes, bytes]
-"""Of the headers for one kind of limit: how much, how much is left, and when all of it is again."""
+"""Of the headers for one kind of limit, as Twisted spells them: how much, how much is left, and until when."""
 
 
 def _openai(kind: bytes) -> _Names:
-    return b"x-ratelimit-limit-" + kind, b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
+    return b"X-Ratelimit-Limit-" + kind, b"X-Ratelimit-Remaining-" + kind, b"X-Ratelimit-Reset-" + kind
 
 
 def _anthropic(kind: bytes) -> _Names:
-    begin = b"anthropic-ratelimit-" + kind
-    return begin + b"-limit", begin + b"-remaining", begin + b"-reset"
+    begin = b"Anthropic-Ratelimit-" + kind
+    return begin + b"-Limit", begin + b"-Remaining", begin + b"-Reset"
 
 
-_TOKENS = _anthropic(b"tokens")
+_TOKENS = _anthropic(b"Tokens")
 # By the names of measures and not by themselves, whose hashes Python works out anew each time.
 _OPENAI: dict[str, tuple[_Names, ...]] = {
-    Measure.REQUESTS.value: (_openai(b"requests"),),
+    Measure.REQUESTS.value: (_openai(b"Requests"),),
     **dict.fromkeys(
-        (Measure.TOKENS.value, Measure.INPUT_TOKENS.value, Measure.OUTPUT_TOKENS.value), (_openai(b"tokens"),)
+        (Measure.TOKENS.value, Measure.INPUT_TOKENS.value, Measure.OUTPUT_TOKENS.value), (_openai(b"Tokens"),)
     ),
 }
 _ANTHROPIC: dict[str, tuple[_Names, ...]] = {
-    Measure.REQUESTS.value: (_anthropic(b"requests"),),
+    Measure.REQUESTS.value: (_anthropic(b"Requests"),),
     Measure.TOKENS.value: (_TOKENS,),
-    Measure.INPUT_TOKENS.value: (_TOKENS, _anthropic(b"input-tokens")),
-    Measure.OUTPUT_TOKENS.value: (_TOKENS, _anthropic(b"output-tokens")),
+    Measure.INPUT_TOKENS.value: (_TOKENS, _anthropic(b"Input-Tokens")),
+    Measure.OUTPUT_TOKENS.value: (_TOKENS, _anthropic(b"Output-Tokens")),
 }
 
 
-def openai_headers(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
+def openai_headers(standings: Iterable[Standing]) -> Fields:
     """
     :return: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; tokens are those of the limit on all of them, on
         those read or on those written that has the least left. Resets are times such as ``1s``, ``6m0s``, ``250ms``.
     """
-    found: list[tuple[bytes, bytes]] = []
+    found: Fields = {}
     for (limit, remaining, reset), standing in _tightest(standings, _OPENAI).items():
-        found += (
-            (limit, _number(standing.limit.amount)),
-            (remaining, b"%d" % standing.remaining),
-            (reset, duration_text(standing.reset_s or 0.0)),
-        )
+        found[limit] = [_number(standing.limit.amount)]
+        found[remaining] = [b"%d" % standing.remaining]
+        found[reset] = [_milliseconds_text(-int((standing.reset_s or 0.0) * -1_000 // 1))]
     return found
 
 
-def anthropic_headers(standings: Iterable[Standing], now: float) -> list[tuple[bytes, bytes]]:
+def anthropic_headers(standings: Iterable[Standing], now: float) -> Fields:
     """
     :param now: seconds since the epoch.
     :return: ``anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}``; tokens as for
         OpenAI. Resets are times as RFC 3339 has them, in UTC, rounded up to a second.
     """
-    found: list[tuple[bytes, bytes]] = []
+    found: Fields = {}
     for (limit, remaining, reset), standing in _tightest(standings, _ANTHROPIC).items():
-        found += (
-            (limit, _number(standing.limit.amount)),
-            (remaining, b"%d" % standing.remaining),
-            (reset, time_text(now + (standing.reset_s or 0.0))),
-        )
+        found[limit] = [_number(standing.limit.amount)]
+        found[remaining] = [b"%d" % standing.remaining]
+        found[reset] = [time_text(now + (standing.reset_s or 0.0))]
     return found
 
 
@@ -123,8 +120,8 @@ def _tightest(standings: Iterable[Standing], known: dict[str, tuple[_Names, ...]
         if kinds is None or limit.shadow:
             continue
         for names in kinds:
-            best = found.get(names)
-            if best is None or _urgency(standing) < _urgency(best):
+            best = found.setdefault(names, standing)
+            if best is not standing and _urgency(standing) < _urgency(best):
                 found[names] = standing
     return found
 
