@@ -93,14 +93,12 @@ class Books:
         if self.ledger is None and not grant.limits and not self._of_credentials:
             return None
         whole = body.look()
-        if isinstance(whole, memoryview):
-            whole = bytes(whole)
         expected = _UNSEEN
         if whole is not None:
             api, method = context.route.asked.api, request.method
             expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
         labels = self._labels.of(request, whole, grant.key.labels)
-        kept = whole if whole is not None and len(whole) <= _KEPT_BYTES else None
+        kept = whole if isinstance(whole, bytes) and len(whole) <= _KEPT_BYTES else None
         account = CallAccount(self, context, grant, plan, expected, labels, kept)
         if grant.limits:
             context.account = account

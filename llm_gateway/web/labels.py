@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from mmap import mmap
 
 import msgspec
 from twisted.web.server import Request
@@ -43,7 +44,7 @@ class LabelSources:
             else:
                 self._user.append(label)
 
-    def of(self, request: Request, body: bytes | memoryview | None, own: Mapping[str, str]) -> dict[str, str]:
+    def of(self, request: Request, body: bytes | mmap | None, own: Mapping[str, str]) -> dict[str, str]:
         """
         :param own: what the key says of itself, which counts first.
         """
@@ -59,7 +60,7 @@ class LabelSources:
         found.update(own)
         return found
 
-    def _read(self, found: dict[str, str], body: bytes | memoryview) -> None:
+    def _read(self, found: dict[str, str], body: bytes | mmap) -> None:
         try:
             said = _said.decode(body)
             if bytes(said.user).startswith(b'"'):

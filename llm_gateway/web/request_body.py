@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from mmap import mmap
 from typing import Any, BinaryIO
 
 from twisted.web.iweb import IBodyProducer
@@ -157,18 +158,28 @@ class RequestBody:
         :return: ``None`` where it wants no stream, or asks by itself.
         :raises BadRequest: it cannot be told where the model is named.
         """
-        if self.streamed or not 0 < self._size <= MAX_READ_BYTES:
+        body = self.look()
+        if body is None or not 0 < self._size <= MAX_READ_BYTES or body.find(b'"stream"') < 0:
             return None
-        body = self._read()
-        if b'"stream"' not in body:
-            return None
-        if model and model != self._model:
-            pieces = with_model(body, model)
-            body = body if pieces is None else b"".join(pieces)
         found = asked(body)
         if found is None or not found[1]:
             return None
-        return BytesBody(b"".join(found[0]))
+        pieces = found[0]
+        if model and model != self._model:
+            pieces = self._named_too(pieces, model)
+        return BytesBody(b"".join(pieces)) if self._size <= IN_MEMORY_BYTES else pieces_body(pieces)
+
+    def _named_too(self, pieces: Sequence[bytes | memoryview], model: str) -> Sequence[bytes | memoryview]:
+        """:return: what asks for numbers, with another name for the model."""
+        first, *rest = pieces
+        if self._size > IN_MEMORY_BYTES and len(rest) == 2:
+            # The wish stands behind the first brace, and the model further on: no copy is needed.
+            named = with_model(self._view(), model)
+            head = named[0] if named else b""
+            if named is not None and len(head) >= len(first):
+                return [first, rest[0], head[len(first) :], *named[1:]]
+        body = b"".join(pieces)
+        return with_model(body, model) or [body]
 
     def whole(self) -> bytes:
         """
@@ -184,11 +195,17 @@ class RequestBody:
             raise RequestTooLarge.over(MAX_READ_BYTES)
         return self._read()
 
-    def look(self) -> bytes | memoryview | None:
+    def look(self) -> bytes | mmap | None:
         """
-        :return: all of it, to look at; ``None`` where it is passed on while it comes.
+        :return: all of it, to look at, and no copy of a long one; ``None`` where it is passed on while it comes.
         """
-        return None if self.streamed else self._view()
+        if self.streamed:
+            return None
+        view = self._view()
+        if isinstance(view, bytes):
+            return view
+        pages = view.obj
+        return pages if isinstance(pages, mmap) else bytes(view)
 
     def said(self) -> Mapping[str, str]:
         """

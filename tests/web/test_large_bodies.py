@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from tests.memory import MemoryGateway, configuration, provider, virtual_key
+from tests.web.accounted import AccountedGateway
 
 IMAGE = "A" * 5_000_000
 LARGEST = len(IMAGE) // 2
@@ -38,16 +39,22 @@ class Digest(StringTransport):
         self.seen.update(data)
 
 
+@pytest.mark.parametrize("kind", [MemoryGateway, AccountedGateway])
 @pytest.mark.parametrize("models", RULES.values(), ids=RULES)
-def test_image_is_relayed_without_a_copy_of_it(models: ModelRules | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    body = json.dumps({"messages": [{"role": "user", "content": IMAGE}], "model": "gpt-5"}).encode()
+def test_image_is_relayed_without_a_copy_of_it(
+    models: ModelRules | None, kind: type[MemoryGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"messages": [{"role": "user", "content": IMAGE}], "model": "gpt-5", "stream": kind is AccountedGateway}
+    body = json.dumps(said).encode()
     expected = body
     if models is RULES["called otherwise"]:
         expected = body.replace(b'"model": "gpt-5"', b'"model": "deployment-5"')
+    if kind is AccountedGateway:
+        expected = b'{"stream_options":{"include_usage":true},' + expected[1:]
     pieces = [body[at : at + READ_BYTES] for at in range(0, len(body), READ_BYTES)]
     key = attrs.evolve(virtual_key("vk_openai", "openai"), models=models)
     known = configuration([key], [provider("openai", "https://o.test/v1/chat/completions")])
-    gateway = MemoryGateway(known, max_body_bytes=10_000_000)
+    gateway = kind(known, max_body_bytes=10_000_000)
     cooperator = Cooperator(scheduler=lambda step: gateway.clock.callLater(0, step))
     monkeypatch.setattr("twisted.internet.task.cooperate", cooperator.cooperate)
     monkeypatch.setattr("tests.memory.StringTransport", Digest)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from mmap import mmap
 
 import msgspec
 
@@ -62,20 +63,20 @@ _BRACE = re.compile(rb"[ \t\r\n]*+\{")
 _WHOLE = b'"stream_options":{"include_usage":true}'
 
 
-def asked(body: bytes) -> tuple[Sequence[bytes | memoryview], bool] | None:
+def asked(body: bytes | mmap) -> tuple[Sequence[bytes | memoryview], bool] | None:
     """
-    :param body: of a request for completions.
+    :param body: of a request for completions. Of a long one that is mapped no copy is made, unless it has options.
     :return: the body in pieces, and whether the extra chunk has to be taken out of the answer; the body as it is, and
         false, if the client has asked by itself. ``None`` if it wants no stream, or its options are none that could be
         added to.
     """
-    readable = body
+    readable: bytes | mmap = body
     try:
         found = _request(body)
     except _BROKEN:
         try:
             # As long as before: every value is where it was.
-            readable = mended(body)
+            readable = mended(bytes(body))
             found = _request(readable)
         except _BROKEN:
             return None
@@ -86,6 +87,7 @@ def asked(body: bytes) -> tuple[Sequence[bytes | memoryview], bool] | None:
         brace = _BRACE.match(body)
         assert brace is not None, "msgspec took for an object what is none"
         return [body[: brace.end()], _WHOLE + b",", memoryview(body)[brace.end() :]], True
+    body, readable = bytes(body), bytes(readable)
     new = _asking(old)
     if new is None:
         return None

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from mmap import mmap
+from typing import TypeAlias
 
 import msgspec
 
@@ -32,10 +34,12 @@ from llm_gateway.core.usage.counts import tier_of
 from llm_gateway.core.usage.kinds import Kind, kind_of
 from llm_gateway.core.usage.media import SPOKEN
 
-__all__ = ["Foreseen", "expected_input", "foreseen"]
+__all__ = ["Body", "Foreseen", "expected_input", "foreseen"]
 
 _BYTES_PER_TOKEN = {"anthropic": 2.5}
 _OTHER_BYTES_PER_TOKEN = 3.0
+
+Body: TypeAlias = bytes | mmap
 
 _LONG = 2048
 """Characters of base64 from which on a file is counted by what it holds."""
@@ -90,16 +94,16 @@ _spoken = msgspec.json.Decoder(_Spoken).decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def foreseen(body: bytes, api: Api, dialect: str, *, method: bytes = b"POST", path: bytes = b"") -> Foreseen:
+def foreseen(body: Body, api: Api, dialect: str, *, method: bytes = b"POST", path: bytes = b"") -> Foreseen:
     """
-    :param body: of the request: JSON, a form, or anything else.
+    :param body: of the request: JSON, a form, or anything else. Of a long one that is mapped no copy is made.
     :param dialect: the one that it is in.
     :param path: without the query; it tells more of what ``api`` calls other.
     """
     kind = kind_of(method, api, path)
     if kind is Kind.FREE:
         return _NOTHING
-    if body.lstrip(b" \t\r\n")[:1] != b"{":
+    if not _is_object(body):
         return _of_form(body, kind, dialect)
     weight, media = _weighed(body, dialect)
     read = math.ceil(weight / _BYTES_PER_TOKEN.get(dialect, _OTHER_BYTES_PER_TOKEN) + media)
@@ -120,6 +124,13 @@ def foreseen(body: bytes, api: Api, dialect: str, *, method: bytes = b"POST", pa
 
 _NOTHING = Foreseen(0, 0)
 
+_START_BYTES = 64
+"""In which an object begins, blank ones left out."""
+
+
+def _is_object(body: Body) -> bool:
+    return body[:_START_BYTES].lstrip(b" \t\r\n")[:1] == b"{"
+
 
 def expected_input(body: bytes, api: Api, dialect: str, model: str = "") -> int:
     """
@@ -129,7 +140,7 @@ def expected_input(body: bytes, api: Api, dialect: str, model: str = "") -> int:
     :param model: the provider's name for it.
     :return: tokens.
     """
-    if body.lstrip(b" \t\r\n")[:1] != b"{":
+    if not _is_object(body):
         return foreseen(body, api, dialect).input
     media = 0.0
     texts: list[bytes] = []
@@ -164,23 +175,23 @@ def _written(wishes: _Wishes) -> int | None:
     return None if most is None else most * times
 
 
-def _choices(body: bytes) -> int:
+def _choices(body: Body) -> int:
     wishes = _wishes_of(body)
     return 1 if wishes is None else count(wishes.n) or 1
 
 
-def _wishes_of(body: bytes) -> _Wishes | None:
+def _wishes_of(body: Body) -> _Wishes | None:
     try:
         return _wishes(body)
     except _BROKEN:
         pass
     try:
-        return _wishes(mended(body))
+        return _wishes(mended(bytes(body)))
     except _BROKEN:
         return None
 
 
-def _characters(body: bytes) -> int:
+def _characters(body: Body) -> int:
     try:
         text = _spoken(body).input
     except _BROKEN:
@@ -188,7 +199,7 @@ def _characters(body: bytes) -> int:
     return len(text) if isinstance(text, str) else 0
 
 
-def _of_form(body: bytes, kind: Kind, dialect: str) -> Foreseen:
+def _of_form(body: Body, kind: Kind, dialect: str) -> Foreseen:
     """Of a form with files: what it asks is in there somewhere; it is the file that counts."""
     if kind is Kind.TRANSCRIPTION:
         seconds = math.ceil(len(body) / BYTES_PER_SECOND)
@@ -210,7 +221,7 @@ _STEP = _LONG - _WINDOW
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_=-]{64}")
 
 
-def _weighed(body: bytes, dialect: str) -> tuple[int, float]:
+def _weighed(body: Body, dialect: str) -> tuple[int, float]:
     """
     :return: bytes of everything that is not a file, and tokens of the files.
     """
@@ -223,7 +234,7 @@ def _weighed(body: bytes, dialect: str) -> tuple[int, float]:
     return weight, tokens
 
 
-def _files(body: bytes) -> Iterator[tuple[int, int]]:
+def _files(body: Body) -> Iterator[tuple[int, int]]:
     """
     Whatever it is called, each string of ``_LONG`` bytes and more that is base64 where it is looked at.
 
@@ -242,7 +253,7 @@ def _files(body: bytes) -> Iterator[tuple[int, int]]:
             return
         # With a backslash before the quote it is a text about a file.
         if start > 1 and body[start - 2] != _BACKSLASH:
-            if body.startswith(b"data:", start):
+            if body[start : start + 5] == b"data:":
                 start = body.find(b",", start, looked) + 1 or start
             if end - start >= _LONG:
                 left -= 1
@@ -254,7 +265,7 @@ def _files(body: bytes) -> Iterator[tuple[int, int]]:
 _BACKSLASH = ord("\\")
 
 
-def _file(body: bytes, start: int, end: int, dialect: str) -> float:
+def _file(body: Body, start: int, end: int, dialect: str) -> float:
     """
     :return: tokens of one file.
     """
