@@ -31,7 +31,8 @@ def orders(document: dict[str, Any]) -> dict[str, Any]:
     others. ``whole`` answers, ``tools`` with two calls of tools, ``zipped`` compressed, ``mute`` without numbers;
     ``error:STATUS`` refuses, ``event`` refuses in a stream, ``close`` says nothing; ``break:K`` breaks off after so
     many words, ``hold:K`` stands still there until it is left, ``pause:K`` until the test says so; ``endless`` writes
-    for as long as somebody reads, ``endless:K`` so many words.
+    for as long as somebody reads, ``endless:K`` so many words, ``burst`` of them at once
+    every ``pace_s`` seconds, once the test has said ``after``.
     """
     said: Any = document.get("messages") or document.get("contents") or document.get("input")
     last = said[-1]
@@ -218,16 +219,19 @@ class Talk:
         entry["status"] = 200
         self._begin()
         counts = speaker.told(said["counts"])
-        begun, parts, ending = speaker.events(["word"], counts, tools=False)
+        burst, pace_s = said.get("burst", 1), said.get("pace_s", 0.0)
+        begun, parts, ending = speaker.events([" ".join(["word"] * burst)], counts, tools=False)
         entry["told_input"] = speaker.tells_early
         self._chunk(begun)
+        if "after" in said:
+            await self.books.going[said["after"]].wait()
         piece = b"".join(parts)
         while not most or entry["words"] < most:
             self._chunk(piece)
-            entry["words"] += 1
+            entry["words"] += burst
             await self.writer.drain()
-            # Others have their turn, too: this is a stream, and as fast as a machine can.
-            await asyncio.sleep(0)
+            # As models do; and others have their turn, too.
+            await asyncio.sleep(pace_s)
         self._chunk(ending)
         self.writer.write(b"0\r\n\r\n")
         self._is_whole(entry, entry["words"], counts)

@@ -16,7 +16,7 @@ from twisted.scripts.twistd import run
 from llm_gateway.ledger.sqlite import SqliteStore
 from llm_gateway.ledger.writer import Ledger
 from llm_gateway.upstream import attempt
-from llm_gateway.web.accounts import AttemptAccount
+from llm_gateway.web.attempt_account import AttemptAccount
 
 STEPS: dict[str, tuple[Any, str, str, int]] = {
     "before it is written down": (Ledger, "begin", "before", 15),

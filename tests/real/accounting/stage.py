@@ -38,6 +38,7 @@ PRICES: dict[tuple[str, str], dict[str, int]] = {
     for n, (provider, model) in enumerate(((p, m) for p in PROVIDERS for m in MODELS), 1)
 }
 """Dollars per million tokens, which are thousands of billionths for each."""
+PRICES["alpha", "m-1"]["reasoning"] = PRICES["alpha", "m-1"]["output"]
 
 
 def cost_of(provider: str, model: str, counts: Mapping[str, int]) -> int:

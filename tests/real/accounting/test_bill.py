@@ -121,6 +121,7 @@ async def make_all(staged: Stage, every: Iterable[Case]) -> dict[str, Answered]:
     answers = {}
 
     control = staged.provider.told
+
     async def client() -> None:
         caller = Caller(staged.gateway.port)
         for case in left:

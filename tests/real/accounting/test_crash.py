@@ -15,6 +15,7 @@ from tests.real.accounting.dialects import CLASSES, request
 from tests.real.accounting.mortal import STEPS
 from tests.real.accounting.stage import PROVIDERS, ROOT, Answered, Caller, HonestProvider, Stage, stage
 from tests.real.accounting.test_bill import DIALECTS, KEYS, Case, by_tag, is_right, one_case
+from tests.real.inbox import BOUND_S
 
 AT_ONCE = 12
 STANDING = 4
@@ -58,10 +59,11 @@ async def until_death(staged: Stage, step: int, every: dict[str, Case]) -> dict[
             except ConnectionError:
                 return
 
-    standing = [asyncio.create_task(stand(number)) for number in range(STANDING)]
-    for number in range(STANDING):
-        await staged.provider.told(f"await?news=s{step}-standing-{number}+0+stopped")
-    await asyncio.wait_for(asyncio.gather(*standing, *(call() for _ in range(AT_ONCE))), 60)
+    async with asyncio.timeout(BOUND_S):
+        standing = [asyncio.create_task(stand(number)) for number in range(STANDING)]
+        for number in range(STANDING):
+            await staged.provider.told(f"await?news=s{step}-standing-{number}+0+stopped")
+        await asyncio.gather(*standing, *(call() for _ in range(AT_ONCE)))
     return answers
 
 
