@@ -11,6 +11,9 @@ import msgspec
 import pytest
 
 from llm_gateway.core.translation.codec import Destination
+from llm_gateway.core.translation.conversation import Answer, Choice, Citation, Finish, Stop, Text, Thinking, ToolCall
+from llm_gateway.core.translation.explode import exploded
+from llm_gateway.core.translation.gemini.sources import Span, written_grounding
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.core.translation.spelling import SpelledLosses, Spelling
 from llm_gateway.core.translation.translation import Translation
@@ -152,3 +155,48 @@ def test_work_grows_with_the_request_and_not_faster(shape: str, provider: str) -
     # What does not depend on the length is in both.
     small, large = work(40), work(240)
     assert large < 6.5 * small
+
+
+@pytest.mark.parametrize("caller", DESTINATIONS)
+def test_work_grows_with_the_answer_and_not_faster(caller: str) -> None:
+    """With sources, thoughts and calls, whole and streamed."""
+    asks: Json = {"model": "m", "max_tokens": 9, "messages": [GO], "input": [GO], "contents": [WORD]}
+    names = {"chat": ("messages",), "responses": ("input",), "messages": ("messages", "max_tokens")}
+    body = {name: asks[name] for name in ("model", *names.get(caller, ("contents",)))}
+    asked = CODEC[caller].decode_request(msgspec.json.encode(body), model="m", stream=True)
+
+    def work(count: int) -> int:
+        cited = tuple(Citation(url=f"https://a.test/{number}", start=0, end=1) for number in range(count))
+        parts = (
+            *(Thinking("t") for _ in range(count)),
+            Text("text", citations=cited),
+            *(ToolCall(f"c{number}", "f", "{}") for number in range(count)),
+        )
+        answer = Answer("a", "m", (Choice(parts, Finish(Stop.TOOL_CALLS)),))
+
+        def encode() -> None:
+            CODEC[caller].encode_answer(answer, asked)
+            CODEC[caller].stream_encoder(asked).encode(exploded(answer))
+
+        return lines_run(encode)
+
+    small, large = work(20), work(120)
+    assert large < 6.5 * small
+
+
+def test_sources_are_looked_up_and_not_looked_for() -> None:
+    """What is compared with each other counts, which no line of Python shows."""
+    compared = 0
+
+    class Url(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    spans = [Span(Citation(url=Url(f"https://a.test/{number}")), 0, 0, 1, "t") for number in range(200)]
+    written = written_grounding([*spans, *spans])
+    assert len(written["groundingChunks"]) == 200  # type: ignore[arg-type]  # a list
+    assert compared < 2_000

@@ -156,20 +156,22 @@ def written_grounding(spans: list[Span]) -> dict[str, object]:
     :return: ``groundingMetadata``.
     """
     chunks: list[dict[str, object]] = []
+    places: dict[tuple[str | None, ...], int] = {}
+    """Of the sources among the chunks. Looked for among thousands, each would take as long as all of them."""
     supports: list[dict[str, object]] = []
     for span in spans:
         citation = span.citation
         named = {"uri": citation.url, "title": citation.title, "text": citation.cited_text}
         source = {name: value for name, value in named.items() if value is not None}
         # Only documents have the words that were cited.
-        chunk: dict[str, object] = {"web" if citation.cited_text is None else "retrievedContext": source}
-        if chunk not in chunks:
-            chunks.append(chunk)
+        place = places.setdefault(tuple(named.values()), len(chunks))
+        if place == len(chunks):
+            chunks.append({"web" if citation.cited_text is None else "retrievedContext": source})
         segment = {"partIndex": span.part or None, "startIndex": span.start, "endIndex": span.end, "text": span.text}
         supports.append(
             {
                 "segment": {name: value for name, value in segment.items() if value is not None},
-                "groundingChunkIndices": [chunks.index(chunk)],
+                "groundingChunkIndices": [place],
             }
         )
     return {"groundingChunks": chunks, "groundingSupports": supports}
