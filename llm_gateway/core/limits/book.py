@@ -123,9 +123,9 @@ class Limiter:
         except StoreLost:
             self._lose(time)
             return not any(
-                each.counter.refuses and each.counter.limit.unreachable is Unreachable.CLOSED
-                for each in reservation.held
-                if each.counter.limit.window is not Window.NOW
+                each.refuses and each.limit.unreachable is Unreachable.CLOSED
+                for each in reservation.kept
+                if each.limit.window is not Window.NOW
             )
 
     def settle(self, reservation: Reservation, used: Want, now: float | None = None) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llm_gateway.core.limits.counter import Counter
     from llm_gateway.core.limits.values import Limit
 
@@ -47,7 +49,7 @@ def amounts_of(want: Want, in_flight: int) -> Amounts:
 
 
 class Held(msgspec.Struct, eq=False):
-    """What one call holds of one limit."""
+    """What one call holds of one limit that it has asked for more of."""
 
     counter: Counter
     n: int
@@ -69,9 +71,14 @@ class Reservation(msgspec.Struct, eq=False):
 
     granted: Want
     """How much was reserved when it was let in: less than was wanted, where less was said to be enough."""
-    held: list[Held]
-    counted: list[tuple[Counter, int, int]]
+    amounts: Amounts
+    """The same by column."""
+    kept: Sequence[Counter]
+    """Of the limits of which it holds something until it is settled."""
+    counted: Sequence[tuple[Counter, int, int]]
     """By limit that counts at once: how much, and where."""
+    held: list[Held] | None = None
+    """What it holds of each of ``kept``, once that is not ``amounts`` any more."""
     shadowed: tuple[Limit, ...] = ()
     """Limits that are only watched and would have refused it."""
     warned: tuple[Limit, ...] = ()

@@ -70,7 +70,6 @@ class Table:
     def take(self, limits: Sequence[Limit], want: Want, now: int) -> Reservation | Refused:
         amounts = amounts_of(want, 1)
         requests = amounts[0]
-        held: list[Held] = []
         shadowed: list[Limit] | None = None
         guarded = self._guarded
         if guarded:
@@ -86,16 +85,17 @@ class Table:
                     shadowed = [*(shadowed or ()), counter.limit]
             else:
                 for counter in plan.kept:
-                    n = amounts[counter.column]
-                    if not counter.reserve(now, n):
+                    if not counter.reserve(now, amounts[counter.column]):
                         refused = counter.refuses
                         if refused:
+                            # Nothing of it is counted anywhere.
+                            for each in plan.kept[: plan.kept.index(counter)]:
+                                each.release(amounts[each.column])
                             break
                         shadowed = [*(shadowed or ()), counter.limit]
-                    held.append(Held(counter, n))
             if not refused:
                 counted = [(counter, requests, counter.use(now, requests)) for counter in plan.at_once]
-                reservation = Reservation(want, held, counted)
+                reservation = Reservation(want, amounts, plan.kept, counted)
                 if plan.warning:
                     warned = tuple([counter.limit for counter in plan.warning if counter.passed(now)])
                     if warned:
@@ -103,9 +103,6 @@ class Table:
                 if shadowed is not None:
                     reservation.shadowed = tuple(shadowed)
                 return reservation
-            # Nothing of it is counted anywhere.
-            for each in held:
-                each.counter.release(each.n)
             refusal = self._refused(plan.counters, amounts, now)
         finally:
             if guarded:
@@ -116,16 +113,20 @@ class Table:
         amounts = amounts_of(more, 0)
         self._enter()
         try:
+            held = reservation.held
+            if held is None:
+                held = [Held(each, reservation.amounts[each.column]) for each in reservation.kept]
+                reservation.held = held
             if used is not None:
                 totals = amounts_of(used, 0)
-                for each in reservation.held:
+                for each in held:
                     if each.counter.column != RUNNING:
                         self._learn(each, totals[each.counter.column], now)
-            for each in reservation.held:
+            for each in held:
                 n = amounts[each.counter.column]
                 if n and each.counter.refuses and not each.counter.fits(now, n):
                     return False
-            for each in reservation.held:
+            for each in held:
                 n = amounts[each.counter.column]
                 if n:
                     each.counter.hold(n)
@@ -141,15 +142,24 @@ class Table:
         if guarded:
             self._enter()
         try:
-            for each in reservation.held:
-                counter = each.counter
-                n = amounts[counter.column] - each.known
-                if n < 0:
-                    counter.give_back(now, min(-n, each.last), each.mark)
-                    n = 0
-                counter.pay(now, n, each.n)
-                if n and counter.warn_from is not None and counter.passed(now):
-                    warned += (counter.limit,)
+            held = reservation.held
+            if held is None:
+                kept = reservation.amounts
+                for counter in reservation.kept:
+                    n = amounts[counter.column]
+                    counter.pay(now, n, kept[counter.column])
+                    if counter.warn_from is not None and n and counter.passed(now):
+                        warned += (counter.limit,)
+            else:
+                for each in held:
+                    counter = each.counter
+                    n = amounts[counter.column] - each.known
+                    if n < 0:
+                        counter.give_back(now, min(-n, each.last), each.mark)
+                        n = 0
+                    counter.pay(now, n, each.n)
+                    if counter.warn_from is not None and n and counter.passed(now):
+                        warned += (counter.limit,)
             requests = amounts[0]
             if requests != reservation.granted.requests:
                 for counter, n, mark in reservation.counted:
