@@ -425,7 +425,8 @@ def test_messages_show_their_thoughts_or_not(claude: anthropic.Anthropic, thinki
     asked: Any = {"model": "claude", "max_tokens": 99, "thinking": thinking, "messages": user("Hello")}
     with claude.messages.stream(**asked) as stream:
         streamed = stream.get_final_message()
-    for answer in (streamed, claude.messages.create(**asked)):
+    answers: list[Any] = [streamed, claude.messages.create(**asked)]
+    for answer in answers:
         assert [block.type for block in answer.content] == kinds
         first = answer.content[0]
         if first.type == "thinking":
