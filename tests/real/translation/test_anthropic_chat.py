@@ -382,10 +382,11 @@ def test_ids_that_are_not_taken_there_are_replaced(client: openai.OpenAI, provid
     assert len(set(ids)) == 2
 
 
-def test_call_without_a_result_is_refused_with_its_id(client: openai.OpenAI, provider: AnthropicProvider) -> None:
+def test_call_without_a_result_is_refused_with_its_place(client: openai.OpenAI, provider: AnthropicProvider) -> None:
     called = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
-    with pytest.raises(openai.BadRequestError, match="call_1"):
+    with pytest.raises(openai.BadRequestError, match="has no result behind it") as caught:
         ask(client, False, user("Hello"), {"role": "assistant", "tool_calls": [called]}, user("So?"), tools=[TIME])
+    assert caught.value.param == "messages[1].tool_calls[0]"
 
 
 # Media and formats
