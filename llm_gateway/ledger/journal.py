@@ -17,10 +17,10 @@ import mmap
 import os
 import re
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -43,6 +43,8 @@ _DONE = struct.Struct("<Q")
 _DONE_AT = 8
 _ENTRY = struct.Struct("<IIB")
 """The length of the row, the checksum of kind and row, the kind."""
+_ENTRY_BYTES = _ENTRY.size
+_pack_entry = _ENTRY.pack
 
 
 class Kind:
@@ -188,19 +190,21 @@ class Journal:
             data = self._encode(row)
         except (UnicodeEncodeError, OverflowError):
             data = self._encode(_mended(row))
-        if len(data) > ROW_BYTES:
+        size = len(data)
+        if size > ROW_BYTES:
             data = self._encode(_without_labels(row))
+            size = len(data)
         position = self.tail
-        after = position + _ENTRY.size + len(data)
+        after = position + size + _ENTRY_BYTES
         if after > self._limit:
             self._roll()
             position = self.tail
-            after = position + _ENTRY.size + len(data)
+            after = position + size + _ENTRY_BYTES
             if after > self._limit:
                 raise JournalFull("there is no room for what has begun")
         assert self._map is not None
         # In one copy: where the process ends inside it, the checksum will not match.
-        self._map[position:after] = _ENTRY.pack(len(data), zlib.crc32(data, kind), kind) + data
+        self._map[position:after] = _pack_entry(size, crc32(data, kind), kind) + data
         self.tail = after
 
     def _roll(self) -> None:
@@ -319,7 +323,7 @@ class Segment:
             if not length or position > size:
                 return
             row = data[begin:position]
-            if zlib.crc32(row, kind) != checksum:
+            if crc32(row, kind) != checksum:
                 return
             yield Entry(kind, row, position)
 
