@@ -11,7 +11,17 @@ import msgspec
 import pytest
 
 from llm_gateway.core.translation.codec import Destination
-from llm_gateway.core.translation.conversation import Answer, Choice, Citation, Finish, Stop, Text, Thinking, ToolCall
+from llm_gateway.core.translation.conversation import (
+    Answer,
+    Choice,
+    Citation,
+    Finish,
+    Part,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from llm_gateway.core.translation.explode import exploded
 from llm_gateway.core.translation.gemini.sources import Span, written_grounding
 from llm_gateway.core.translation.losses import OnUnsupported
@@ -167,7 +177,7 @@ def test_work_grows_with_the_answer_and_not_faster(caller: str) -> None:
 
     def work(count: int) -> int:
         cited = tuple(Citation(url=f"https://a.test/{number}", start=0, end=1) for number in range(count))
-        parts = (
+        parts: tuple[Part, ...] = (
             *(Thinking("t") for _ in range(count)),
             Text("text", citations=cited),
             *(ToolCall(f"c{number}", "f", "{}") for number in range(count)),
