@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api
+from llm_gateway.core.apis import CONVERSATIONS, COUNTS, Api, asked_of
 
 __all__ = ["OPERATIONS", "operation_of"]
 
@@ -71,4 +71,9 @@ def operation_of(api: Api, path: bytes) -> str:
         return "chat"
     if first == "messages":
         return "batches" if second == "batches" else "chat"
+    if first == "models" and second:
+        # Below ``/p/{provider}`` Google's paths say what is done with a model behind its name.
+        asked = asked_of(b"POST", b"/v1beta/" + "/".join(segments).encode("latin-1"))
+        if asked.verb is not None:
+            return _BY_API.get(asked.api, "other")
     return _BY_SEGMENT.get(first, "other")

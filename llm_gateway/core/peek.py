@@ -8,7 +8,7 @@ import msgspec
 
 from llm_gateway.core.surrogates import mended
 
-__all__ = ["model_of", "said_in", "wants_stream"]
+__all__ = ["in_background", "model_of", "said_in", "wants_stream"]
 
 
 class _Model(msgspec.Struct):
@@ -46,6 +46,25 @@ def wants_stream(body: bytes) -> bool:
     """
     try:
         return bytes(_stream.decode(body).stream) == b"true"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+class _Background(msgspec.Struct):
+    background: msgspec.Raw = msgspec.Raw()
+
+
+_background = msgspec.json.Decoder(_Background)
+
+
+def in_background(body: bytes) -> bool:
+    """
+    :return: whether it asks for a response that is made after the answer: OpenAI's ``background``.
+    """
+    if b'"background"' not in body and b"\\u" not in body:
+        return False
+    try:
+        return bytes(_background.decode(body).background) == b"true"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 

@@ -102,7 +102,7 @@ class Books:
         account = CallAccount(self, context, grant, plan, expected, labels, kept)
         if grant.limits:
             context.account = account
-            account.reserve()
+            account.reserve(body)
         return account
 
     def rates(self, provider: str, model: str, at: float) -> Rates | None:

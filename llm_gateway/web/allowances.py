@@ -18,6 +18,7 @@ __all__ = ["UNPRICED", "limit_fields", "refusal", "unpriced"]
 UNPRICED = {
     "batches": "batches",
     "realtime": "realtime sessions",
+    "background": "responses in the background",
     "other": "this operation",
 }
 """Operations that may be billed and that nobody can price beforehand, and what they are called."""

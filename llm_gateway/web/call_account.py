@@ -13,6 +13,7 @@ from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.operations import operation_of
 from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.prices.values import Rates
+from llm_gateway.core.record import printable
 from llm_gateway.core.routing.candidates import Candidate
 from llm_gateway.core.usage.foreseen import Foreseen, expected_input
 from llm_gateway.core.usage.values import Source, Usage
@@ -27,6 +28,7 @@ from llm_gateway.web.grants import Grant
 
 if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
+    from llm_gateway.web.request_body import RequestBody
     from llm_gateway.web.routes import Plan
 
 __all__ = ["QUANTUM", "CallAccount"]
@@ -37,8 +39,8 @@ QUANTUM = 1_024
 _QUANTA = (QUANTUM, QUANTUM // 4, QUANTUM // 16)
 """What is asked for, one after the other: what is left is used, too."""
 
-_FREE = frozenset({"models", "count_tokens", "files", "moderation"})
-"""Operations that are not billed by the token."""
+_FREE = frozenset({"count_tokens", "files", "moderation"})
+"""Operations that are not billed by the token, even where something is sent."""
 
 _API_OF = {"openai": Api.CHAT, "anthropic": Api.MESSAGES, "gemini": Api.GEMINI}
 """What an answer is that was translated, or asked for on a native path. Responses are told by their look."""
@@ -103,8 +105,9 @@ class CallAccount:
 
     # Being let in
 
-    def reserve(self) -> None:
+    def reserve(self, body: RequestBody) -> None:
         """
+        :param body: of its request.
         :raises GatewayError: a limit does not let it in, or nobody knows what it would cost.
         """
         books, limits, expected = self._books, self._grant.limits, self.expected
@@ -117,16 +120,25 @@ class CallAccount:
             output = books.expectation.of(first.provider, first.model)
         enough = min(output, QUANTUM)
         if self._grant.budgeted:
-            self._find_rates(candidates)
+            self._find_rates(candidates, body)
         want = Want(1, expected.input, output, self._nano(output))
-        at_least = None if enough == output else Want(1, expected.input, enough, self._nano(enough))
+        # Only a stream can be ended when there is no more: of all others the whole has to fit.
+        at_least = None
+        if enough < output and self._comes_as_stream(body):
+            at_least = Want(1, expected.input, enough, self._nano(enough))
         found = books.limiter.reserve(limits, want, at_least=at_least)
         if isinstance(found, Refused):
             raise refusal(found)
         self._reservation = found
         self.granted = found.granted.output
 
-    def _find_rates(self, candidates: Iterable[Candidate]) -> None:
+    def _comes_as_stream(self, body: RequestBody) -> bool:
+        asked = self._context.route.asked.stream
+        if asked is None:
+            asked = self._context.path.endswith(b":streamGenerateContent") or body.wants_stream()
+        return asked
+
+    def _find_rates(self, candidates: Iterable[Candidate], body: RequestBody) -> None:
         """
         :raises UnpricedModel: nobody knows what the call may cost.
         """
@@ -134,13 +146,14 @@ class CallAccount:
             return
         books, found = self._books, []
         at = books.wall()
+        operation = "background" if self.operation == "chat" and body.in_background() else self.operation
         for each in candidates:
             model = each.model or self._context.record.model or ""
-            rates = None if self.operation in UNPRICED else books.rates(each.provider, model, at)
+            rates = None if operation in UNPRICED else books.rates(each.provider, model, at)
             if rates is not None:
                 found.append(rates)
             elif self._grant.key.on_unpriced is OnUnpriced.REFUSE:
-                raise unpriced(self.operation, model)
+                raise unpriced(operation, model)
         self._rates = found
 
     def _nano(self, output: int) -> int:
@@ -255,7 +268,7 @@ class CallAccount:
             credential=candidate.credential,
             dialect=target.dialect.name,
             method=method,
-            model=candidate.model or None,
+            model=printable(candidate.model, 256) or None,
         )
 
     def _with_credential(self, candidate: Candidate, limits: tuple[Limit, ...], wall: float) -> Reservation:

@@ -405,11 +405,11 @@ def _asked_model(method: bytes, context: CallContext, grant: Grant, body: Reques
     raw = operation is Operation.RAW
     below = below_of(context.path, operation.ours) if raw else context.path
     way = grant.way
-    asked = route.asked if way is None or not (raw and grant.limited) else _asked_of(method, context, way.target)
+    asked = route.asked if way is None or not raw else _asked_of(method, context, way.target)
     if asked.verb is not None:
         # The path names the model, and the body does not.
         context.record.model = printable(asked.model or "") or None
-        return asked.model or ""
+        return "" if raw and not grant.limited else asked.model or ""
     if not grant.limited:
         named = body.model(context.model)
         return "" if raw else named

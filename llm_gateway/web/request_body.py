@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from mmap import mmap
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 from twisted.web.iweb import IBodyProducer
 from twisted.web.server import Request
 
-from llm_gateway.core.peek import model_of, said_in, wants_stream
+from llm_gateway.core.peek import in_background, model_of, said_in, wants_stream
 from llm_gateway.core.record import CallRecord, printable
 from llm_gateway.core.renaming import find_model, with_model
 from llm_gateway.core.usage.asking import asked
@@ -30,6 +31,8 @@ _TWICE = "The request names its model more than once."
 
 MAX_READ_BYTES = 33_554_432
 """Of a body that is read and written anew, which stops everything else meanwhile. Anthropic takes no longer one."""
+
+_OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 
 
 class RequestBody:
@@ -94,7 +97,7 @@ class RequestBody:
             # By its look rather than by its content type: curl calls JSON a form unless it is told.
             if whole is None:
                 self._model = self._model_of_file()
-            elif whole.startswith(b"{"):
+            elif whole.startswith(b"{") or _OBJECT.match(whole):
                 self._model = model_of(whole)
         return self._named(path or self._model)
 
@@ -221,6 +224,12 @@ class RequestBody:
         """
         return not self.streamed and 0 < self._size <= MAX_READ_BYTES and wants_stream(self._read())
 
+    def in_background(self) -> bool:
+        """
+        :return: whether it asks for a response that is made after the answer.
+        """
+        return not self.streamed and 0 < self._size <= MAX_READ_BYTES and in_background(self._read())
+
     def release(self) -> None:
         """It will not be sent again. An answer may take an hour, for which nobody needs it."""
         self._whole = None
@@ -252,7 +261,7 @@ class RequestBody:
     def _model_of_file(self) -> str | None:
         content = self._content
         content.seek(0)
-        if content.read(1) != b"{":
+        if _OBJECT.match(content.read(64)) is None:
             return None
         return model_of(mapped(content))
 

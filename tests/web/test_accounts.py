@@ -290,6 +290,81 @@ def test_empty_budget_is_refused_and_sdks_do_not_try_again(gateways: list[Accoun
     assert gateway.agent.sent == []
 
 
+@pytest.mark.parametrize("wish", [b',"max_tokens":1000}', b"}"])
+def test_answer_that_cannot_be_ended_early_has_to_fit_as_a_whole(gateways: list[AccountedGateway], wish: bytes) -> None:
+    """... where a stream begins with what is left."""
+    dollar = 10**9
+    gateway = AccountedGateway(limited(limit(Measure.DOLLARS, Window.TOTAL, 5 * dollar // 1000)))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(CHAT[:-1] + wish.replace(b"1000", b"100000"))
+    assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (429, "insufficient_quota")
+    stream = gateway.client()
+    stream.chat(STREAM[:-1] + wish.replace(b"1000", b"100000"))
+    assert len(gateway.agent.sent) == 1
+    stream.leave()
+
+
+@pytest.mark.parametrize(
+    "path", ["/p/gemini/v1beta/models/{}:generateContent", "/p/gemini/models/{}%3AgenerateContent"]
+)
+def test_gemini_s_raw_paths_are_calls_like_others(gateways: list[AccountedGateway], path: str) -> None:
+    """... for whoever counts, and for whoever allows."""
+    budget = limit(Measure.DOLLARS, Window.TOTAL, 10**9)
+    gateway = AccountedGateway(limited(budget, operations=frozenset({"chat"})))
+    gateways.append(gateway)
+    asked = b'{"contents":[{"parts":[{"text":"Hello"}]}],"generationConfig":{"maxOutputTokens":1000}}'
+    client = gateway.client()
+    client.ask("POST", path.format("gemini-2.5-flash"), asked, x_goog_api_key="vk_gemini")
+    [held] = gateway.held([budget])
+    assert held > 1000 * 1_000
+    gateway.plain(client, b'{"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":90},"modelVersion":"g"}')
+    row = gateway.ledger.row
+    assert (row.operation, row.model_asked, row.usage.input, row.usage.output) == ("chat", "gemini-2.5-flash", 7, 90)
+    other = gateway.client()
+    other.ask("POST", path.format("nobody-knows-it"), asked, x_goog_api_key="vk_gemini")
+    assert (other.answer()[0], other.answer()[1]["x-gw-error"]) == (400, "model_unpriced")
+    gateway.use(limited(operations=frozenset({"models"})))
+    third = gateway.client()
+    third.ask("POST", path.format("gemini-2.5-flash"), asked, x_goog_api_key="vk_gemini")
+    assert (third.answer()[0], third.answer()[1]["x-gw-error"]) == (403, "operation_not_allowed")
+
+
+@pytest.mark.parametrize("name", [b'"background"', b'"b\\u0061ckground"'])
+def test_response_in_the_background_is_refused_where_a_budget_counts(
+    gateways: list[AccountedGateway], name: bytes
+) -> None:
+    """Its answer says nothing of what it will use."""
+    gateway = AccountedGateway(limited(limit(Measure.DOLLARS, Window.DAY, 10**12)))
+    gateways.append(gateway)
+    client = gateway.client()
+    body = b'{"model":"gpt-5.4-mini","input":"Hello",%b:true}' % name
+    client.ask("POST", "/v1/responses", body, authorization="Bearer vk_openai")
+    status, headers, said = client.answer()
+    assert (status, headers["x-gw-error"]) == (400, "model_unpriced")
+    assert b"responses in the background" in said
+    other = gateway.client()
+    other.ask("POST", "/v1/responses", body.replace(b"true", b"false"), authorization="Bearer vk_openai")
+    assert len(gateway.agent.sent) == 1
+    other.leave()
+
+
+def test_body_may_begin_with_blanks(gateways: list[AccountedGateway]) -> None:
+    gateway = AccountedGateway(limited(limit(Measure.DOLLARS, Window.DAY, 10**12)))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(b"\r\n \t" + CHAT)
+    gateway.plain(client, ANSWER)
+    assert (client.answer()[0], gateway.ledger.row.model_asked) == (200, "gpt-5.4-mini")
+
+
+def test_model_s_name_cannot_hold_what_terminals_obey(gateway: AccountedGateway) -> None:
+    client = gateway.client()
+    client.chat(CHAT.replace(b"gpt-5.4-mini", b"a\\u001b[31m"))
+    gateway.plain(client, b"{}", 400)
+    assert (gateway.ledger.row.model, gateway.ledger.row.model_asked) == ("a?[31m", "a?[31m")
+
+
 def test_stream_ends_in_its_dialect_when_the_money_is_gone(gateways: list[AccountedGateway]) -> None:
     """Not before it is used, and not much later."""
     tokens = 2_000
