@@ -237,8 +237,18 @@ def _as_csv(by: Sequence[str], lines: Sequence[Line]) -> str:
     writer.writerow([*by, *_COLUMNS, "dollars", "duration_s", "first_token_s"])
     for line in lines:
         told = _told(line)
-        writer.writerow([*line.by, *(told[name] for name in (*_COLUMNS, "dollars", "duration_s", "first_token_s"))])
+        writer.writerow(
+            [*map(_harmless, line.by), *(told[name] for name in (*_COLUMNS, "dollars", "duration_s", "first_token_s"))]
+        )
     return out.getvalue()
+
+
+def _harmless(value: str) -> str:
+    """
+    :return: a name that callers may have chosen, so that no spreadsheet takes it for a formula, and no terminal obeys.
+    """
+    value = printable(value, len(value))
+    return "'" + value if value.startswith(("=", "+", "-", "@")) else value
 
 
 def _as_json(by: Sequence[str], lines: Sequence[Line], total: Line, since: float | None, until: float | None) -> str:

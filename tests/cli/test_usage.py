@@ -79,6 +79,17 @@ def test_who_and_when_are_chosen(
     assert "2026-11-24" in capsys.readouterr().out
 
 
+def test_csv_holds_no_formulas_and_nothing_that_terminals_obey(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Callers choose names of models."""
+    store = open_store(str(tmp_path / "ledger.sqlite"))
+    store.write([ended(0, model='=HYPERLINK("http://a")', labels={"app": "x\x1b[31m"})])
+    store.close()
+    told = printed(capsys, "--ledger", str(tmp_path / "ledger.sqlite"), "--by", "model,label:app", "--format", "csv")
+    assert told.splitlines()[1].startswith('"\'=HYPERLINK(""http://a"")",x?[31m,1,')
+
+
 def test_nothing_is_said_to_be_nothing(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And a program gets an empty list."""
     assert printed(capsys, "--ledger", ledger, "--where", "key=nobody") == "Nothing was used.\n"
