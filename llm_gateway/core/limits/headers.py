@@ -20,59 +20,63 @@ from llm_gateway.core.limits.values import Measure
 
 __all__ = ["anthropic_headers", "duration_text", "openai_headers", "retry_after", "time_text"]
 
-_Names = tuple[bytes, bytes, bytes]
-"""Of the headers for one kind of limit, as Twisted spells them: how much, how much is left, and until when."""
-
-
-def _openai(kind: bytes) -> _Names:
-    return b"X-Ratelimit-Limit-" + kind, b"X-Ratelimit-Remaining-" + kind, b"X-Ratelimit-Reset-" + kind
-
-
-def _anthropic(kind: bytes) -> _Names:
-    begin = b"Anthropic-Ratelimit-" + kind
-    return begin + b"-Limit", begin + b"-Remaining", begin + b"-Reset"
-
-
-_TOKENS = _anthropic(b"Tokens")
+_REQUESTS = Measure.REQUESTS
+_TOKENS = frozenset({Measure.TOKENS.value, Measure.INPUT_TOKENS.value, Measure.OUTPUT_TOKENS.value})
 # By the names of measures and not by themselves, whose hashes Python works out anew each time.
-_OPENAI: dict[str, tuple[_Names, ...]] = {
-    Measure.REQUESTS.value: (_openai(b"Requests"),),
-    **dict.fromkeys(
-        (Measure.TOKENS.value, Measure.INPUT_TOKENS.value, Measure.OUTPUT_TOKENS.value), (_openai(b"Tokens"),)
-    ),
+_KINDS: dict[str, tuple[bytes, ...]] = {
+    Measure.REQUESTS.value: (b"Requests",),
+    Measure.TOKENS.value: (b"Tokens",),
+    Measure.INPUT_TOKENS.value: (b"Tokens", b"Input-Tokens"),
+    Measure.OUTPUT_TOKENS.value: (b"Tokens", b"Output-Tokens"),
 }
-_ANTHROPIC: dict[str, tuple[_Names, ...]] = {
-    Measure.REQUESTS.value: (_anthropic(b"Requests"),),
-    Measure.TOKENS.value: (_TOKENS,),
-    Measure.INPUT_TOKENS.value: (_TOKENS, _anthropic(b"Input-Tokens")),
-    Measure.OUTPUT_TOKENS.value: (_TOKENS, _anthropic(b"Output-Tokens")),
-}
+"""By what is limited: what it is called in Anthropic's headers."""
 
 
 def openai_headers(standings: Iterable[Standing]) -> Fields:
     """
-    :return: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; tokens are those of the limit on all of them, on
-        those read or on those written that has the least left. Resets are times such as ``1s``, ``6m0s``, ``250ms``.
+    :return: ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``, as Twisted spells them; tokens are those of the
+        limit on all of them, on those read or on those written that has the least left. Resets are times such as
+        ``1s``, ``6m0s``, ``250ms``.
     """
+    requests = tokens = None
+    for each in standings:
+        limit = each.limit
+        if limit.shadow:
+            continue
+        if limit.measure is _REQUESTS:
+            requests = each if requests is None else _tighter(each, requests)
+        elif limit.measure._value_ in _TOKENS:
+            tokens = each if tokens is None else _tighter(each, tokens)
     found: Fields = {}
-    for (limit, remaining, reset), standing in _tightest(standings, _OPENAI).items():
-        found[limit] = [_number(standing.limit.amount)]
-        found[remaining] = [b"%d" % standing.remaining]
-        found[reset] = [_milliseconds_text(-int((standing.reset_s or 0.0) * -1_000 // 1))]
+    if requests is not None:
+        found[b"X-Ratelimit-Limit-Requests"] = [_number(requests.limit.amount)]
+        found[b"X-Ratelimit-Remaining-Requests"] = [b"%d" % requests.remaining]
+        found[b"X-Ratelimit-Reset-Requests"] = [duration_text(requests.reset_s or 0.0)]
+    if tokens is not None:
+        found[b"X-Ratelimit-Limit-Tokens"] = [_number(tokens.limit.amount)]
+        found[b"X-Ratelimit-Remaining-Tokens"] = [b"%d" % tokens.remaining]
+        found[b"X-Ratelimit-Reset-Tokens"] = [duration_text(tokens.reset_s or 0.0)]
     return found
 
 
 def anthropic_headers(standings: Iterable[Standing], now: float) -> Fields:
     """
     :param now: seconds since the epoch.
-    :return: ``anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}``; tokens as for
-        OpenAI. Resets are times as RFC 3339 has them, in UTC, rounded up to a second.
+    :return: ``anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}``, as
+        OpenAI's. Resets are times as RFC 3339 has them, in UTC, rounded up to a second.
     """
+    tightest: dict[bytes, Standing] = {}
+    for each in standings:
+        limit = each.limit
+        for kind in () if limit.shadow else _KINDS.get(limit.measure._value_, ()):
+            best = tightest.get(kind)
+            tightest[kind] = each if best is None else _tighter(each, best)
     found: Fields = {}
-    for (limit, remaining, reset), standing in _tightest(standings, _ANTHROPIC).items():
-        found[limit] = [_number(standing.limit.amount)]
-        found[remaining] = [b"%d" % standing.remaining]
-        found[reset] = [time_text(now + (standing.reset_s or 0.0))]
+    for kind, each in tightest.items():
+        begin = b"Anthropic-Ratelimit-" + kind
+        found[begin + b"-Limit"] = [_number(each.limit.amount)]
+        found[begin + b"-Remaining"] = [b"%d" % each.remaining]
+        found[begin + b"-Reset"] = [time_text(now + (each.reset_s or 0.0))]
     return found
 
 
@@ -111,25 +115,13 @@ def _second_text(at: int) -> bytes:
     return b"%04d-%02d-%02dT%02d:%02d:%02dZ" % gmtime(at)[:6]
 
 
-def _tightest(standings: Iterable[Standing], known: dict[str, tuple[_Names, ...]]) -> dict[_Names, Standing]:
-    """:return: by the headers' names: the limit with the least left, and of two with as little the later one."""
-    found: dict[_Names, Standing] = {}
-    for standing in standings:
-        limit = standing.limit
-        kinds = known.get(limit.measure._value_)
-        if kinds is None or limit.shadow:
-            continue
-        for names in kinds:
-            best = found.setdefault(names, standing)
-            if best is not standing and _urgency(standing) < _urgency(best):
-                found[names] = standing
-    return found
-
-
 @lru_cache(maxsize=512)
 def _number(amount: int) -> bytes:
     return b"%d" % amount
 
 
-def _urgency(standing: Standing) -> tuple[int, float]:
-    return standing.remaining, -(standing.reset_s or 0.0)
+def _tighter(one: Standing, other: Standing) -> Standing:
+    """:return: the one with less left, and of two with as little the one that is free again later, or the other."""
+    if one.remaining != other.remaining:
+        return one if one.remaining < other.remaining else other
+    return one if (one.reset_s or 0.0) > (other.reset_s or 0.0) else other

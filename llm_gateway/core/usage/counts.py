@@ -164,7 +164,7 @@ class UsualCounts(msgspec.Struct, gc=False):
         if self.total_tokens != read + written or cached > read or reasoning > written:
             return None
         if tier is not None:
-            tier = tier_of(tier)
+            tier = None if tier == "default" else tier_of(tier)
         usage = Usage(input=read - cached, cached=cached, output=written - reasoning, reasoning=reasoning, tier=tier)
         return Counted(usage, True, True)
 
