@@ -57,6 +57,8 @@ class SqliteStore(Store):
         self.path = os.path.abspath(path)
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        """The one that was connected to last."""
 
     def close(self) -> None:
         with self._busy:
@@ -113,7 +115,15 @@ class SqliteStore(Store):
         """
         :raises sqlite3.Error: it cannot be.
         :raises OSError: the file cannot be made.
+        :raises StoreError: it was taken away. Whoever does that may put it back, so no other one is made until the
+            next start; and what is written to a file that nobody finds any more is lost.
         """
+        if self._file is not None:
+            file = _identity(self.path)
+            if file != self._file:
+                self.close()
+            if file is None:
+                raise StoreError(f"{self.shown}: the file was taken away; without it, the next start makes another one")
         if self._connection is not None:
             return self._connection
         if sqlite3.sqlite_version_info < _OLDEST:
@@ -143,6 +153,7 @@ class SqliteStore(Store):
             connection.close()
             raise
         self._connection = connection
+        self._file = _identity(self.path)
         return connection
 
     @contextlib.contextmanager
@@ -186,6 +197,17 @@ def _make(path: str) -> None:
         return
     finally:
         os.unlink(unnamed)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """
+    :return: the same for as long as it is the same file; ``None`` where there is none.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class _Transaction:
