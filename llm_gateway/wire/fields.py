@@ -44,7 +44,6 @@ _NOT_AGAIN = frozenset(
         b"Authorization",
         b"Cf-Ray",
         b"Cookie",
-        b"Date",
         b"Proxy-Authorization",
         b"Request-Id",
         b"Set-Cookie",
@@ -54,7 +53,8 @@ _NOT_AGAIN = frozenset(
         b"X-Request-Id",
     }
 )
-"""Headers that are another each time, or secret: there is nothing to remember, or it should not be."""
+"""Headers that are another each time, or secret: there is nothing to remember, or it should not be. A date is the same
+for all messages of a second."""
 
 _spelling: dict[bytes, bytes] = {}
 
