@@ -37,7 +37,13 @@ _UNITS = {
 }
 
 
-def refusal(refused: Refused) -> LimitExceeded | LimitsUnreachable:
+_OF_WRITING = frozenset({Measure.TOKENS, Measure.OUTPUT_TOKENS})
+
+
+def refusal(refused: Refused, way_out: str = "") -> LimitExceeded | LimitsUnreachable:
+    """
+    :param way_out: what to do where the limit is one on what is written.
+    """
     limit = refused.limit
     if refused.unreachable:
         return LimitsUnreachable("What is left of a limit cannot be known at present. Send the call again later.")
@@ -47,13 +53,15 @@ def refusal(refused: Refused) -> LimitExceeded | LimitsUnreachable:
     whose = _WHOSE[limit.scope]
     if limit.measure is Measure.DOLLARS:
         over = "for good" if limit.window is Window.TOTAL else f"per {limit.window.value}"
-        message = f"{whose} a budget of ${_dollars_text(limit.amount)} {over}, and not enough of it is left."
+        message = f"{whose} a budget of ${_dollars_text(limit.amount)} {over}, and not enough of it is left.{way_out}"
         return BudgetExceeded(message, headers=headers)
     if limit.measure is Measure.IN_FLIGHT:
         headers.setdefault("retry-after", "1")
         message = f"{whose} a limit of {limit.amount} calls at the same time, and as many are running."
         return RateExceeded(message, headers=headers)
     message = f"{whose} a limit of {limit.amount} {_UNITS[limit.measure]} per {limit.window.value}, which is reached."
+    if limit.measure in _OF_WRITING:
+        message += way_out
     return RateExceeded(message, headers=headers)
 
 

@@ -123,12 +123,15 @@ class CallAccount:
             self._find_rates(candidates, body)
         want = Want(1, expected.input, output, self._nano(output))
         # Only a stream can be ended when there is no more: of all others the whole has to fit.
-        at_least = None
-        if enough < output and self._comes_as_stream(body):
-            at_least = Want(1, expected.input, enough, self._nano(enough))
+        at_least, way_out = None, ""
+        if enough < output:
+            if self._comes_as_stream(body):
+                at_least = Want(1, expected.input, enough, self._nano(enough))
+            else:
+                way_out = f" An answer of {output:,} tokens has to fit: lower max_tokens, or ask for a stream."
         found = books.limiter.reserve(limits, want, at_least=at_least)
         if isinstance(found, Refused):
-            raise refusal(found)
+            raise refusal(found, way_out)
         self._reservation = found
         self.granted = found.granted.output
 

@@ -299,6 +299,7 @@ def test_answer_that_cannot_be_ended_early_has_to_fit_as_a_whole(gateways: list[
     client = gateway.client()
     client.chat(CHAT[:-1] + wish.replace(b"1000", b"100000"))
     assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (429, "insufficient_quota")
+    assert b"tokens has to fit: lower max_tokens" in client.answer()[2]
     stream = gateway.client()
     stream.chat(STREAM[:-1] + wish.replace(b"1000", b"100000"))
     assert len(gateway.agent.sent) == 1
