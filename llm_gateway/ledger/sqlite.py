@@ -20,8 +20,7 @@ from llm_gateway.ledger.store import (
     StoreError,
     Transaction,
     Values,
-    flat,
-    insert_sql,
+    insertion,
     translated,
 )
 
@@ -104,7 +103,7 @@ class SqliteStore(Store):
         new, start = 0, 0
         for size in _AT_ONCE:
             while len(rows) - start >= size:
-                new += transaction.execute(insert_sql(size), flat(rows[start : start + size]))
+                new += transaction.execute(*insertion(rows[start : start + size]))
                 start += size
         if new:
             # Nobody else writes meanwhile: what has a higher number is ours.

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from llm_gateway.ledger.row import INTERRUPTED, Row
-from llm_gateway.ledger.schema import COLUMNS, MIGRATIONS, TYPES, fold_sql, values_of
+from llm_gateway.ledger.schema import COLUMNS, MIGRATIONS, TOKENS, TYPES, fold_sql, values_of
 
 __all__ = ["BadRow", "BadUrl", "Conflict", "Store", "StoreError", "Transaction", "Written", "open_store", "shown_url"]
 
@@ -191,20 +192,35 @@ CREATE_VERSIONS = "create table if not exists schema_versions (version bigint pr
 VERSION = "select coalesce(max(version), 0) from schema_versions"
 
 
-@lru_cache(maxsize=8)
-def insert_sql(count: int) -> str:
-    """:return: a statement that writes so many attempts; those that are there stay as they are."""
-    row = f"({', '.join('?' * len(COLUMNS))})"
-    rows = ", ".join([row] * count)
+_SELDOM = {
+    place: "0" if name in TOKENS else "null"
+    for place, name in enumerate(COLUMNS)
+    if name in {"key_group", "labels", "error", "pieces", "tier", *TOKENS} - {"input", "output"}
+}
+"""By their places: columns in which few attempts say anything, and what stands there then."""
+
+
+def insertion(rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """
+    :return: a statement that writes these attempts, and its values; those that are there stay as they are. A value that
+        none of them has is written into the statement: to hand one over costs more than anything else that SQLite does.
+    """
+    columns = list(zip(*map(values_of, rows), strict=True))
+    silent = [
+        place
+        for place, literal in _SELDOM.items()
+        if (not any(columns[place]) if literal == "0" else columns[place].count(None) == len(rows))
+    ]
+    for place in reversed(silent):
+        del columns[place]
+    return _insert_sql(len(rows), *silent), list(chain.from_iterable(zip(*columns, strict=True)))
+
+
+@lru_cache(maxsize=256)
+def _insert_sql(count: int, *silent: int) -> str:
+    values = ", ".join(_SELDOM[place] if place in silent else "?" for place in range(len(COLUMNS)))
+    rows = ", ".join([f"({values})"] * count)
     return f"insert into attempts ({', '.join(COLUMNS)}) values {rows} on conflict (at, request_id, attempt) do nothing"
-
-
-def flat(rows: Sequence[Row]) -> list[Any]:
-    """:return: the values of all, one row behind the other."""
-    values: list[Any] = []
-    for row in rows:
-        values += values_of(row)
-    return values
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from llm_gateway.core.usage.values import Usage
 from llm_gateway.ledger import schema
 from llm_gateway.ledger.queries import read, row_of
 from llm_gateway.ledger.row import INTERRUPTED, Row
-from llm_gateway.ledger.schema import COLUMNS, SUBJECTS, SUMS, values_of
+from llm_gateway.ledger.schema import COLUMNS, SUBJECTS, SUMS, TOKENS, values_of
 from llm_gateway.ledger.store import BadRow, BadUrl, Conflict, Store, StoreError, Written, open_store
 from tests.ledger.conftest import new_schema
 from tests.ledger.rows import AT, ended, rows, running
@@ -57,6 +57,27 @@ def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
     ]
     assert store.write(written) == Written(new=3)
     assert list(read(store)) == written
+
+
+def test_what_one_of_many_says_is_written(store: Store) -> None:
+    """Columns in which most attempts say nothing are left out of most statements."""
+    empty: dict[str, Any] = {"usage": Usage(input=1), "group": None, "labels": {}}
+    said: list[dict[str, Any]] = [
+        {"group": "team"},
+        {"group": ""},
+        {"labels": {"app": "chat"}},
+        {"error": "upstream_timeout"},
+        {"usage": Usage(tier="flex")},
+        {"usage": Usage(pieces={"web_search": 1})},
+        *({"usage": Usage(**{name: 7})} for name in TOKENS),
+    ]
+    written = []
+    for one in said:
+        group = [ended(len(written) + number, **(empty | (one if number == 33 else {}))) for number in range(57)]
+        assert store.write(group) == Written(new=57)
+        written += group
+    assert list(read(store)) == written
+    assert is_summed_up(store)
 
 
 @settings(max_examples=30)
