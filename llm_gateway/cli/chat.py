@@ -23,14 +23,20 @@ __all__ = ["add_parser", "default_model"]
 _TIMEOUT_S = 600.0
 # Anthropic demands a limit. Room for a long answer, and no model of theirs allows less.
 _ANTHROPIC_MAX_TOKENS = 4096
-_MODELS = {"anthropic": "claude-haiku-5-5", "claude": "claude-haiku-5-5", "deepseek": "deepseek-v4-flash"}
+_MODELS = {
+    "anthropic": "claude-haiku-5-5",
+    "claude": "claude-haiku-5-5",
+    "deepseek": "deepseek-v4-flash",
+    "gemini": "gemini-3.8-flash",
+}
 _OTHER_MODEL = "gpt-5.4-mini"
 _PROMPT = "you> "
 
 _EPILOG = f"""\
 The question goes to URL/chat/completions, which passes it on to the key's provider as it is; so its shape must be the
 provider's own. With --dialect auto it is Anthropic's for a model named claude and OpenAI's for all others: that decides
-where the system text goes and what the limit is called. Answers are understood in both.
+where the system text goes and what the limit is called. Answers are understood in both. A model named gemini is asked
+at URL/v1/chat/completions: Google's own API has no such path, and what is asked there is translated.
 
 Without MESSAGE, every line of the standard input is a turn of one conversation.
 
@@ -39,7 +45,7 @@ environment:
   LLMGATEWAY_URL    the gateway's address, where --url is not given
   LLMGATEWAY_MODEL  the model, where --model is not given; without either it goes by the key's name:
                     {_MODELS["claude"]} (anthropic or claude in it), {_MODELS["deepseek"]} (deepseek),
-                    {_OTHER_MODEL} (anything else)
+                    {_MODELS["gemini"]} (gemini), {_OTHER_MODEL} (anything else)
 
 examples:
   llmgateway chat --key vk_user1_openai "Hello, who are you?"
@@ -255,7 +261,13 @@ def _ask(settings: _Settings, messages: list[dict[str, str]]) -> http.client.HTT
         "content-type": "application/json",
         "accept": "text/event-stream" if settings.stream else "application/json",
     }
-    return settings.gateway.ask("POST", "/chat/completions", headers, _body(settings, messages))
+    return settings.gateway.ask("POST", _path(settings), headers, _body(settings, messages))
+
+
+def _path(settings: _Settings) -> str:
+    """Below the gateway's URL, which may be the base URL of an SDK."""
+    translated = "gemini" in settings.model.lower() and not settings.gateway.url.path.endswith("/v1")
+    return "/v1/chat/completions" if translated else "/chat/completions"
 
 
 def _body(settings: _Settings, messages: list[dict[str, str]]) -> bytes:

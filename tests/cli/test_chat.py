@@ -68,6 +68,14 @@ def test_path_in_the_url_is_kept(gateway: FakeGateway) -> None:
     assert gateway.requests[0][0] == "/v1/chat/completions"
 
 
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_gemini_is_asked_where_questions_are_translated(gateway: FakeGateway, base: str) -> None:
+    """Its own API has no path for them that this program could be passed on to."""
+    gateway.answer_text("Hi")
+    assert chat("--url", gateway.url + base, "--model", "gemini-3.8-flash", "Hello") == 0
+    assert gateway.requests[0][0] == "/v1/chat/completions"
+
+
 def test_anthropic_stream_is_printed(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.answer_events(
         START,
@@ -408,6 +416,7 @@ def test_https_to_a_plain_port_is_told_in_one_line(gateway: FakeGateway, capsys:
         ("vk_user2_anthropic", "claude-haiku-5-5"),
         ("MyClaudeKey", "claude-haiku-5-5"),
         ("vk_user3_deepseek", "deepseek-v4-flash"),
+        ("vk_user4_gemini", "gemini-3.8-flash"),
         ("x", "gpt-5.4-mini"),
     ],
 )
