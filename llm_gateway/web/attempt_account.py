@@ -131,8 +131,10 @@ class AttemptAccount:
         reading = self._reading(error, whole)
         usage = row.usage = reading.usage
         row.source = reading.source
-        if reading.model:
-            row.model = printable(reading.model, 256)
+        if reading.model and reading.model != row.model:
+            row.model = printable(call.without_keys(reading.model, row.credential), 256)
+        if usage.tier or usage.pieces:
+            usage = row.usage = self._told(usage)
         row.ended = ended
         row.error = None if error is None else error.kind
         row.duration_us = self._elapsed_us()
@@ -149,6 +151,12 @@ class AttemptAccount:
             if whole and row.source is Source.PROVIDER and call.limited and call.expected.output is None:
                 books.expectation.learn(row.provider, row.model or "", usage.output_tokens)
             call.ended(usage, nano)
+
+    def _told(self, usage: Usage) -> Usage:
+        """:return: the same without keys: a provider may name things as it likes, and what it was asked with."""
+        without, credential = self._call.without_keys, self._row.credential
+        pieces = {without(name, credential): count for name, count in usage.pieces.items()}
+        return msgspec.structs.replace(usage, tier=usage.tier and without(usage.tier, credential), pieces=pieces)
 
     def _reading(self, error: GatewayError | None, whole: bool) -> Reading:
         call, meter = self._call, self._meter

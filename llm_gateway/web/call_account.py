@@ -206,6 +206,16 @@ class CallAccount:
         context = self._context
         return expected_input(self._body, context.route.asked.api, context.dialect.name, context.record.model or "")
 
+    def without_keys(self, text: str, credential: str) -> str:
+        """
+        :param text: of an answer to an attempt with this credential.
+        :return: what may be written down of it.
+        """
+        for way in self._grant.ways[credential].values():
+            for secret in way.secrets:
+                text = text.replace(secret.decode("latin-1"), "*" * len(secret))
+        return text
+
     @property
     def path(self) -> bytes:
         """As the caller wrote it, without the query."""
