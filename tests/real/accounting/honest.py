@@ -32,7 +32,8 @@ def orders(document: dict[str, Any]) -> dict[str, Any]:
     ``error:STATUS`` refuses, ``event`` refuses in a stream, ``close`` says nothing; ``break:K`` breaks off after so
     many words, ``hold:K`` stands still there until it is left, ``pause:K`` until the test says so; ``endless`` writes
     for as long as somebody reads, ``endless:K`` so many words, ``burst`` of them at once
-    every ``pace_s`` seconds, once the test has said ``after``.
+    every ``pace_s`` seconds, once the test has said ``after``. With ``echo`` the answer's model is the key that it was
+    asked with.
     """
     said: Any = document.get("messages") or document.get("contents") or document.get("input")
     last = said[-1]
@@ -100,7 +101,7 @@ class Talk:
         head = await self.reader.readuntil(b"\r\n\r\n")
         first, *rest = head[:-4].decode("latin-1").split("\r\n")
         _, target, _ = first.split(" ")
-        fields = dict(line.lower().split(": ", 1) for line in rest)
+        fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
         body = await self._body(fields)
         if target.startswith("/control/"):
             await self._control(target)
@@ -113,11 +114,14 @@ class Talk:
         document = json.loads(body)
         said = orders(document)
         entry = self.books.enter(said, provider, document, path)
+        if "echo" in said:
+            # A provider that tells everybody what it was asked with.
+            entry["model"] = fields.get("authorization") or fields.get("x-api-key") or fields["x-goog-api-key"]
         await self._answer(said, entry, dialects.speaker(path, document, entry["model"]), fields)
         await self.writer.drain()
 
     async def _body(self, fields: dict[str, str]) -> bytes:
-        if fields.get("transfer-encoding") != "chunked":
+        if fields.get("transfer-encoding", "").lower() != "chunked":
             return await self.reader.readexactly(int(fields.get("content-length", 0)))
         body = b""
         while size := int(await self.reader.readline(), 16):

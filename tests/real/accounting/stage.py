@@ -146,6 +146,7 @@ def stage(
     *options: str,
     keys: Mapping[str, Mapping[str, Any]],
     limits: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
     routing: Mapping[str, Any] | None = None,
     ledger: str | None = None,
     environ: Mapping[str, str] | None = None,
@@ -157,6 +158,7 @@ def stage(
     :param keys: by virtual key, what stands under it besides its name; the credential ``alpha`` is ``alpha``'s real
         key, and so on, and ``nobody`` is one of a provider that does not run.
     :param limits: of all calls together.
+    :param labels: besides the tag: where they come from.
     :param ledger: in place of the file.
     :param program: in place of ``twistd``.
     """
@@ -191,7 +193,7 @@ def stage(
         json.dumps(
             {
                 "credentials": names,
-                "label_from": {"call": "header:x-call"},
+                "label_from": {"call": "header:x-call", **(labels or {})},
                 "limits": dict(limits or {}),
                 "virtual_keys": entries,
             }

@@ -24,15 +24,15 @@ from tests.real.inbox import BOUND_S
 from tests.real.workers import worker_pid
 
 STREAMS = 128
-BURST = 40
+BURST = 80
 """Words that come at once."""
 PACE_S = 0.016
-LATE = 4
+LATE = 2
 """So many times as much may come between two looks: a machine with other things to do reads that late."""
 OVERSHOOT = STREAMS * BURST * LATE
 """Tokens."""
 
-TOKENS = 180_000
+TOKENS = 150_000
 """More than all streams hold when they begin, so that all do."""
 A_TOKEN = PRICES["alpha", "m-1"]["output"] * 1000
 NANO = TOKENS * A_TOKEN
@@ -88,7 +88,11 @@ def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir:
             answers = asyncio.run(all_at_once(staged, streams, most=1_000_000))
             few = [("vk_calls", short(f"few-{number}")) for number in range(3 * FEW)]
             statuses = Counter(each.status for each in asyncio.run(all_at_once(staged, few, most=10)))
-            before = staged.stop()
+            if workers == 1:
+                # Most of it is in the journal only, and the next start has to look there first.
+                staged.gateway.stop(signal.SIGKILL)
+            else:
+                staged.stop()
         assert statuses == {200: FEW, 429: 2 * FEW}
         with stage(bin_dir, tmp_path, provider, *options, keys=keys) as staged:
             [late] = asyncio.run(all_at_once(staged, [("vk_calls", short("late"))], most=10))
@@ -97,7 +101,7 @@ def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir:
             assert {each.status for each in asyncio.run(all_at_once(staged, later, most=1_000_000))} <= {200, 429}
             rows = staged.stop()
         books = by_tag(provider.books())
-    assert rows[: len(before)] == before
+    before = [row for row in rows if not row["tag"].endswith("later")]
     assert Counter(row["key"] for row in before) == {"tokens": STREAMS, "dollars": STREAMS, "calls": FEW}
     of_tag = {row["tag"]: row for row in rows}
     for (_, said), answer in zip(streams, answers, strict=True):

@@ -120,7 +120,7 @@ def test_another_process_holds_the_database(bin_dir: Path, tmp_path: Path) -> No
 
 def test_no_room_on_the_disk(bin_dir: Path, tmp_path: Path) -> None:
     """Rows wait in the journal; when that has no room, either, calls are refused, and taken again as soon as it has."""
-    labels = {f"l{number}": "some words " * 11 for number in range(15)}
+    labels = {f"l{number}": "some words " * 3 for number in range(15)}
     keys = {"vk_alpha": {**KEYS["vk_alpha"], "labels": labels}}
     with loaded(bin_dir, tmp_path, keys=keys) as load:
         usual_s = load.calls(SOME)
@@ -136,8 +136,13 @@ def test_no_room_on_the_disk(bin_dir: Path, tmp_path: Path) -> None:
         assert all(b"ledger_full" in each for each in load.said), load.said
         resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
         load.told("database can be used again; [1-9][0-9]* rows have waited")
-        refused = load.statuses[503]
-        eventually(lambda: load.calls(1) and load.statuses[503] == refused, "calls are taken again")
+
+        def is_taken() -> bool:
+            refused = load.statuses[503]
+            load.calls(1)
+            return load.statuses[503] == refused
+
+        eventually(is_taken, "calls are taken again")
         load.calls(SOME // 4)
         load.check(load.staged.stop(), load.statuses[503])
     tell("full", usual_s, full_s)
