@@ -20,10 +20,11 @@ from llm_gateway.core.usage.foreseen import Foreseen, foreseen
 from llm_gateway.core.usage.values import NOTHING
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.writer import Ledger
-from llm_gateway.web.call_account import QUANTUM, CallAccount
+from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.labels import LabelSources
 from llm_gateway.web.request_body import RequestBody
+from llm_gateway.web.room import QUANTUM
 from llm_gateway.web.routes import Plan
 
 __all__ = ["QUANTUM", "Books", "CallAccount"]
@@ -99,7 +100,8 @@ class Books:
             expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
         labels = self._labels.of(request, whole, grant.key.labels)
         kept = whole if isinstance(whole, bytes) and len(whole) <= _KEPT_BYTES else None
-        account = CallAccount(self, context, grant, plan, expected, labels, kept)
+        background = bool(grant.budgeted or self._of_credentials) and body.in_background()
+        account = CallAccount(self, context, grant, plan, expected, labels, kept, background=background)
         if grant.limits:
             context.account = account
             account.reserve(body)

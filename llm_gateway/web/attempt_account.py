@@ -9,11 +9,13 @@ import msgspec
 
 from llm_gateway.core.apis import Api
 from llm_gateway.core.limits.claims import Reservation, Want
+from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.record import printable
 from llm_gateway.core.usage.metering import Meter, Reading, meter_for
 from llm_gateway.core.usage.values import NOTHING, Source, Usage
 from llm_gateway.errors import BudgetExceeded, GatewayError, UpstreamUnreachable
 from llm_gateway.ledger.row import Row
+from llm_gateway.web.room import more_room
 
 if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
@@ -42,9 +44,11 @@ class AttemptAccount:
         "_dense",
         "_dialect",
         "_feed_meter",
+        "_granted",
         "_left",
         "_meter",
         "_noted",
+        "_rates",
         "_reservation",
         "_row",
         "_started",
@@ -53,10 +57,18 @@ class AttemptAccount:
     )
 
     def __init__(
-        self, books: Books, call: CallAccount, row: Row, dialect: str, api: Api, reservation: Reservation | None
+        self,
+        books: Books,
+        call: CallAccount,
+        row: Row,
+        dialect: str,
+        api: Api,
+        reservation: Reservation | None,
+        rates: Rates | None,
     ) -> None:
         """
         :param reservation: with the credential's own limits.
+        :param rates: where the credential has a budget.
         """
         self._books = books
         self._call = call
@@ -64,6 +76,9 @@ class AttemptAccount:
         self._dialect = dialect
         self._api = api
         self._reservation = reservation
+        self._granted = 0 if reservation is None else reservation.granted.output
+        """Tokens that may be written as far as the credential's limits are concerned."""
+        self._rates = rates
         self.reads_on = call.reads_on
         self._started = books.clock.seconds()
         self._meter: Meter | None = None
@@ -108,16 +123,16 @@ class AttemptAccount:
             row.first_token_us = self._elapsed_us()
         came = meter.output_bytes
         next_look = _PROGRESS_BYTES
-        if call.limited:
+        if call.limited or self._reservation is not None:
             # No token is shorter than a byte, and most have a frame of many.
-            room = 0 if self._dense else call.granted - came
+            room = 0 if self._dense else self._room() - came
             if room <= 0:
                 written = meter.so_far().output_tokens
-                if written + _LEAST_LOOK_BYTES > call.granted and not call.extend(written) and written >= call.granted:
+                if written + _LEAST_LOOK_BYTES > self._room() and not self._extend(written) and written >= self._room():
                     self._stop(BudgetExceeded("What this key may use is used up; the answer ends here."))
                     return
                 # At the pace until now, half of what is left.
-                room = int((call.granted - written) * min(came / (written or 1), _MOST_BYTES_PER_TOKEN) / 2)
+                room = int((self._room() - written) * min(came / (written or 1), _MOST_BYTES_PER_TOKEN) / 2)
             next_look = min(next_look, max(room, _LEAST_LOOK_BYTES))
         if came - self._noted >= _PROGRESS_BYTES and self._books.ledger is not None:
             self._noted = came
@@ -125,6 +140,28 @@ class AttemptAccount:
             row.usage = msgspec.structs.replace(so_far, input=so_far.input or call.expected.input)
             self._books.ledger.progress(row)
         self._left = next_look
+
+    def _room(self) -> int:
+        """:return: tokens that may be written, by the limits of the call and by those of the credential."""
+        call = self._call
+        if self._reservation is None:
+            return call.granted
+        return min(self._granted, call.granted) if call.limited else self._granted
+
+    def _extend(self, written: int) -> bool:
+        """
+        :return: whether there is some more room, wherever it is needed.
+        """
+        call, needed = self._call, written + _LEAST_LOOK_BYTES
+        more = needed <= call.granted or call.extend(written)
+        if self._reservation is not None and needed > self._granted:
+            before = self._granted
+            self._granted = more_room(self._books.limiter, self._reservation, before, written, self._nano)
+            more = more and self._granted > before
+        return more
+
+    def _nano(self, output: int) -> int:
+        return 0 if self._rates is None else self._call.most(self._rates, output)
 
     def over(self, ended: str, error: GatewayError | None, *, whole: bool) -> None:
         books, call, row = self._books, self._call, self._row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llm_gateway.core.apis import Api
 from llm_gateway.core.headers import Fields
 from llm_gateway.core.limits.claims import Refused, Reservation, Want
-from llm_gateway.core.limits.values import Limit
+from llm_gateway.core.limits.values import Limit, Measure
 from llm_gateway.core.operations import operation_of
 from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.prices.values import Rates
@@ -25,6 +25,7 @@ from llm_gateway.web.allowances import UNPRICED, limit_fields, refusal, unpriced
 from llm_gateway.web.attempt_account import AttemptAccount
 from llm_gateway.web.context import CallContext, Operation
 from llm_gateway.web.grants import Grant
+from llm_gateway.web.room import QUANTUM, more_room
 
 if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
     from llm_gateway.web.routes import Plan
 
 __all__ = ["QUANTUM", "CallAccount"]
-
-QUANTUM = 1_024
-"""Tokens written: what a call that may write more than there is room for begins with, and what is added at a time."""
-
-_QUANTA = (QUANTUM, QUANTUM // 4, QUANTUM // 16)
-"""What is asked for, one after the other: what is left is used, too."""
 
 _FREE = frozenset({"count_tokens", "files", "moderation"})
 """Operations that are not billed by the token, even where something is sent."""
@@ -50,6 +45,7 @@ class CallAccount:
     """One call's: what it may use, and what all of its attempts have used."""
 
     __slots__ = (
+        "_billed",
         "_body",
         "_books",
         "_context",
@@ -79,8 +75,11 @@ class CallAccount:
         expected: Foreseen,
         labels: dict[str, str],
         body: bytes | None,
+        *,
+        background: bool = False,
     ) -> None:
         """
+        :param background: whether its answer is only the beginning of what is billed.
         :param body: where it is short enough to be kept, in case that its tokens have to be counted after all.
         """
         self._body = body
@@ -91,6 +90,8 @@ class CallAccount:
         self._labels = labels
         self.expected = expected
         self.operation = operation_of(context.route.asked.api, context.path)
+        self._billed = "background" if background and self.operation == "chat" else self.operation
+        """What it is when it comes to prices."""
         self.free = self.operation in _FREE or context.record.method != "POST"
         """Whether it is not billed by the token, whatever comes."""
         self._reservation: Reservation | None = None
@@ -118,17 +119,17 @@ class CallAccount:
         elif output is None:
             first = candidates[0]
             output = books.expectation.of(first.provider, first.model)
-        enough = min(output, QUANTUM)
         if self._grant.budgeted:
-            self._find_rates(candidates, body)
+            self._find_rates(candidates)
         want = Want(1, expected.input, output, self._nano(output))
-        # Only a stream can be ended when there is no more: of all others the whole has to fit.
-        at_least, way_out = None, ""
-        if enough < output:
-            if self._comes_as_stream(body):
-                at_least = Want(1, expected.input, enough, self._nano(enough))
-            else:
-                way_out = f" An answer of {output:,} tokens has to fit: lower max_tokens, or ask for a stream."
+        # Only a stream can be ended when there is no more.
+        enough, way_out = min(output, QUANTUM), ""
+        if enough < output and not self._comes_as_stream(body):
+            # What is usual for a model may be what one long answer had, of somebody else.
+            enough = min(output, books.expectation.UNKNOWN) if expected.output is None else output
+            if self.operation == "chat":
+                way_out = f" An answer of {enough:,} tokens has to fit: say a lower max_tokens, or ask for a stream."
+        at_least = None if enough == output else Want(1, expected.input, enough, self._nano(enough))
         found = books.limiter.reserve(limits, want, at_least=at_least)
         if isinstance(found, Refused):
             raise refusal(found, way_out)
@@ -141,32 +142,45 @@ class CallAccount:
             asked = self._context.path.endswith(b":streamGenerateContent") or body.wants_stream()
         return asked
 
-    def _find_rates(self, candidates: Iterable[Candidate], body: RequestBody) -> None:
+    def _find_rates(self, candidates: Iterable[Candidate]) -> None:
         """
         :raises UnpricedModel: nobody knows what the call may cost.
         """
+        at = self._books.wall()
+        found = [self._rates_of(each, at, self._grant.limits) for each in candidates]
+        self._rates = [each for each in found if each is not None]
+
+    def _rates_of(self, candidate: Candidate, at: float, limits: Iterable[Limit]) -> Rates | None:
+        """
+        :param limits: that it is for.
+        :return: ``None`` where it is free, or counts as that.
+        :raises UnpricedModel: nobody knows what the call may cost.
+        """
         if self.free:
-            return
-        books, found = self._books, []
-        at = books.wall()
-        operation = "background" if self.operation == "chat" and body.in_background() else self.operation
-        for each in candidates:
-            model = each.model or self._context.record.model or ""
-            rates = None if operation in UNPRICED else books.rates(each.provider, model, at)
-            if rates is not None:
-                found.append(rates)
-            elif self._grant.key.on_unpriced is OnUnpriced.REFUSE:
-                raise unpriced(operation, model)
-        self._rates = found
+            return None
+        model = candidate.model or self._context.record.model or ""
+        rates = None if self._billed in UNPRICED else self._books.rates(candidate.provider, model, at)
+        if (
+            rates is None
+            and self._grant.key.on_unpriced is OnUnpriced.REFUSE
+            and any(each.measure is Measure.DOLLARS and not each.shadow for each in limits)
+        ):
+            raise unpriced(self._billed, model)
+        return rates
 
     def _nano(self, output: int) -> int:
         """:return: what it costs at most, with so many tokens written."""
-        nano, expected = 0, self.expected
+        nano = 0
         for rates in self._rates:
-            most = self._books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
+            most = self.most(rates, output)
             if most > nano:
                 nano = most
         return nano
+
+    def most(self, rates: Rates, output: int) -> int:
+        """:return: what it costs at most at these rates, with so many tokens written."""
+        expected = self.expected
+        return self._books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
 
     def extend(self, written: int) -> bool:
         """
@@ -178,14 +192,9 @@ class CallAccount:
         reservation = self._reservation
         if reservation is None:
             return True
-        behind, before = max(0, written - self.granted), self._nano(self.granted)
-        for quantum in _QUANTA:
-            more = behind + quantum
-            nano = self._nano(self.granted + more) - before
-            if self._books.limiter.extend(reservation, Want(0, 0, more, nano)):
-                self.granted += more
-                return True
-        return False
+        before = self.granted
+        self.granted = more_room(self._books.limiter, reservation, before, written, self._nano)
+        return self.granted > before
 
     @property
     def reads_on(self) -> bool:
@@ -230,6 +239,7 @@ class CallAccount:
         Open the account of an attempt that is about to be sent.
 
         :raises CredentialLimited: its credential has no room for it.
+        :raises UnpricedModel: its credential has a budget, and nobody knows what the call may cost.
         :raises LedgerFull: it could not be written down.
         """
         books, context = self._books, self._context
@@ -248,9 +258,9 @@ class CallAccount:
         if input_estimate:
             row.usage, row.source = Usage(input=input_estimate), Source.ESTIMATED
         limits = books.of_credential(candidate.credential)
-        reservation = None
+        reservation = rates = None
         if limits:
-            reservation = self._with_credential(candidate, limits, wall)
+            reservation, rates = self._with_credential(candidate, limits, wall)
         if books.ledger is not None:
             try:
                 books.ledger.begin(row)
@@ -265,7 +275,7 @@ class CallAccount:
             api = _API_OF.get(target.dialect.name, api)
         self._running += 1
         self._sent += 1
-        return AttemptAccount(books, self, row, target.dialect.name, api, reservation)
+        return AttemptAccount(books, self, row, target.dialect.name, api, reservation, rates)
 
     def _row(self, candidate: Candidate, target: Target, method: str) -> Row:
         """What is the same in all calls of this key that go there."""
@@ -284,18 +294,21 @@ class CallAccount:
             model=printable(candidate.model, 256) or None,
         )
 
-    def _with_credential(self, candidate: Candidate, limits: tuple[Limit, ...], wall: float) -> Reservation:
-        books, expected = self._books, self.expected
-        output = expected.output
+    def _with_credential(
+        self, candidate: Candidate, limits: tuple[Limit, ...], wall: float
+    ) -> tuple[Reservation, Rates | None]:
+        books, output = self._books, self.expected.output
         if output is None:
             output = books.expectation.of(candidate.provider, candidate.model)
-        rates = books.rates(candidate.provider, candidate.model, wall)
-        nano = 0 if rates is None else books.prices.most(rates, expected.input, output, expected.pieces, expected.tier)
-        found = books.limiter.reserve(limits, Want(1, expected.input, output, nano))
+        rates = None
+        if any(each.measure is Measure.DOLLARS for each in limits):
+            rates = self._rates_of(candidate, wall, limits)
+        nano = 0 if rates is None else self.most(rates, output)
+        found = books.limiter.reserve(limits, Want(1, self.expected.input, output, nano))
         if isinstance(found, Refused):
             again_s = 1.0 if found.retry_after_s is None else found.retry_after_s
             raise CredentialLimited(candidate.credential, again_s)
-        return found
+        return found, rates
 
     def ended(self, usage: Usage, nano: int) -> None:
         """One of its attempts has."""

@@ -299,7 +299,7 @@ def test_answer_that_cannot_be_ended_early_has_to_fit_as_a_whole(gateways: list[
     client = gateway.client()
     client.chat(CHAT[:-1] + wish.replace(b"1000", b"100000"))
     assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (429, "insufficient_quota")
-    assert b"tokens has to fit: lower max_tokens" in client.answer()[2]
+    assert b"tokens has to fit: say a lower max_tokens" in client.answer()[2]
     stream = gateway.client()
     stream.chat(STREAM[:-1] + wish.replace(b"1000", b"100000"))
     assert len(gateway.agent.sent) == 1
@@ -496,6 +496,66 @@ def test_credential_without_room_is_passed_over(gateways: list[AccountedGateway]
     status, headers, _ = client.answer()
     assert (status, headers["x-gw-error"]) == (429, "providers_rate_limited")
     assert int(headers["retry-after"]) >= 1
+
+
+def of_credential(*limits: Limit) -> Configuration:
+    """One key, with one credential that has limits."""
+    key = attrs.evolve(virtual_key("vk_openai", "openai"), credentials=(CredentialUse("main", "openai"),))
+    base = configuration([key], [provider("openai", "https://api.openai.test/v1/chat/completions")])
+    return attrs.evolve(base, credentials={"main": Credential("main", "openai", Secret("sk-main"), limits)})
+
+
+def test_stream_ends_when_the_credential_s_money_is_gone(gateways: list[AccountedGateway]) -> None:
+    """It holds more as it grows, as for its key."""
+    budget = Limit(Scope.CREDENTIAL, "main", Measure.DOLLARS, Window.TOTAL, 6_000 * 4_500)
+    gateway = AccountedGateway(of_credential(budget))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(STREAM)
+    response = gateway.sent.answer(content_type=SSE)
+    written = 0
+    while not gateway.ledger.ended and written < 20_000:
+        response.write(DELTA)
+        written += 4
+    assert gateway.ledger.row.ended == "over_limit"
+    assert 6_000 * 0.6 <= gateway.ledger.row.usage.output <= 6_000 + 300
+    assert gateway.held([budget]) == [0]
+
+
+def test_unpriced_model_is_refused_where_the_credential_has_a_budget(gateways: list[AccountedGateway]) -> None:
+    budget = Limit(Scope.CREDENTIAL, "main", Measure.DOLLARS, Window.TOTAL, 10**12)
+    gateway = AccountedGateway(of_credential(budget))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(CHAT.replace(b"gpt-5.4-mini", b"nobody-knows-it"))
+    assert (client.answer()[0], client.answer()[1]["x-gw-error"]) == (400, "model_unpriced")
+    assert gateway.agent.sent == []
+
+
+@pytest.mark.parametrize("whose", [Scope.GLOBAL, Scope.CREDENTIAL])
+def test_budget_in_the_shadow_refuses_no_unpriced_model(gateways: list[AccountedGateway], whose: Scope) -> None:
+    subject = "main" if whose is Scope.CREDENTIAL else ""
+    budget = Limit(whose, subject, Measure.DOLLARS, Window.TOTAL, 10**12, shadow=True)
+    gateway = AccountedGateway(of_credential(budget) if subject else limited(budget))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(CHAT.replace(b"gpt-5.4-mini", b"nobody-knows-it"))
+    gateway.plain(client, ANSWER)
+    assert client.answer()[0] == 200
+
+
+def test_one_long_answer_keeps_nobody_out(gateways: list[AccountedGateway]) -> None:
+    """What is usual for a model may be more than there is room for."""
+    budget = limit(Measure.OUTPUT_TOKENS, Window.DAY, 200_000)
+    gateway = AccountedGateway(limited(budget))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.chat(CHAT)
+    gateway.plain(client, ANSWER.replace(b'"completion_tokens":20,"total_tokens":120', b'"completion_tokens":150000'))
+    other = gateway.client()
+    other.chat(CHAT)
+    assert gateway.held([budget]) == [4_096]
+    gateway.plain(other, ANSWER)
 
 
 def test_full_ledger_refuses_calls(gateway: AccountedGateway) -> None:
