@@ -71,13 +71,18 @@ def test_no_attempt_is_lost_wherever_the_gateway_dies(bin_dir: Path, tmp_path: P
     """One file, and one gateway after the other that dies at the next step: each cleans up after the one before."""
     answers: dict[str, Answered] = {}
     every: dict[str, Case] = {}
+    program = [str(bin_dir / "python"), "-m", "tests.real.accounting.mortal"]
+    environ = {"PYTHONPATH": str(ROOT)}
     with HonestProvider() as provider:
-        for number, step in enumerate(STEPS):
-            program = [str(bin_dir / "python"), "-m", "tests.real.accounting.mortal", step]
-            environ = {"PYTHONPATH": str(ROOT)}
-            with stage(bin_dir, tmp_path, provider, keys=KEYS, program=program, environ=environ) as staged:
+        with stage(bin_dir, tmp_path, provider, keys=KEYS, program=program, environ=environ) as staged:
+            gateway, after = staged.gateway, 0
+            for number in range(len(STEPS)):
+                gateway.port = int(gateway.wait_for("Listening on http", after=after).rpartition(":")[2])
+                after = len(gateway.lines)
                 answers |= asyncio.run(until_death(staged, number, every))
-                assert staged.gateway.ended() == -signal.SIGKILL, staged.gateway.output
+                gateway.wait_for(f"gateway {number} has ended with -{signal.SIGKILL:d}$", after=after)
+                after = len(gateway.lines)
+            assert gateway.ended() == 0
         with stage(bin_dir, tmp_path, provider, keys=KEYS) as staged:
             rows = staged.stop()
         books = provider.books()

@@ -24,13 +24,13 @@ from tests.real.inbox import BOUND_S
 from tests.real.workers import worker_pid
 
 STREAMS = 128
-BURST = 80
+BURST = 40
 """Words that come at once."""
 PACE_S = 0.016
-LATE = 2
+LATE = 12
 """So many times as much may come between two looks: a machine with other things to do reads that late."""
-OVERSHOOT = STREAMS * BURST * LATE
-"""Tokens."""
+OVERSHOOT = STREAMS * BURST * 4
+"""Tokens: some bursts of each stream. What is stated is more, what comes in 64 KiB of events."""
 
 TOKENS = 150_000
 """More than all streams hold when they begin, so that all do."""
