@@ -51,11 +51,11 @@ def openai_headers(standings: Iterable[Standing]) -> Fields:
     if requests is not None:
         found[b"X-Ratelimit-Limit-Requests"] = [_number(requests.limit.amount)]
         found[b"X-Ratelimit-Remaining-Requests"] = [b"%d" % requests.remaining]
-        found[b"X-Ratelimit-Reset-Requests"] = [duration_text(requests.reset_s or 0.0)]
+        found[b"X-Ratelimit-Reset-Requests"] = [_milliseconds_text(-int((requests.reset_s or 0.0) * -1_000 // 1))]
     if tokens is not None:
         found[b"X-Ratelimit-Limit-Tokens"] = [_number(tokens.limit.amount)]
         found[b"X-Ratelimit-Remaining-Tokens"] = [b"%d" % tokens.remaining]
-        found[b"X-Ratelimit-Reset-Tokens"] = [duration_text(tokens.reset_s or 0.0)]
+        found[b"X-Ratelimit-Reset-Tokens"] = [_milliseconds_text(-int((tokens.reset_s or 0.0) * -1_000 // 1))]
     return found
 
 

@@ -127,15 +127,15 @@ class Sliding(Counter):
         cells, size = self.cells, self._size
         number = self._roll(now) if now >= self._until else cells[MAIN]
         used, held = cells[SUM], cells[HELD]
-        reset_s = 0.0
-        if used:
-            base, oldest = self._base, number - size
-            while number > oldest and not cells[base + number % size]:
-                number -= 1
-            if number > oldest:
-                reset_s = ((number + size) * self._step - now) / 1e9
         remaining = self.capacity - used - held
-        return Standing(self.limit, used, held, remaining if remaining > 0 else 0, reset_s)
+        if remaining < 0:
+            remaining = 0
+        if not used:
+            return Standing(self.limit, 0, held, remaining, 0.0)
+        base, oldest = self._base, number - size
+        while not cells[base + number % size] and number > oldest:
+            number -= 1
+        return Standing(self.limit, used, held, remaining, ((number + size) * self._step - now) / 1e9)
 
     def seed(self, now: int, at: int, n: int) -> None:
         last = self._roll(now)

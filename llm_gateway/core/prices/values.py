@@ -97,14 +97,17 @@ def cost(rates: Rates, usage: Usage) -> int:
         + usage.cached * rates.cached
         + usage.output * rates.output
         + usage.reasoning * rates.reasoning
-        + usage.cache_write * rates.cache_write
-        + usage.cache_write_1h * rates.cache_write_1h
-        + usage.audio_input * rates.audio_input
-        + usage.cached_audio * rates.cached_audio
-        + usage.image_input * rates.image_input
-        + usage.audio_output * rates.audio_output
-        + usage.image_output * rates.image_output
     )
+    if usage.cache_write or usage.cache_write_1h:
+        pico += usage.cache_write * rates.cache_write + usage.cache_write_1h * rates.cache_write_1h
+    if usage.audio_input or usage.cached_audio or usage.image_input or usage.audio_output or usage.image_output:
+        pico += (
+            usage.audio_input * rates.audio_input
+            + usage.cached_audio * rates.cached_audio
+            + usage.image_input * rates.image_input
+            + usage.audio_output * rates.audio_output
+            + usage.image_output * rates.image_output
+        )
     if usage.pieces and rates.pieces:
         for name, count in usage.pieces.items():
             pico += count * rates.pieces.get(name, 0)

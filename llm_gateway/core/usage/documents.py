@@ -28,7 +28,9 @@ class DocumentMeter(Held):
 
     def finish(self, whole: bool, expected: Expected = 0, pieces: Mapping[str, int] = NO_PIECES) -> Reading:
         reader, scan = self._reader, self._scan
-        body = self._drop(len(self._kept))
+        body = bytes(self._kept)
+        self._dropped += len(body)
+        self._kept.clear()
         tokens = 0.0
         if scan is None:
             told = reader.take(body)

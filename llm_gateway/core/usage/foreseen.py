@@ -111,7 +111,10 @@ def foreseen(body: Body, api: Api, dialect: str, *, method: bytes = b"POST", pat
         wishes = _wishes_of(body)
         if wishes is None:
             return Foreseen(read)
-        return Foreseen(read, _written(wishes), {}, tier_of(wishes.speed) or tier_of(wishes.service_tier))
+        tier = None
+        if wishes.speed is not None or wishes.service_tier is not None:
+            tier = tier_of(wishes.speed) or tier_of(wishes.service_tier)
+        return Foreseen(read, _written(wishes), {}, tier)
     if kind is Kind.READING:
         return Foreseen(read, 0)
     if kind is Kind.IMAGES:
@@ -156,15 +159,16 @@ def expected_input(body: bytes, api: Api, dialect: str, model: str = "") -> int:
 
 
 def _written(wishes: _Wishes) -> int | None:
-    most: int | None = None
-    for said in (
-        wishes.max_tokens,
-        wishes.max_completion_tokens,
-        wishes.max_output_tokens,
-        wishes.max_tokens_to_sample,
-    ):
-        if said is not None:
-            most = max(most or 0, count(said) or 0) or None
+    # Field by field, since nearly all requests have one of them at most.
+    most = 0
+    if wishes.max_tokens is not None:
+        most = count(wishes.max_tokens) or 0
+    if wishes.max_completion_tokens is not None:
+        most = max(most, count(wishes.max_completion_tokens) or 0)
+    if wishes.max_output_tokens is not None:
+        most = max(most, count(wishes.max_output_tokens) or 0)
+    if wishes.max_tokens_to_sample is not None:
+        most = max(most, count(wishes.max_tokens_to_sample) or 0)
     times = 1
     if wishes.n is not None or wishes.best_of is not None:
         times = max(count(wishes.n) or 1, count(wishes.best_of) or 1)
@@ -172,7 +176,7 @@ def _written(wishes: _Wishes) -> int | None:
     if config is not None:
         most = count(config.max_output_tokens) or most
         times = count(config.candidate_count) or 1
-    return None if most is None else most * times
+    return most * times or None
 
 
 def _choices(body: Body) -> int:

@@ -133,7 +133,8 @@ class OpenAIReader(AnswerReader):
     _counted: Counted | None = None
 
     def take(self, document: bytes) -> bool | None:
-        if b'"prompt_tokens"' in document and self.wrote == "text" and self._take_usual(document):
+        # From the end, where it is.
+        if document.rfind(b'"prompt_tokens"') >= 0 and self.wrote == "text" and self._take_usual(document):
             return True
         found = read(_numbers, document)
         if found is None:
