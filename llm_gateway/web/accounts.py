@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
@@ -17,6 +17,7 @@ from llm_gateway.core.prices.lists import PriceList
 from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.routing.candidates import Candidate
 from llm_gateway.core.usage.foreseen import Foreseen, foreseen
+from llm_gateway.core.usage.kinds import Kind, kind_of
 from llm_gateway.core.usage.values import NOTHING
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.writer import Ledger
@@ -33,7 +34,24 @@ _KEPT_BYTES = 16_384
 """Of a request, which is kept until its answer has come, in case that this does not say how many tokens it had."""
 
 _UNSEEN = Foreseen(0)
-"""Of what is passed on while it comes: an upload."""
+"""Of an upload."""
+
+_TEXTS = frozenset({Kind.TEXT, Kind.READING})
+
+
+_BYTES_PER_TOKEN = 3
+
+
+def _by_weight(request: Request, context: CallContext, whole: Sized | None) -> Foreseen:
+    """
+    Of what cannot be read, since it is compressed, in another encoding than JSON's, or passed on while it comes: it is
+    not free for that.
+    """
+    if kind_of(request.method, context.route.asked.api, context.path) not in _TEXTS:
+        return _UNSEEN
+    said = request.getHeader(b"content-length") or b""
+    size = len(whole) if whole is not None else int(said) if said.isdigit() else 0
+    return Foreseen(size // _BYTES_PER_TOKEN)
 
 
 class Books:
@@ -94,12 +112,14 @@ class Books:
         if self.ledger is None and not grant.limits and not self._of_credentials:
             return None
         whole = body.look()
-        expected = _UNSEEN
+        expected, readable = _UNSEEN, True
         if whole is not None:
             api, method = context.route.asked.api, request.method
             expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
+        if not expected.input and expected.output is None:
+            expected, readable = _by_weight(request, context, whole), False
         labels = self._labels.of(request, whole, grant.key.labels)
-        kept = whole if isinstance(whole, bytes) and len(whole) <= _KEPT_BYTES else None
+        kept = whole if readable and isinstance(whole, bytes) and len(whole) <= _KEPT_BYTES else None
         background = bool(grant.budgeted or self._of_credentials) and body.in_background()
         account = CallAccount(self, context, grant, plan, expected, labels, kept, background=background)
         if grant.limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -180,6 +180,18 @@ def test_call_without_an_answer_is_not_free(gateway: AccountedGateway, end: str)
     assert row.usage.output == 0
     assert row.cost == row.usage.input * 750
     assert row.ended == ("client_gone" if end == "leaves" else "upstream_error")
+
+
+@pytest.mark.parametrize("pack", [lambda text: text.encode("utf-16"), lambda text: b"\xef\xbb\xbf" + text.encode()])
+def test_body_that_cannot_be_read_is_not_free(gateway: AccountedGateway, pack: Callable[[str], bytes]) -> None:
+    """Google's paths name the model, so that such calls are passed on."""
+    body = pack('{"contents":[{"parts":[{"text":"' + "Some words of mine. " * 100 + '"}]}]}')
+    client = gateway.client()
+    client.ask("POST", "/v1beta/models/gemini-2.5-flash:generateContent", body, x_goog_api_key="vk_gemini")
+    client.leave()
+    row = gateway.ledger.row
+    assert (row.ended, row.source) == ("client_gone", Source.ESTIMATED)
+    assert row.usage.input >= 500
 
 
 def test_client_that_leaves_pays_for_what_it_was_sent(gateway: AccountedGateway) -> None:
