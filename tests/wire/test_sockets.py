@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -23,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from llm_gateway.wire.sockets import Sockets, wait_together
+from llm_gateway.wire.sockets import MOST_IN_A_TURN, Sockets, wait_together
 
 epollreactor = pytest.importorskip("twisted.internet.epollreactor")
 
@@ -344,6 +345,30 @@ def test_what_is_written_in_a_round_goes_out_at_its_end(scene: Scene) -> None:
     writer.write(b"outside of it")
     scene.turn()
     assert first.recv(100) == b"outside of it"
+
+
+def test_what_comes_meanwhile_is_served_in_the_same_turn(scene: Scene) -> None:
+    """As long as there is more to do than one thing."""
+    (one, first), (other, second), (third, last) = (scene.connect() for _ in range(3))
+    one.on_data = lambda: last.sendall(b"meanwhile")
+    scene.turn()
+    first.sendall(b"a")
+    second.sendall(b"b")
+    scene.reactor.doIteration(1)
+    assert (one.events, other.events, third.events) == ([b"a"], [b"b"], [b"meanwhile"])
+
+
+def test_reactor_gets_its_turn_however_much_comes(scene: Scene) -> None:
+    """Timers, signals and other descriptors are not forgotten."""
+    pairs = [scene.connect() for _ in range(2)]
+    for protocol, peer in pairs:
+        protocol.on_data = partial(peer.sendall, b"again")
+        peer.sendall(b"a")
+    scene.turn()
+    before = [len(protocol.events) for protocol, _ in pairs]
+    scene.reactor.doIteration(1)
+    after = [len(protocol.events) for protocol, _ in pairs]
+    assert 2 <= sum(after) - sum(before) <= MOST_IN_A_TURN + len(pairs)
 
 
 def test_nothing_is_left_of_a_reactor() -> None:
