@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.real.accounting.dialects import CLASSES, request
 from tests.real.accounting.mortal import STEPS
-from tests.real.accounting.stage import PROVIDERS, ROOT, Answered, Caller, HonestProvider, Stage, stage
+from tests.real.accounting.stage import PROVIDERS, ROOT, Answered, Caller, HonestProvider, Stage, cost_of, stage
 from tests.real.accounting.test_bill import DIALECTS, KEYS, Case, by_tag, is_right, one_case
 from tests.real.inbox import BOUND_S
 
@@ -120,4 +120,6 @@ def is_known(row: dict[str, Any], provider: str, case: Case) -> None:
     # What was expected of the whole request, which has more letters than what it says.
     letters = len(json.dumps(case.orders))
     assert letters / 5 <= row["input"] <= 2 * letters, (row, case)
-    assert sum(row[name] for name in CLASSES) == row["input"], row
+    used = {name: row[name] for name in CLASSES}
+    assert sum(used.values()) == row["input"], row
+    assert row["cost"] == cost_of(provider, case.model, used), row

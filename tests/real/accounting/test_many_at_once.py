@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.real.accounting.dialects import request
-from tests.real.accounting.stage import PRICES, Answered, Caller, HonestProvider, Stage, stage
+from tests.real.accounting.stage import PRICES, Answered, Caller, HonestProvider, Stage, ledger_rows, stage
 from tests.real.accounting.test_bill import by_tag
 from tests.real.client import Client, eventually
 from tests.real.inbox import BOUND_S
@@ -158,6 +158,8 @@ def test_calls_are_counted_exactly(workers: int, bin_dir: Path, tmp_path: Path) 
                     client.reset()
                 else:
                     left.append(client)
+            cut = RUNNING - len(left)
+            eventually(lambda: interrupted(staged) == cut, f"{cut} rows of the dead worker's")
             clients = left + filled(staged, "third", RUNNING - len(left))
         for client in clients:
             client.close()
@@ -184,6 +186,10 @@ def filled(staged: Stage, name: str, room: int) -> list[Client]:
         eventually(lambda: one(number), f"room for {room} more, and not only for {number}")  # noqa: B023
     assert not any(one(room + number) for number in range(5))
     return clients
+
+
+def interrupted(staged: Stage) -> int:
+    return sum(row["ended"] == "interrupted" for row in ledger_rows(staged.ledger))
 
 
 def is_cut_off(client: Client) -> bool:

@@ -27,7 +27,7 @@ from tests.real.client import eventually
 from tests.real.inbox import BOUND_S
 
 AT_ONCE = 8
-SOME = 200
+SOME = 120
 MOST_S = 0.5
 """What a call may take while nothing can be written down, of which 20 ms are usual on a machine with nothing to do."""
 
@@ -116,6 +116,36 @@ def test_another_process_holds_the_database(bin_dir: Path, tmp_path: Path) -> No
         load.check(load.staged.stop())
     tell("locked", usual_s, locked_s)
     assert locked_s <= usual_s + MOST_S
+
+
+def test_a_budget_waits_for_what_was_used_before(bin_dir: Path, tmp_path: Path) -> None:
+    """The ledger cannot be read at the start: nobody may use a second time what is used up."""
+    keys = {
+        "vk_spent": {"credentials": ["alpha"], "limits": {"usd_total": "0.001"}},
+        "vk_free": {"credentials": ["alpha"]},
+    }
+    spending = {"tag": "spends", "do": ["whole"], "words": 1, "counts": {**COUNTS, "output": 1_000_000}}
+
+    def status(staged: Stage, key: str, tag: str) -> tuple[int, bytes]:
+        with staged.call(key, {**spending, "tag": tag}, most=10) as client:
+            answer = client.answer()
+        return answer.status, answer.body
+
+    with HonestProvider() as provider:
+        with stage(bin_dir, tmp_path, provider, keys=keys) as staged:
+            assert status(staged, "vk_spent", "first")[0] == 200
+            assert len(staged.stop()) == 1
+        with closing(sqlite3.connect(staged.ledger, isolation_level=None, timeout=BOUND_S)) as other:
+            # The lock is there before the gateway and stays while it starts.
+            other.execute("pragma locking_mode = exclusive")
+            other.execute("begin exclusive")
+            with stage(bin_dir, tmp_path, provider, keys=keys) as staged:
+                assert status(staged, "vk_spent", "second")[0] == 503
+                assert status(staged, "vk_free", "third")[0] == 200
+                other.close()
+                eventually(lambda: b"insufficient_quota" in status(staged, "vk_spent", "fourth")[1], "it is told")
+                rows = staged.stop()
+    assert [row["tag"] for row in rows] == ["first", "third"]
 
 
 def test_no_room_on_the_disk(bin_dir: Path, tmp_path: Path) -> None:
