@@ -120,7 +120,7 @@ def test_another_process_holds_the_database(bin_dir: Path, tmp_path: Path) -> No
 
 def test_a_budget_waits_for_what_was_used_before(bin_dir: Path, tmp_path: Path) -> None:
     """The ledger cannot be read at the start: nobody may use a second time what is used up."""
-    keys = {
+    keys: dict[str, dict[str, Any]] = {
         "vk_spent": {"credentials": ["alpha"], "limits": {"usd_total": "0.001"}},
         "vk_free": {"credentials": ["alpha"]},
     }
