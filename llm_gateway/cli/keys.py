@@ -23,6 +23,7 @@ from llm_gateway.cli.ledgers import DEFAULT_LEDGER, existing_ledger
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
 from llm_gateway.config.load import choose_files, read_configuration
 from llm_gateway.config.problems import looks_like_key
+from llm_gateway.config.values import Configuration
 from llm_gateway.core.operations import OPERATIONS
 from llm_gateway.issuing.faults import Fault
 from llm_gateway.issuing.keeper import DEFAULT_GRACE_S, MAX_GRACE_S, By, Keeper, KeyView, Made
@@ -333,6 +334,10 @@ class _Desk(Protocol):
     def delete(self, id: str) -> None: ...
 
 
+_WITHOUT_FILES = frozenset({"revoke", "delete"})
+"""What cannot wait until the files are in order."""
+
+
 @contextmanager
 def _desk(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Iterator[_Desk]:
     if options.url:
@@ -346,12 +351,17 @@ def _desk(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Itera
     store = _new_ledger(options, parser) if options.action == "create" else existing_ledger(options, "keys", parser)
     keys_file, aiservices_file = choose_files(options.keys, options.aiservices, os.environ)
     reading = read_configuration(keys_file, aiservices_file, os.environ)
-    if reading.problems:
+    if reading.problems and options.action not in _WITHOUT_FILES:
         for problem in reading.problems:
             print(f"error: {problem}", file=sys.stderr)
-        raise _Failed("keys are made for credentials of keys.json, which cannot be read")
+        store.close()
+        raise _Failed(
+            "keys are made for credentials of keys.json, which cannot be read here; "
+            "--url asks a running gateway, which has read it"
+        )
+    configuration = Configuration({}, {}) if reading.problems else reading.configuration
     try:
-        yield _Database(Keeper(KeyStore(store), lambda: reading.configuration), _by())
+        yield _Database(Keeper(KeyStore(store), lambda: configuration), _by())
     except StoreError as error:
         raise _Failed(str(error)) from error
     finally:

@@ -269,6 +269,22 @@ def test_broken_files_are_told_and_nothing_is_made(
         "create", "ann", "--credential", "main", status=1
     )
     assert "keys.json:1" in err
+    assert "--url asks a running gateway" in err
+    assert operated.keys.all() == []
+
+
+def test_key_is_revoked_whatever_the_files_are_like(
+    operated: Operated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has to do it now may not have the secrets that they name."""
+    there = ["--ledger", str(tmp_path / "ledger.db"), "--keys", str(tmp_path / "keys.json")]
+    keys = Command(there, capsys)
+    keys.create()
+    (tmp_path / "keys.json").write_text("{")
+    assert "revoked" in keys("revoke", "ann")[0]
+    [stored] = operated.keys.all()
+    assert stored.revoked_at is not None
+    keys("delete", "ann")
     assert operated.keys.all() == []
 
 
