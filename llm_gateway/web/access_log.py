@@ -20,7 +20,6 @@ _BUFFER_BYTES = 65_536
 """Lines that were not written yet are whole ones as long as they fit."""
 
 
-
 class AccessLog(Protocol):
     """Where records of ended calls go."""
 
