@@ -8,7 +8,7 @@ import os
 import random
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import attrs
 from tests.real.accounting.dialects import CLASSES, request
 from tests.real.accounting.honest import HALT
 from tests.real.accounting.stage import PROVIDERS, Answered, Caller, HonestProvider, Stage, cost_of, stage
+from tests.real.client import Client, eventually
+from tests.real.scene import asking
 
 CALLS = int(os.environ.get("LLMGATEWAY_TEST_BILL_CALLS", "1500"))
 """How many; 10,000 take some half a minute."""
@@ -26,12 +28,18 @@ AT_ONCE = 24
 
 DRAINED = frozenset({"vk_alpha_drained", "vk_beta_drained", "vk_gamma_drained"})
 
+TOKENS, DOLLARS, RUNNING = 10**11, 10**6, 1000
+LIMITS = {"tokens_per_day": TOKENS, "usd_total": DOLLARS, "in_flight": RUNNING}
+"""More than is used, to see that they count what the rows have."""
+
 KEYS: dict[str, dict[str, Any]] = {
     **{f"vk_{name}": {"credentials": [name]} for name in PROVIDERS},
     **{f"vk_{name}_drained": {"credentials": [name], "on_disconnect": "drain_and_bill"} for name in PROVIDERS},
     "vk_any": {"credentials": [{"name": name, "order": order} for order, name in enumerate(PROVIDERS)]},
     "vk_nobody": {"credentials": [{"name": "nobody"}, {"name": "alpha", "order": 1}]},
 }
+for each in KEYS.values():
+    each["limits"] = LIMITS
 
 DIALECTS = ("chat", "responses", "messages", "gemini")
 
@@ -147,6 +155,8 @@ def test_the_ledger_says_what_the_provider_says(bin_dir: Path, tmp_path: Path) -
     with HonestProvider() as provider:
         with stage(bin_dir, tmp_path, provider, keys=KEYS) as staged:
             answers = asyncio.run(make_all(staged, every))
+            eventually(lambda: all(left(staged, key)["in_flight"] == RUNNING for key in KEYS), "no call runs")
+            remaining = {key: left(staged, key) for key in KEYS}
             rows = staged.stop()
         books = provider.books()
     served = by_tag(books)
@@ -180,8 +190,28 @@ def test_the_ledger_says_what_the_provider_says(bin_dir: Path, tmp_path: Path) -
                 )
     summed = sums([row for row in rows if row["source"] == "provider"])
     assert summed == billed
-    # And those of the command are the rows'.
+    # What was reserved is given back, and what is counted against the limits is what the rows have.
+    check_limits(remaining, rows)
+    # And the sums of the command are the rows'.
     assert by_command(bin_dir, staged) == sums(rows)
+
+
+def left(staged: Stage, key: str) -> dict[str, Any]:
+    """:return: what a key's owner is told: by limit, what is left of it."""
+    with Client(staged.gateway.port) as client:
+        said = client.call("GET", "/v1/gateway/key", asking(key)).json()
+    return {limit["name"]: limit["remaining"] for limit in said["limits"]}
+
+
+def check_limits(remaining: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]]) -> None:
+    """
+    :param remaining: by key, as ``left`` has it.
+    """
+    for key, still in remaining.items():
+        of_key = [row for row in rows if row["key"] == key.removeprefix("vk_")]
+        assert still["tokens_per_day"] == TOKENS - sum(row[name] for row in of_key for name in CLASSES), key
+        nano = int(Decimal(still["usd_total"]) * 1_000_000_000)
+        assert nano == DOLLARS * 1_000_000_000 - sum(row["cost"] for row in of_key), key
 
 
 def by_tag(found: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ from typing import Any
 from tests.real.accounting.dialects import CLASSES, request
 from tests.real.accounting.mortal import STEPS
 from tests.real.accounting.stage import PROVIDERS, ROOT, Answered, Caller, HonestProvider, Stage, cost_of, stage
-from tests.real.accounting.test_bill import DIALECTS, KEYS, Case, by_tag, is_right, one_case
+from tests.real.accounting.test_bill import DIALECTS, KEYS, Case, by_tag, check_limits, is_right, left, one_case
 from tests.real.inbox import BOUND_S
 
 AT_ONCE = 12
@@ -84,6 +84,7 @@ def test_no_attempt_is_lost_wherever_the_gateway_dies(bin_dir: Path, tmp_path: P
                 after = len(gateway.lines)
             assert gateway.ended() == 0
         with stage(bin_dir, tmp_path, provider, keys=KEYS) as staged:
+            remaining = {key: left(staged, key) for key in KEYS}
             rows = staged.stop()
         books = provider.books()
     served, written = by_tag(books), by_tag(rows)
@@ -106,6 +107,8 @@ def test_no_attempt_is_lost_wherever_the_gateway_dies(bin_dir: Path, tmp_path: P
     for tag, answer in answers.items():
         if answer.whole and answer.status == 200 and written[tag][-1]["status"] == 200:
             assert written[tag][-1]["ended"] != "interrupted", (answer, written[tag])
+    # The last one counts against the limits what all of them have used.
+    check_limits(remaining, rows)
     interrupted = [row for row in rows if row["ended"] == "interrupted"]
     assert sum("standing" in row["tag"] for row in interrupted) == STANDING * len(STEPS)
     assert len(interrupted) <= (STANDING + AT_ONCE) * len(STEPS)
