@@ -72,6 +72,9 @@ class _Config(msgspec.Struct, rename="camel", gc=False):
     candidate_count: object = None
 
 
+_NO_PROMPT = msgspec.Raw()
+
+
 class _Wishes(msgspec.Struct, gc=False):
     max_tokens: object = None
     max_completion_tokens: object = None
@@ -81,6 +84,7 @@ class _Wishes(msgspec.Struct, gc=False):
     best_of: object = None
     service_tier: object = None
     speed: object = None
+    prompt: msgspec.Raw = _NO_PROMPT
     config: _Config | None = msgspec.field(default=None, name="generationConfig")
     snake_config: _Config | None = msgspec.field(default=None, name="generation_config")
 
@@ -91,6 +95,7 @@ class _Spoken(msgspec.Struct, gc=False):
 
 _wishes = msgspec.json.Decoder(_Wishes).decode
 _spoken = msgspec.json.Decoder(_Spoken).decode
+_listed = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -172,11 +177,26 @@ def _written(wishes: _Wishes) -> int | None:
     times = 1
     if wishes.n is not None or wishes.best_of is not None:
         times = max(count(wishes.n) or 1, count(wishes.best_of) or 1)
-    config = wishes.config or wishes.snake_config
-    if config is not None:
-        most = count(config.max_output_tokens) or most
-        times = count(config.candidate_count) or 1
+    for config in (wishes.config, wishes.snake_config):
+        if config is not None:
+            # A provider of another dialect does not know it, and goes by the rest.
+            most = max(most, count(config.max_output_tokens) or 0)
+            times = max(times, count(config.candidate_count) or 1)
+    if wishes.prompt is not _NO_PROMPT:
+        times *= _prompts(wishes.prompt)
     return most * times or None
+
+
+def _prompts(prompt: msgspec.Raw) -> int:
+    """:return: how many answers a completion has for each of its choices: several prompts stand in a list."""
+    if not bytes(prompt).startswith(b"["):
+        return 1
+    try:
+        found = _listed(prompt)
+    except _BROKEN:
+        return 1
+    # A prompt may also be a list of numbers, which are its tokens.
+    return len(found) if found and bytes(found[0])[:1] in (b'"', b"[") else 1
 
 
 def _choices(body: Body) -> int:

@@ -146,3 +146,22 @@ def test_no_body_does_any_harm(body: bytes) -> None:
     for api, dialect in ((Api.CHAT, "openai"), (Api.MESSAGES, "anthropic"), (Api.GEMINI, "gemini")):
         assert foreseen(body, api, dialect).input >= 0
         assert expected_input(body, api, dialect) >= 0
+
+
+@pytest.mark.parametrize(
+    ("more", "output"),
+    [
+        ({"max_tokens": 100_000, "generationConfig": {"maxOutputTokens": 1}}, 100_000),
+        ({"max_tokens": 10, "n": 100, "generationConfig": {}}, 1_000),
+        ({"max_tokens": 10, "prompt": ["a", "b", "c"]}, 30),
+        ({"max_tokens": 10, "prompt": ["a", "b"], "n": 5}, 100),
+        ({"max_tokens": 10, "prompt": [[1, 2], [3]]}, 20),
+        ({"max_tokens": 10, "prompt": [1, 2, 3]}, 10),
+        ({"max_tokens": 10, "prompt": "a"}, 10),
+        ({"max_tokens": 10, "prompt": []}, 10),
+        ({"max_tokens": 10, "prompt": None}, 10),
+    ],
+)
+def test_what_one_dialect_does_not_know_makes_no_call_smaller(more: dict[str, Any], output: int) -> None:
+    body = json.dumps({"model": "m", **more}).encode()
+    assert foreseen(body, Api.OTHER, "openai", path=b"/v1/completions").output == output
