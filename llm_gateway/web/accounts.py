@@ -21,6 +21,7 @@ from llm_gateway.core.usage.kinds import Kind, kind_of
 from llm_gateway.core.usage.values import NOTHING
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.writer import Ledger
+from llm_gateway.web.allowances import ToldLimits
 from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.labels import LabelSources
@@ -78,8 +79,8 @@ class Books:
         self._list = prices
         self._providers: Mapping[str, Provider] = {}
         self.prices = price_book({}, prices)
-        self.families: Mapping[str, str] = {}
-        """Whose models a provider has; where nobody knows, those of whose dialect it speaks."""
+        self.families: Mapping[str, str | None] = {}
+        """Whose models a provider has, by its name; ``None`` where nobody knows."""
         self._of_credentials: Mapping[str, tuple[Limit, ...]] = {}
         self._labels = LabelSources({})
 
@@ -87,7 +88,7 @@ class Books:
         """Go by this from now on."""
         self._providers = configuration.providers
         self.prices = price_book(self._providers, self._list)
-        self.families = {name: each.family or each.dialect for name, each in configuration.providers.items()}
+        self.families = {name: each.family for name, each in configuration.providers.items()}
         self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self._labels = LabelSources(configuration.label_from)
 
@@ -123,7 +124,7 @@ class Books:
         background = bool(grant.budgeted or self._of_credentials) and body.in_background()
         account = CallAccount(self, context, grant, plan, expected, labels, kept, background=background)
         if grant.limits:
-            context.account = account
+            context.account = ToldLimits(self.limiter, grant.told, context.dialect, self.wall)
             account.reserve(body)
         return account
 

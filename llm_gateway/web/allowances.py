@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llm_gateway.core.dialects import ANTHROPIC, Dialect
 from llm_gateway.core.headers import Fields
+from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.claims import Refused, Standing
 from llm_gateway.core.limits.headers import anthropic_headers, openai_headers
-from llm_gateway.core.limits.values import Measure, Scope, Window
+from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
 from llm_gateway.core.record import printable
 from llm_gateway.errors import BudgetExceeded, LimitExceeded, LimitsUnreachable, RateExceeded, UnpricedModel
 
-__all__ = ["UNPRICED", "limit_fields", "refusal", "unpriced"]
+__all__ = ["UNPRICED", "ToldLimits", "limit_fields", "refusal", "unpriced"]
 
 UNPRICED = {
     "batches": "batches",
@@ -80,6 +81,36 @@ def unpriced(operation: str, model: str) -> UnpricedModel:
     return UnpricedModel(f"A budget counts for this key, and the model {printable(model)!r} has no price.")
 
 
+class ToldLimits:
+    """
+    What a caller is told of the limits of its key: a ``web.context.CallLimits``.
+
+    It knows nothing of its call. The call's account would: it and the context would keep each other alive, with the
+    request's body, until the collector comes.
+    """
+
+    __slots__ = ("_dialect", "_limiter", "_limits", "_wall")
+
+    def __init__(
+        self, limiter: Limiter, limits: tuple[Limit, ...], dialect: Dialect, wall: Callable[[], float]
+    ) -> None:
+        """
+        :param limits: those that there are headers for.
+        :param dialect: the caller's.
+        :param wall: seconds since the epoch.
+        """
+        self._limiter = limiter
+        self._limits = limits
+        self._dialect = dialect
+        self._wall = wall
+
+    def fields(self) -> Fields:
+        """:return: headers that tell how the limits stand."""
+        if not self._limits:
+            return {}
+        return limit_fields(self._limiter.state(self._limits), self._dialect, self._wall())
+
+
 def limit_fields(standings: Sequence[Standing], dialect: Dialect, now: float) -> Fields:
     """
     :param dialect: the caller's.
@@ -97,7 +128,7 @@ def _warning(standing: Standing) -> bytes:
     """
     :return: that the share for a warning is passed; empty if it is not.
     """
-    limit, used = standing.limit, standing.used + standing.held
+    limit, used = standing.limit, standing.used
     if limit.warn_at is None or limit.amount <= 0 or used < limit.warn_at * limit.amount:
         return b""
     return b"%d%% of %b is used" % (used * 100 // limit.amount, limit.name.encode("ascii"))

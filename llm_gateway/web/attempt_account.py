@@ -30,8 +30,9 @@ _MOST_BYTES_PER_TOKEN = 16
 """With its frame, as far as it decides when to look again. A stream may grow denser: if every fourth byte is a token
 from then on, it writes half as much again as it has room for before the next look, which is less than a quantum."""
 
-_PROGRESS_BYTES = 65_536
-"""Of an answer, between two notes in the journal of what is known of it."""
+_PROGRESS_BYTES = 8_192
+"""Of an answer, between two notes in the journal of what is known of it: with it, what a stream's row may lack whose
+gateway was killed."""
 
 
 class AttemptAccount:

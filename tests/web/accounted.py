@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.internet.task import Clock
 
@@ -64,6 +65,8 @@ class AccountedGateway(MemoryGateway):
             store, lambda: NOON + clock.seconds(), on_warning=lambda limit: self.warned.append(limit.name)
         )
         kept: Any = self.ledger if ledger else None
+        known = {name: attrs.evolve(each, family=each.dialect) for name, each in configuration.providers.items()}
+        configuration = attrs.evolve(configuration, providers=known)
         books = Books(self.limiter, clock, ledger=kept, wall=lambda: NOON + clock.seconds())
         super().__init__(configuration, clock=clock, books=books, **how)
 
