@@ -7,7 +7,6 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from llm_gateway.core.apis import Api
-from llm_gateway.core.headers import Fields
 from llm_gateway.core.limits.claims import Refused, Reservation, Want
 from llm_gateway.core.limits.values import Limit, Measure
 from llm_gateway.core.operations import operation_of
@@ -21,7 +20,7 @@ from llm_gateway.errors import CredentialLimited, LedgerFull
 from llm_gateway.ledger import writer
 from llm_gateway.ledger.row import Row
 from llm_gateway.upstream.targets import Target
-from llm_gateway.web.allowances import UNPRICED, limit_fields, refusal, unpriced
+from llm_gateway.web.allowances import UNPRICED, refusal, unpriced
 from llm_gateway.web.attempt_account import AttemptAccount
 from llm_gateway.web.context import CallContext, Operation
 from llm_gateway.web.grants import Grant
@@ -330,15 +329,3 @@ class CallAccount:
         self._reservation = None
         used = Want(1 if self._sent else 0, self._used_input, self._used_output, self._used_nano)
         self._books.limiter.settle(reservation, used)
-
-    # What its caller is told
-
-    def fields(self) -> Fields:
-        """
-        :return: headers that tell how the limits stand.
-        """
-        told = self._grant.told
-        if not told:
-            return {}
-        standings = self._books.limiter.state(told)
-        return limit_fields(standings, self._context.dialect, self._books.wall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import zlib
@@ -20,6 +21,8 @@ from llm_gateway.core.policies import OnDisconnect, OnUnpriced
 from llm_gateway.core.routing.settings import Breaking, CredentialUse, ProviderSettings, Retries, RoutingSettings
 from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger.writer import LedgerFull
+from llm_gateway.web.attempt_account import AttemptAccount
+from llm_gateway.web.call_account import CallAccount
 from tests.memory import USUAL, configuration, provider, virtual_key
 from tests.web.accounted import AccountedGateway, limit
 
@@ -596,6 +599,22 @@ def test_provider_s_rate_limits_pass_where_there_are_none_of_ours(gateway: Accou
     client.chat(CHAT)
     gateway.plain(client, ANSWER, x_ratelimit_limit_requests="5000")
     assert client.answer()[1]["x-ratelimit-limit-requests"] == "5000"
+
+
+def test_an_account_goes_with_its_call(gateways: list[AccountedGateway]) -> None:
+    """Nothing is left for the collector, which may come thousands of calls later: accounts keep requests' bodies."""
+    gateway = AccountedGateway(limited(limit(Measure.REQUESTS, Window.MINUTE, 10)))
+    gateways.append(gateway)
+    gc.collect()
+    gc.disable()
+    try:
+        client = gateway.client()
+        client.chat(CHAT)
+        gateway.plain(client, ANSWER)
+        assert client.answer()[0] == 200
+        assert not [each for each in gc.get_objects() if type(each) in (CallAccount, AttemptAccount)]
+    finally:
+        gc.enable()
 
 
 def test_expired_key_is_refused(gateways: list[AccountedGateway]) -> None:
