@@ -22,7 +22,6 @@ from llm_gateway.core.usage.values import NOTHING
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.writer import Ledger
 from llm_gateway.web.allowances import ToldLimits
-from llm_gateway.web.allowances import ToldLimits
 from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.labels import LabelSources
