@@ -26,7 +26,7 @@ from llm_gateway.errors import GatewayError, InternalError, UpstreamError, Upstr
 from llm_gateway.upstream.account import READ_ON_BYTES, READ_ON_S, Account, Nowhere
 from llm_gateway.upstream.client import Sending, send
 from llm_gateway.upstream.failures import disconnected, upstream_error
-from llm_gateway.upstream.relay import HangUp, Held, Relay, Wait
+from llm_gateway.upstream.relay import BODY, END, EVENT, HangUp, Held, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
 from llm_gateway.upstream.watch import Watch
@@ -189,7 +189,8 @@ class Attempt:
     @property
     def failed(self) -> int | None:
         """The status of an answer that is an error; ``None`` of any other, and where there is none."""
-        return self._relay.status if self._relay is not None and self._relay.failed else None
+        relay = self._relay
+        return relay.status if relay is not None and relay.waits_for_end and not relay.begun else None
 
     def drop(self, ended: str = record.CLIENT_GONE) -> None:
         """
@@ -270,7 +271,7 @@ class Attempt:
             # Unread and open, its connection would stay for good.
             response.deliverBody(HangUp())
             return
-        if relay.failed:
+        if relay.waits_for_end:
             self._patience = self._reactor.callLater(ERRORS_S, self._too_slow)
         try:
             response.deliverBody(relay)
@@ -285,7 +286,7 @@ class Attempt:
             self._fail(UpstreamTimeout(message, clock="idle"))
 
     def _relay_of(self, response: IResponse) -> Relay:
-        call = self._call
+        call, code, account = self._call, response.code, self._account
         headers = answer_headers(response.headers, call.secrets)
         head_only = call.method == "HEAD"
         if not head_only:
@@ -305,25 +306,23 @@ class Attempt:
                 headers[name] = [value]
         else:
             framing = Unframed()
-            if isinstance(response.length, int) and not head_only and response.code not in NO_BODY_CODES:
+            if isinstance(response.length, int) and not head_only and code not in NO_BODY_CODES:
                 # Twisted takes the length out of the headers; of an answer to HEAD it does not know the real one.
                 length = response.length
                 headers[b"Content-Length"] = [b"%d" % length]
         tee = None
-        if self._account is not None:
+        if account is not None:
             stream = content_type.startswith(b"text/event-stream")
-            tee = self._account.answered(response.code, stream=stream, encoded=encoded, stop=self.stop)
-        wait = Wait.BODY
-        if response.code >= 500:
-            self._ended_well = record.UPSTREAM_ERROR
-        if response.code >= 400:
-            wait = Wait.END
-        elif self._streaming:
-            wait = Wait.EVENT
+            tee = account.answered(code, stream=stream, encoded=encoded, stop=self.stop)
+        wait = EVENT if self._streaming else BODY
+        if code >= 400:
+            wait = END
+            if code >= 500:
+                self._ended_well = record.UPSTREAM_ERROR
         mask = None if encoded else masking(call.secrets)
         return Relay(
             self.sink,
-            response.code,
+            code,
             headers,
             framing,
             mask,
@@ -335,7 +334,7 @@ class Attempt:
             self._content,
             self._failed_event,
             tee,
-            keep=self._account is not None and self._account.reads_on,
+            keep=account is not None and account.reads_on,
         )
 
     def _content(self) -> bool:
@@ -366,10 +365,10 @@ class Attempt:
         if isinstance(reason.value, ResponseDone) or self._came_to_its_end(reason, self._relay.tail):
             relay, self._relay = self._relay, None
             self._whole = True
-            if relay.failed:
+            if relay.waits_for_end and not relay.begun:
                 self._settle(Outcome(self._ended_well, unanswered=True, held=relay.held()))
                 return
-            if relay.status == 200 and self._call.method == "POST" and relay.is_without_event():
+            if not relay.begun and relay.status == 200 and self._call.method == "POST" and relay.is_without_event():
                 # Nothing was generated. What is asked for by GET may be the rest of a stream, which may be empty.
                 self._settle(Outcome(record.UPSTREAM_ERROR, unanswered=True, held=relay.held(), event=True))
                 return

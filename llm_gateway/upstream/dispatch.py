@@ -329,7 +329,9 @@ class Dispatch:
         if turn.content_at is not None:
             result = _OK if outcome.error is None else _result_of(outcome, attempt)
             self._routed.ended(turn, result, self._clock.seconds())
-            self._end(outcome)
+            if not self._settled:
+                self._settled = True
+                self._tell(outcome)
             return
         self._last = outcome, attempt.sink, turn.lane.candidate
         step = self._routed.ended(turn, _result_of(outcome, attempt), self._clock.seconds())

@@ -50,6 +50,11 @@ class Wait(Enum):
     END = "its end: it is an error, and another candidate may do better"
 
 
+# By names of the module's own: looking one up in its class takes as long as calling a function.
+BODY, EVENT, END = Wait
+_ERROR, _UNKNOWN, _CONTENT = Opening.ERROR, Opening.UNKNOWN, Opening.CONTENT
+
+
 @implementer(IPushProducer)
 class Relay(Protocol):
     """
@@ -100,6 +105,8 @@ class Relay(Protocol):
         self._on_end: Callable[[Failure], None] | None = on_end
         self.begun = False
         self._wait = wait
+        self.waits_for_end = wait is END
+        """Whether the answer's status says that it is an error."""
         self._on_content = on_content
         self._on_failed = on_failed
         self._tee = tee
@@ -119,23 +126,30 @@ class Relay(Protocol):
         if on_end is None:
             return
         try:
-            self._clock.byte_came(self._now())
+            self._clock.last_byte_at = self._now()
             if self._tee is not None:
                 self._tee(data)
                 if self._on_end is None:
                     return
             size = len(data)
-            if size >= TAIL_BYTES:
+            if size < TAIL_BYTES:
+                tail = self._tail
+                if len(tail) < TAIL_BYTES:
+                    self._tail = tail + data
+                else:
+                    self._before, self._tail = tail, data
+            else:
                 self._tail = data if size <= TAIL_PIECE_BYTES else data[-TAIL_PIECE_BYTES:]
                 self._before = b""
-            elif len(self._tail) < TAIL_BYTES:
-                self._tail += data
-            else:
-                self._before, self._tail = self._tail, data
-            piece = self._framing.feed(data if self._mask is None else self._mask.feed(data))
+            mask = self._mask
+            piece = self._framing.feed(data if mask is None else mask.feed(data))
             if piece:
                 if not self.begun:
-                    piece = self._beginning_with(piece, last=size == self._length)
+                    last = size == self._length
+                    if self._wait is not BODY:
+                        piece = self._beginning_with(piece, last=last)
+                    elif not self._begin(last=last):
+                        return
                     if not piece:
                         return
                 self._sink.write(piece)
@@ -158,7 +172,7 @@ class Relay(Protocol):
     @property
     def failed(self) -> bool:
         """Whether the answer is an error that nobody has got."""
-        return self._wait is Wait.END and not self.begun
+        return self.waits_for_end and not self.begun
 
     def is_without_event(self) -> bool:
         """
@@ -166,11 +180,11 @@ class Relay(Protocol):
 
         :return: whether nothing of it has gone out and it is a stream that has no event, or begins with an error.
         """
-        if self.begun or self._wait is not Wait.EVENT:
+        if self.begun or self._wait is not EVENT:
             return False
         self._beginning += self._rest()
         # Many a server leaves the blank line behind the last event away.
-        return opening(self._beginning + b"\n\n") is not Opening.CONTENT
+        return opening(self._beginning + b"\n\n") is not _CONTENT
 
     def held(self) -> Held:
         """The answer as far as it came. Nothing more is passed on."""
@@ -259,21 +273,20 @@ class Relay(Protocol):
         """
         :return: what goes to the client now: nothing while it is not known whether this answer is for him.
         """
-        if self._wait is not Wait.BODY:
-            piece = self._beginning = self._beginning + piece
-            if self._wait is Wait.END:
-                if len(piece) <= MAX_FAILED_BYTES:
-                    return b""
-            elif (found := opening(piece)) is Opening.ERROR:
-                self._on_failed()
+        piece = self._beginning = self._beginning + piece
+        if self._wait is END:
+            if len(piece) <= MAX_FAILED_BYTES:
                 return b""
-            elif found is Opening.UNKNOWN:
-                now = self._now()
-                if self._held_since is None:
-                    self._held_since = now
-                if now < self._held_since + COMMENTS_S:
-                    return b""
-            self._beginning = b""
+        elif (found := opening(piece)) is _ERROR:
+            self._on_failed()
+            return b""
+        elif found is _UNKNOWN:
+            now = self._now()
+            if self._held_since is None:
+                self._held_since = now
+            if now < self._held_since + COMMENTS_S:
+                return b""
+        self._beginning = b""
         return piece if self._begin(last=last) else b""
 
     def _begin(self, *, last: bool) -> bool:
