@@ -78,8 +78,14 @@ def timestamp(seconds: float) -> str:
     """
     :param seconds: since the epoch.
     """
-    whole = int(seconds)
-    return f"{_to_the_second(whole)}.{int((seconds - whole) * 1000):03}Z"
+    return _to_the_millisecond(int(seconds * 1000))
+
+
+@lru_cache(maxsize=8)
+def _to_the_millisecond(milliseconds: int) -> str:
+    """Calls that come together share this."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_to_the_second(seconds)}.{rest:03}Z"
 
 
 @lru_cache(maxsize=8)

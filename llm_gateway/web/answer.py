@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from http.client import responses
 from typing import cast
 
@@ -64,7 +65,8 @@ class Answer:
     def begin(self, status: int, headers: Fields) -> None:
         self.begun = True
         request = self._request
-        request.setResponseCode(status, _REASONS.get(status, b""))
+        # As ``setResponseCode``, which would look at both once more.
+        request.code, request.code_message = status, _REASONS.get(status, b"")
         fields = fields_of(request.responseHeaders)
         fields.update(headers)
         _say_who_was_asked(fields, self._record)
@@ -123,8 +125,13 @@ class Answer:
 
 
 def _say_who_was_asked(fields: Fields, record: CallRecord) -> None:
-    fields[b"X-Gw-Provider"] = [(record.provider or "").encode("ascii", "replace")]
-    fields[b"X-Gw-Attempts"] = [b"%d" % record.attempts]
+    fields[b"X-Gw-Provider"], fields[b"X-Gw-Attempts"] = _who_was_asked(record.provider, record.attempts)
+
+
+@lru_cache(maxsize=256)
+def _who_was_asked(provider: str | None, attempts: int) -> tuple[list[bytes], list[bytes]]:
+    """Lists that nobody changes: few providers are asked, over and over."""
+    return [(provider or "").encode("ascii", "replace")], [b"%d" % attempts]
 
 
 def when_client_leaves(request: Request, callback: Callable[[], None]) -> None:

@@ -44,6 +44,11 @@ _log = Logger()
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 """What is relayed. OPTIONS is answered here; TRACE and CONNECT are for nobody behind a gateway."""
 
+# By names of the module's own, and in a row: to look a member up in its class, or in a set, takes a function.
+_MODELS = Api.MODELS
+_COUNTS = tuple(COUNTS)
+_NATIVE, _RAW = Operation.NATIVE, Operation.RAW
+
 _TEXT = {method: method.decode("ascii") for method in METHODS}
 
 
@@ -86,12 +91,12 @@ class ForwardingResource(Resource):
         allowed = grant.key.operations
         if allowed is not None and operation_of(api, context.path) not in allowed:
             raise OperationNotAllowed(f"This key may be used for {', '.join(sorted(allowed))} only.")
-        if api is Api.MODELS and is_known_here(grant, context):
+        if api is _MODELS and is_known_here(grant, context):
             answer_here(request, context, models_page(context, grant, self._dispatcher.router.settings))
             return NOT_DONE_YET
         body = RequestBody(request, context.record, self._max_body_bytes)
         plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
-        if api in COUNTS and self._estimated(request, context, plan, body):
+        if api in _COUNTS and self._estimated(request, context, plan, body):
             return NOT_DONE_YET
         account = None if self._books is None else self._books.open(request, context, plan, body)
         call = _ForwardedCall(request, context, grant, plan, body, self._live, account)
@@ -304,24 +309,35 @@ def _relayed(
     :return: also whether it asks for numbers that the client has not asked for.
     """
     asks = False
-    target, operation = way.target, context.route.operation
-    asked = _asked_of(request.method, context, target)
-    if asked.verb is not None or target.names_models:
-        url, producer = _naming(context, asked.verb, target, model, body)
+    target, notes = way.target, context.notes
+    api: Api | None
+    producer: IBodyProducer | None
+    place = None if notes is None else notes.get("url")
+    if place is not None and place[0] is way:
+        url, api = place[1], place[2]
     else:
+        asked, operation = _asked_of(request.method, context, target), context.route.operation
+        if asked.verb is not None or target.names_models:
+            url, producer = _naming(context, asked.verb, target, model, body)
+            api = None
+        else:
+            api = asked.api
+            if operation is _NATIVE:
+                url = target.native_url(checked_query(context.query))
+            elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
+                url = target.url_below(context.path, operation.ours, checked_query(context.query))
+            else:
+                url = target.remembered_url(context.path, operation.ours)
+            if notes is not None:
+                notes["url"] = way, url, api
+    if api is not None:
         producer = None
-        if read and _may_ask(asked.api, context, target, model):
+        if read and _may_ask(api, context, target, model):
             producer = body.asking(model)
             asks = producer is not None
         if producer is None:
             producer = body.producer(model)
-        if operation is Operation.NATIVE:
-            url = target.native_url(checked_query(context.query))
-        elif context.query or len(context.path) > Target.MAX_REMEMBERED_BYTES:
-            url = target.url_below(context.path, operation.ours, checked_query(context.query))
-        else:
-            url = target.remembered_url(context.path, operation.ours)
-    provider, notes = target.provider, context.notes
+    provider = target.provider
     known = None if notes is None else notes.get("headers")
     if known is not None and known[0] is way and known[1] is asks:
         headers = known[2]
@@ -351,14 +367,14 @@ def _may_ask(api: Api, context: CallContext, target: Target, model: str) -> bool
     """Whether streams of completions carry no numbers unless they are asked for, and this provider may be asked."""
     if target.dialect is not OPENAI or not target.provider.ask_usage:
         return False
-    known = api is Api.CHAT or context.route.operation is Operation.NATIVE or _COMPLETIONS.fullmatch(context.path)
+    known = api is Api.CHAT or context.route.operation is _NATIVE or _COMPLETIONS.fullmatch(context.path)
     return bool(known) and can_be_asked(target.provider.name, target.provider.preset, model)
 
 
 def _asked_of(method: bytes, context: CallContext, target: Target) -> Asked:
     """What the path asks for; also below ``/p/{provider}``, where Google's paths name models."""
     route = context.route
-    if route.operation is not Operation.RAW or target.dialect is not GEMINI:
+    if route.operation is not _RAW or target.dialect is not GEMINI:
         return route.asked
     below = below_of(context.path, route.operation.ours)
     return asked_of(method, b"/v1beta" + below.removeprefix(b"/v1beta"))
@@ -377,9 +393,9 @@ def _naming(
     operation, query = context.route.operation, checked_query(context.query)
     if verb is not None and model:
         return target.url_of_gemini(model, verb, query), body.producer()
-    if operation is Operation.RAW:
+    if operation is _RAW:
         return target.url_below(context.path, operation.ours, query), body.producer(model)
-    native = operation is Operation.NATIVE
+    native = operation is _NATIVE
     path, ours = (b"/chat/completions", 0) if native else (context.path, operation.ours)
     return target.url_of_azure(path, ours, query, model or None), body.producer(model)
 
@@ -402,7 +418,7 @@ def _asked_model(method: bytes, context: CallContext, grant: Grant, body: Reques
     """
     route = context.route
     operation = route.operation
-    raw = operation is Operation.RAW
+    raw = operation is _RAW
     below = below_of(context.path, operation.ours) if raw else context.path
     way = grant.way
     asked = route.asked if way is None or not raw else _asked_of(method, context, way.target)
@@ -415,7 +431,7 @@ def _asked_model(method: bytes, context: CallContext, grant: Grant, body: Reques
         return "" if raw else named
     if _ABOUT_NO_MODEL.fullmatch(below):
         return body.model(context.model)
-    if not (body.empty or operation is Operation.NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
+    if not (body.empty or operation is _NATIVE or _TOLD_BY_THE_BODY.fullmatch(below)):
         raise BadRequest(WHICH_MODEL, param="model")
     path_counts = not raw and way is not None and way.target.names_models
     return body.model_for_certain(context.model, path_counts=path_counts)
