@@ -56,7 +56,7 @@ class Case:
     stream: bool
     orders: dict[str, Any]
     leaves: str | None = None
-    """``midway`` or ``before``: when the client does, if it does."""
+    """When the client does, if it does: ``midway``, ``before`` an answer, or when ``both`` of two are silent."""
 
 
 KINDS = {
@@ -137,7 +137,9 @@ async def make_all(staged: Stage, every: Iterable[Case]) -> dict[str, Answered]:
                 case.dialect, case.model, json.dumps(case.orders), stream=case.stream, tools=case.kind == "tools"
             )
             until = HALT.encode() if case.leaves == "midway" else None
-            leave = control(f"await?news={case.tag}+0+stopped") if case.leaves == "before" else None
+            leave = None
+            if case.leaves in ("before", "both"):
+                leave = control(f"await?news={case.tag}+{int(case.leaves == 'both')}+stopped")
             answers[case.tag] = await caller.call(
                 case.key, case.tag, target, json.dumps(body).encode(), until=until, leave=leave
             )
@@ -227,6 +229,38 @@ def sums(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str], Counter[str]]:
     for row in rows:
         found[row["key"], row["model"]].update({name: row[name] for name in (*CLASSES, "cost")})
     return found
+
+
+def test_both_of_two_that_raced_have_a_row(bin_dir: Path, tmp_path: Path) -> None:
+    """A provider that was late is paid for what it has read, whoever has the answer."""
+    keys = {"vk_two": {"credentials": ["alpha", {"name": "beta", "order": 1}], "limits": LIMITS}}
+    hedging = {"hedging": {"after_s": 0.02, "share": 1.0, "reserve": 1000}}
+    every = []
+    for number in range(80):
+        both = number % 2
+        # The first one never answers; the second does, or the client leaves while both are silent.
+        orders = {"tag": f"c{number}", "do": ["hold:0", "hold:0" if both else "whole"], "words": 2}
+        orders["counts"] = {"input": 7, "output": 5}
+        dialect = DIALECTS[number % len(DIALECTS)]
+        every.append(Case(f"c{number}", "raced", "vk_two", dialect, "m-1", True, orders, "both" if both else None))
+    with HonestProvider() as provider:
+        with stage(bin_dir, tmp_path, provider, keys=keys, routing=hedging) as staged:
+            answers = asyncio.run(make_all(staged, every))
+            eventually(lambda: left(staged, "vk_two")["in_flight"] == RUNNING, "no call runs")
+            remaining = {"vk_two": left(staged, "vk_two")}
+            rows = staged.stop()
+        served = by_tag(provider.books())
+    check_limits(remaining, rows)
+    for tag, of_call in by_tag(rows).items():
+        assert len(of_call) == len(served.pop(tag)), of_call
+        assert [row["attempt"] for row in of_call] == list(range(1, len(of_call) + 1)), of_call
+        ended = Counter((row["ended"], row["source"]) for row in of_call)
+        if answers[tag].status is None:
+            assert ended == {("client_gone", "estimated"): 2}, of_call
+        else:
+            # Whichever came to the provider first is the silent one.
+            assert ended == {("superseded", "estimated"): 1, ("ok", "provider"): 1}, of_call
+    assert not served
 
 
 def by_command(bin_dir: Path, staged: Stage) -> dict[tuple[str, str], Counter[str]]:
