@@ -69,9 +69,9 @@ def test_what_one_of_many_says_is_written(store: Store) -> None:
         {"error": "upstream_timeout"},
         {"usage": Usage(tier="flex")},
         {"usage": Usage(pieces={"web_search": 1})},
-        *({"usage": Usage(**{name: 7})} for name in TOKENS),
+        *({"usage": msgspec.structs.replace(Usage(), **{name: 7})} for name in TOKENS),
     ]
-    written = []
+    written: list[Row] = []
     for one in said:
         group = [ended(len(written) + number, **(empty | (one if number == 33 else {}))) for number in range(57)]
         assert store.write(group) == Written(new=57)
