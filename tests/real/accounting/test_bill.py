@@ -21,7 +21,7 @@ from tests.real.accounting.stage import PROVIDERS, Answered, Caller, HonestProvi
 from tests.real.client import Client, eventually
 from tests.real.scene import asking
 
-CALLS = int(os.environ.get("LLMGATEWAY_TEST_BILL_CALLS", "1500"))
+CALLS = int(os.environ.get("LLMGATEWAY_TEST_BILL_CALLS", "1200"))
 """How many; 10,000 take some half a minute."""
 
 AT_ONCE = 24

@@ -10,11 +10,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.real.accounting.dialects import request
 from tests.real.accounting.stage import PRICES, Answered, Caller, HonestProvider, Stage, ledger_rows, stage
@@ -68,9 +67,24 @@ def short(tag: str) -> dict[str, Any]:
     return {"tag": tag, "do": ["whole"], "words": 1, "counts": {"input": 1, "output": 1}}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir: Path, tmp_path: Path) -> None:
+def in_one_and_in_two(scenario: Callable[[int, Path, Path], None], bin_dir: Path, folder: Path) -> None:
+    """Have a gateway of one process and one of two go through this, side by side: they wait most of the time."""
+    with ThreadPoolExecutor() as pool:
+        ends = []
+        for workers in (1, 2):
+            own = folder / f"{workers}"
+            own.mkdir()
+            ends.append(pool.submit(scenario, workers, bin_dir, own))
+    for end in ends:
+        end.result()
+
+
+def test_streams_share_a_budget_to_its_end_and_no_further(bin_dir: Path, tmp_path: Path) -> None:
     """All begin, and all are ended when it is used up. The next start goes on from there."""
+    in_one_and_in_two(share_a_budget, bin_dir, tmp_path)
+
+
+def share_a_budget(workers: int, bin_dir: Path, folder: Path) -> None:
     keys = {
         "vk_tokens": {"credentials": ["alpha"], "limits": {"output_tokens_per_day": TOKENS}},
         "vk_dollars": {"credentials": ["alpha"], "limits": {"usd_total": f"{NANO / 1e9:.9f}"}},
@@ -79,7 +93,7 @@ def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir:
     budgets = ("tokens", "dollars")
     options = ("--workers", str(workers))
     with HonestProvider() as provider:
-        with stage(bin_dir, tmp_path, provider, *options, keys=keys) as staged:
+        with stage(bin_dir, folder, provider, *options, keys=keys) as staged:
             streams = [
                 (f"vk_{budget}", {**endless(f"{budget}-{number}"), "after": "all"})
                 for budget in budgets
@@ -94,7 +108,7 @@ def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir:
             else:
                 staged.stop()
         assert statuses == {200: FEW, 429: 2 * FEW}
-        with stage(bin_dir, tmp_path, provider, *options, keys=keys) as staged:
+        with stage(bin_dir, folder, provider, *options, keys=keys) as staged:
             [late] = asyncio.run(all_at_once(staged, [("vk_calls", short("late"))], most=10))
             assert late.status == 429
             later = [(f"vk_{budget}", endless(f"{budget}-later", 10 * BURST)) for budget in budgets]
@@ -125,16 +139,19 @@ def test_streams_share_a_budget_to_its_end_and_no_further(workers: int, bin_dir:
         assert 0.9 * NANO <= spent <= NANO + OVERSHOOT * A_TOKEN
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_calls_are_counted_exactly(workers: int, bin_dir: Path, tmp_path: Path) -> None:
+def test_calls_are_counted_exactly(bin_dir: Path, tmp_path: Path) -> None:
     """So many in a minute and so many at the same time, over all processes, and one that dies takes none with it."""
+    in_one_and_in_two(count_exactly, bin_dir, tmp_path)
+
+
+def count_exactly(workers: int, bin_dir: Path, folder: Path) -> None:
     keys = {
         "vk_minute": {"credentials": ["alpha"], "limits": {"requests_per_minute": FEW}},
         "vk_running": {"credentials": ["alpha"], "limits": {"in_flight": RUNNING}},
     }
     with (
         HonestProvider() as provider,
-        stage(bin_dir, tmp_path, provider, "--workers", str(workers), keys=keys) as staged,
+        stage(bin_dir, folder, provider, "--workers", str(workers), keys=keys) as staged,
     ):
         began = time.monotonic()
         some = [("vk_minute", short(f"minute-{number}")) for number in range(3 * FEW)]
