@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,21 @@ def tell(what: str, usual_s: float, then_s: float) -> None:
 
 
 def test_another_process_holds_the_database(bin_dir: Path, tmp_path: Path) -> None:
-    """For longer than it is waited for."""
-    with loaded(bin_dir, tmp_path) as load:
+    """For longer than it is waited for: of a gateway that runs, and of one that starts."""
+    with ThreadPoolExecutor() as pool:
+        # Side by side: they wait most of the time.
+        ends = []
+        for scenario in (held_while_it_runs, held_while_it_starts):
+            folder = tmp_path / scenario.__name__
+            folder.mkdir()
+            ends.append(pool.submit(scenario, bin_dir, folder))
+    for end in ends:
+        end.result()
+
+
+def held_while_it_runs(bin_dir: Path, folder: Path) -> None:
+    """Calls go on."""
+    with loaded(bin_dir, folder) as load:
         usual_s = load.calls(SOME)
         with closing(sqlite3.connect(load.staged.ledger, isolation_level=None, timeout=BOUND_S)) as other:
             other.execute("begin exclusive")
@@ -118,8 +132,8 @@ def test_another_process_holds_the_database(bin_dir: Path, tmp_path: Path) -> No
     assert locked_s <= usual_s + MOST_S
 
 
-def test_a_budget_waits_for_what_was_used_before(bin_dir: Path, tmp_path: Path) -> None:
-    """The ledger cannot be read at the start: nobody may use a second time what is used up."""
+def held_while_it_starts(bin_dir: Path, folder: Path) -> None:
+    """Budgets wait for what was used before: nobody may use a second time what is used up."""
     keys: dict[str, dict[str, Any]] = {
         "vk_spent": {"credentials": ["alpha"], "limits": {"usd_total": "0.001"}},
         "vk_free": {"credentials": ["alpha"]},
@@ -132,14 +146,14 @@ def test_a_budget_waits_for_what_was_used_before(bin_dir: Path, tmp_path: Path) 
         return answer.status, answer.body
 
     with HonestProvider() as provider:
-        with stage(bin_dir, tmp_path, provider, keys=keys) as staged:
+        with stage(bin_dir, folder, provider, keys=keys) as staged:
             assert status(staged, "vk_spent", "first")[0] == 200
             assert len(staged.stop()) == 1
         with closing(sqlite3.connect(staged.ledger, isolation_level=None, timeout=BOUND_S)) as other:
             # The lock is there before the gateway and stays while it starts.
             other.execute("pragma locking_mode = exclusive")
             other.execute("begin exclusive")
-            with stage(bin_dir, tmp_path, provider, keys=keys) as staged:
+            with stage(bin_dir, folder, provider, keys=keys) as staged:
                 assert status(staged, "vk_spent", "second")[0] == 503
                 assert status(staged, "vk_free", "third")[0] == 200
                 other.close()
