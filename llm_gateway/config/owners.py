@@ -14,7 +14,7 @@ from llm_gateway.config.document import List, Object, Scalar
 from llm_gateway.config.formats import LABEL_SOURCE, MAX_LABELS, GroupEntry
 from llm_gateway.config.limits import read_limits
 from llm_gateway.config.notation import PROVIDER_NAME
-from llm_gateway.config.problems import Spot, suggestion
+from llm_gateway.config.problems import Spot, begins_like_key, suggestion
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Group
 from llm_gateway.core.limits.values import Scope
@@ -84,7 +84,7 @@ def label_fault(value: str) -> str | None:
     """
     if not 0 < len(value) <= MAX_LABEL or not value.isprintable():
         return f"must be 1 to {MAX_LABEL} printable characters"
-    return "must not hold a key: the ledger shows it" if tells(value) else None
+    return "must not hold a key: the ledger shows it" if begins_like_key(value) else None
 
 
 def source_fault(value: str) -> str | None:

@@ -111,6 +111,13 @@ def suggestion(name: str, known: Iterable[str], *, what: str, besides: Iterable[
     return f"{guess} {'K' if near else 'k'}nown {what}: {listed(known)}"
 
 
+def begins_like_key(text: str) -> bool:
+    """
+    Tell whether a text is most likely a key: what people do not call anything, however long their names are.
+    """
+    return _KEY_PREFIX.match(text) is not None
+
+
 def looks_like_key(text: str) -> bool:
     """
     Tell whether a text that should be an ordinary name may be a key that was put in the wrong place.

@@ -102,6 +102,11 @@ def test_policies_and_expiry_are_read(tmp_path: Path) -> None:
     assert (found.on_disconnect, found.on_unpriced) == (OnDisconnect.DRAIN_AND_BILL, OnUnpriced.ALLOW)
 
 
+@pytest.mark.parametrize("value", ["5f3a9c0d1e2b3c4d5e6f7a8b", "a" * 128, "018f2c3e-9d1a-7c44-8a55-0242ac120002"])
+def test_label_may_be_any_name_or_number_that_people_go_by(tmp_path: Path, value: str) -> None:
+    assert key(tmp_path, labels={"user": value}).labels == {"user": value}
+
+
 def test_own_label_counts_before_that_of_the_group(tmp_path: Path) -> None:
     top = {"groups": {"lab": {"labels": {"team": "blue", "site": "north"}}}}
     assert key(tmp_path, top, group="lab", labels={"team": "red"}).labels == {"team": "red", "site": "north"}
