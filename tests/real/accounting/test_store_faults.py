@@ -233,12 +233,14 @@ def postgres() -> Iterator[tuple[str, Any]]:
         yield url, lambda what: control("start", *place) if what == "start" else control("-m", "immediate", "stop")
 
 
-def test_postgresql_is_stopped_and_started(bin_dir: Path, tmp_path: Path) -> None:
+def test_postgresql_is_stopped_and_started(tmp_path: Path) -> None:
     """In the middle of calls, for as long as it takes."""
     import psycopg
 
+    # The wheel alone comes without what speaks to PostgreSQL; the environment of the tests has it.
+    here = Path(sys.executable).parent
     with postgres() as (url, control):
-        with loaded(bin_dir, tmp_path, "--journal", str(tmp_path / "journal"), ledger=url) as load:
+        with loaded(here, tmp_path, "--journal", str(tmp_path / "journal"), ledger=url) as load:
             usual_s = load.calls(SOME)
             control("stop")
             gone_s = load.calls(SOME)
