@@ -165,19 +165,33 @@ class AttemptAccount:
         return 0 if self._rates is None else self._call.most(self._rates, output)
 
     def over(self, ended: str, error: GatewayError | None, *, whole: bool) -> None:
-        books, call, row = self._books, self._call, self._row
-        reading = self._reading(error, whole)
-        usage = row.usage = reading.usage
-        row.source = reading.source
-        if reading.model and reading.model != row.model:
-            row.model = printable(call.without_keys(reading.model, row.credential), 256)
-        if usage.tier or usage.pieces:
-            usage = row.usage = self._told(usage)
+        books, row = self._books, self._row
         row.ended = ended
         row.error = None if error is None else error.kind
         row.duration_us = self._elapsed_us()
-        books.rate(row)
         self._stop = self._feed_meter = _nothing
+        try:
+            self._read(error, whole=whole)
+            books.rate(row)
+        finally:
+            # Also where what came cannot be made sense of: the row has what was known of it last.
+            self._close(whole=whole)
+
+    def _read(self, error: GatewayError | None, *, whole: bool) -> None:
+        """Put into the row what the answer says of itself."""
+        call, row = self._call, self._row
+        reading = self._reading(error, whole)
+        usage, row.source = reading.usage, reading.source
+        if usage.tier or usage.pieces:
+            usage = self._told(usage)
+        row.usage = usage
+        if reading.model and reading.model != row.model:
+            row.model = printable(call.without_keys(reading.model, row.credential), 256)
+
+    def _close(self, *, whole: bool) -> None:
+        """Write the row, and give back what is not used."""
+        books, call, row = self._books, self._call, self._row
+        usage = row.usage
         try:
             if books.ledger is not None:
                 books.ledger.end(row)

@@ -260,21 +260,27 @@ class CallAccount:
         reservation = rates = None
         if limits:
             reservation, rates = self._with_credential(candidate, limits, wall)
-        if books.ledger is not None:
-            try:
-                books.ledger.begin(row)
-            except writer.LedgerFull:
-                if reservation is not None:
-                    books.limiter.settle(reservation, Want(0))
-                raise LedgerFull(
-                    "This gateway cannot write down what calls use, and takes none until it can."
-                ) from None
+        try:
+            self._begin(row)
+        except Exception:
+            if reservation is not None:
+                books.limiter.settle(reservation, Want(0))
+            raise
         api = route.asked.api
         if not as_it_is or route.operation is Operation.NATIVE:
             api = _API_OF.get(target.dialect.name, api)
         self._running += 1
         self._sent += 1
         return AttemptAccount(books, self, row, target.dialect.name, api, reservation, rates)
+
+    def _begin(self, row: Row) -> None:
+        ledger = self._books.ledger
+        if ledger is None:
+            return
+        try:
+            ledger.begin(row)
+        except writer.LedgerFull:
+            raise LedgerFull("This gateway cannot write down what calls use, and takes none until it can.") from None
 
     def _row(self, candidate: Candidate, target: Target, method: str) -> Row:
         """What is the same in all calls of this key that go there."""

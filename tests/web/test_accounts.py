@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
 
@@ -580,6 +581,48 @@ def test_full_ledger_refuses_calls(gateway: AccountedGateway) -> None:
     status, headers, _ = client.answer()
     assert (status, headers["x-gw-error"], headers["retry-after"]) == (503, "ledger_full", "30")
     assert gateway.agent.sent == []
+
+
+@pytest.mark.parametrize("trouble", [LedgerFull, RuntimeError])
+def test_attempt_that_cannot_be_written_down_holds_nothing(
+    gateways: list[AccountedGateway], trouble: type[Exception]
+) -> None:
+    budget = Limit(Scope.CREDENTIAL, "main", Measure.DOLLARS, Window.TOTAL, 1_000_000_000)
+    gateway = AccountedGateway(of_credential(budget))
+    gateways.append(gateway)
+    gateway.ledger.trouble = trouble()
+    client = gateway.client()
+    with capturedLogs():
+        client.chat(CHAT)
+    assert client.answer()[0] >= 500
+    assert gateway.agent.sent == []
+    assert gateway.held([budget]) == [0]
+
+
+@pytest.mark.parametrize(("body", "answer"), [(CHAT, ANSWER), (STREAM, DELTA + DONE)], ids=["document", "stream"])
+def test_answer_that_the_gateway_cannot_count_is_written_down_all_the_same(
+    gateways: list[AccountedGateway], body: bytes, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the estimate of what was asked, and no limit holds anything of it."""
+
+    def fault(*_anything: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(AttemptAccount, "_reading", fault)
+    budget = Limit(Scope.CREDENTIAL, "main", Measure.DOLLARS, Window.TOTAL, 1_000_000_000)
+    gateway = AccountedGateway(of_credential(budget))
+    gateways.append(gateway)
+    client = gateway.client()
+    with capturedLogs() as logged:
+        client.chat(body)
+        response = gateway.sent.answer(content_type=SSE if body is STREAM else "application/json")
+        response.write(answer)
+        response.end()
+    assert client.answer()[2] == answer
+    assert gateway.ledger.row.source is Source.ESTIMATED
+    assert gateway.ledger.row.usage.input > 0
+    assert gateway.held([budget]) == [0]
+    assert len(logged) == 1
 
 
 def test_answer_says_how_the_limits_stand(gateways: list[AccountedGateway]) -> None:
