@@ -98,10 +98,12 @@ class ForwardingResource(Resource):
         plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
         if api in _COUNTS and self._estimated(request, context, plan, body):
             return NOT_DONE_YET
+        hedging = self._dispatcher.router.settings.hedging.after_s is not None
+        asked = _call(request, context, plan, body, hedging)
+        # Last of all: what it holds of limits is given back by the end of the dispatch, and by nobody before it.
         account = None if self._books is None else self._books.open(request, context, plan, body)
         call = _ForwardedCall(request, context, grant, plan, body, self._live, account)
-        hedging = self._dispatcher.router.settings.hedging.after_s is not None
-        dispatch = self._dispatcher.dispatch(plan.route, _call(request, context, plan, body, hedging), call)
+        dispatch = self._dispatcher.dispatch(plan.route, asked, call)
         call.dispatch = dispatch
         self._live.enter(dispatch, context)
         when_client_leaves(request, dispatch.leave)
