@@ -62,7 +62,6 @@ class Accounting:
         else:
             memory = MemoryStore()
             store, clock = memory, memory.clock
-        self.processes = settings.workers
         self._names: dict[str, str] = {}
         """Of virtual keys, by what their use is counted under."""
         self._shadows: dict[str, tuple[float, int]] = {}
