@@ -29,6 +29,9 @@ __all__ = ["Administration"]
 
 T = TypeVar("T")
 
+_WRITTEN_S = 2.0
+"""How long a question waits for what has ended just now to be written down."""
+
 
 class Administration:
     """Of one process whose calls are written down."""
@@ -98,8 +101,9 @@ class Administration:
         ledger = self._accounting.ledger
         if ledger is None or not ledger.healthy:
             return self._in_thread(function, *arguments)
-        written = ledger.flush()
-        return written.addCallback(lambda _: self._in_thread(function, *arguments))
+        # A database that is away is told of by the question itself.
+        written = ledger.flush().addTimeout(_WRITTEN_S, self._reactor)
+        return written.addBoth(lambda _: self._in_thread(function, *arguments))
 
     def _standings(self, grant: Grant) -> Sequence[Standing]:
         # What all calls together may use is the operator's business.

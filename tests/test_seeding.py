@@ -31,10 +31,12 @@ class Pool:
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []
 
-    def callInThreadWithCallback(self, on_result: Callable[..., None], function: Callable[..., Any]) -> None:
+    def callInThreadWithCallback(
+        self, on_result: Callable[..., None], function: Callable[..., Any], *arguments: Any
+    ) -> None:
         def work() -> None:
             try:
-                result = function()
+                result = function(*arguments)
             except Exception:
                 from twisted.python.failure import Failure
 
