@@ -10,6 +10,7 @@ from twisted.web.server import Request
 
 from llm_gateway.config.prices import price_book
 from llm_gateway.config.values import Configuration, Provider
+from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.expectation import Expectation
 from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.values import Limit
@@ -24,6 +25,7 @@ from llm_gateway.ledger.writer import Ledger
 from llm_gateway.web.allowances import ToldLimits
 from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
+from llm_gateway.web.grants import Grant
 from llm_gateway.web.labels import LabelSources
 from llm_gateway.web.request_body import RequestBody
 from llm_gateway.web.room import QUANTUM
@@ -124,9 +126,15 @@ class Books:
         background = bool(grant.budgeted or self._of_credentials) and body.in_background()
         account = CallAccount(self, context, grant, plan, expected, labels, kept, background=background)
         if grant.limits:
-            context.account = ToldLimits(self.limiter, grant.told, context.dialect, self.wall)
             account.reserve(body)
         return account
+
+    def told(self, grant: Grant, dialect: Dialect) -> ToldLimits:
+        """
+        :param dialect: the caller's.
+        :return: what it is told of its limits with the answer, whoever gives that.
+        """
+        return ToldLimits(self.limiter, grant.told, dialect, self.wall)
 
     def rates(self, provider: str, model: str, at: float) -> Rates | None:
         """:return: ``None`` where no price is known."""

@@ -80,11 +80,12 @@ class GatewayApp:
         self._live = live
         self._board = board
         self._log = log
-        self._relay = AuthResource(grants, live, ForwardingResource(routes, dispatcher, live, max_body_bytes, books))
-        self._explain = AuthResource(grants, live, RoutePage(routes, dispatcher))
+        told = None if books is None else books.told
+        self._guarded = lambda page: AuthResource(grants, live, page, told=told)
+        self._relay = self._guarded(ForwardingResource(routes, dispatcher, live, max_body_bytes, books))
+        self._explain = self._guarded(RoutePage(routes, dispatcher))
         self._make_own_pages = own_pages
         self._own_pages: list[IResource] = []
-        self._guarded = lambda page: AuthResource(grants, live, page)
         self._admin = admin
         self._router = dispatcher.router
         self._clock = clock

@@ -9,10 +9,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from llm_gateway.core.dialects import GEMINI
+from llm_gateway.core.dialects import GEMINI, Dialect
 from llm_gateway.errors import GatewayError, KeyExpired, MissingKey, UnknownKey
 from llm_gateway.web.answer import fault, refuse
-from llm_gateway.web.context import CallContext, Operation, context_of
+from llm_gateway.web.context import CallContext, CallLimits, Operation, context_of
 from llm_gateway.web.grants import Grant, GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.wire.fields import fields_of
@@ -26,10 +26,16 @@ class AuthResource(Resource):
     isLeaf = True
 
     def __init__(
-        self, grants: GrantBook, live: LiveCalls, then: IResource, wall: Callable[[], float] = time.time
+        self,
+        grants: GrantBook,
+        live: LiveCalls,
+        then: IResource,
+        wall: Callable[[], float] = time.time,
+        told: Callable[[Grant, Dialect], CallLimits] | None = None,
     ) -> None:
         """
         :param then: renders requests whose context holds a grant.
+        :param told: what the callers of limited keys are told of their limits, in their dialect.
         :param wall: seconds since the epoch.
         """
         self._wall = wall
@@ -37,6 +43,7 @@ class AuthResource(Resource):
         self._grants = grants
         self._live = live
         self._then = then
+        self._told = told
 
     def render(self, request: Request) -> bytes | int:
         try:
@@ -67,6 +74,9 @@ class AuthResource(Resource):
         if expires is not None and self._wall() >= expires:
             raise KeyExpired("This virtual key has expired. Ask the gateway's operator for another one.")
         record.provider = grant.key.provider
+        if grant.limits and self._told is not None:
+            # From here on: also what is refused, and answered by the gateway itself, says how they stand.
+            context.account = self._told(grant, context.dialect)
         answer: bytes | int = self._then.render(request)
         return answer
 

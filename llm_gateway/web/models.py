@@ -163,6 +163,8 @@ def answer_here(request: Request, context: CallContext, body: bytes) -> None:
     record = context.record
     record.status, record.bytes_out = 200, len(body)
     record.first_byte_s = context.since_start()
+    if context.account is not None:
+        fields.update(context.account.fields())
     request.setResponseCode(200)
     request.write(body)
     request.finish()

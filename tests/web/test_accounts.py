@@ -637,6 +637,21 @@ def test_answer_says_how_the_limits_stand(gateways: list[AccountedGateway]) -> N
     assert headers["x-ratelimit-remaining-requests"] == "9"
 
 
+@pytest.mark.parametrize(
+    ("target", "status"), [("/v1/models", 200), ("/v1/gateway/route", 200), ("/v1/gateway/route?mode=gpt", 400)]
+)
+def test_answers_of_the_gateway_s_own_say_how_the_limits_stand(
+    gateways: list[AccountedGateway], target: str, status: int
+) -> None:
+    """Also what costs nothing, and what is refused before it is counted."""
+    gateway = AccountedGateway(limited(limit(Measure.REQUESTS, Window.MINUTE, 10)))
+    gateways.append(gateway)
+    client = gateway.client()
+    client.ask("GET", target, authorization="Bearer vk_openai")
+    found, headers, _ = client.answer()
+    assert (found, headers["x-ratelimit-remaining-requests"]) == (status, "10")
+
+
 def test_provider_s_rate_limits_pass_where_there_are_none_of_ours(gateway: AccountedGateway) -> None:
     client = gateway.client()
     client.chat(CHAT)
