@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import attrs
 from httptools import HttpParserError, HttpResponseParser
 
-from benchmarks.shapes import PATH, VIRTUAL_KEY, WrongStream, call_body, image_body, is_answer
-from benchmarks.spoken import CHAT, SPOKEN, Spoken
+from benchmarks.shapes import EVENTS, PATH, VIRTUAL_KEY, WrongStream, call_body, image_body, is_answer
+from benchmarks.spoken import CHAT, SPOKEN, Spoken, spoken
 
 READ_BYTES = 65_536
 GRACE_S = 20.0
@@ -141,11 +141,13 @@ class Load:
         calls: int | None = None,
         speaks: str = CHAT,
         image_bytes: int = 0,
+        events: int = EVENTS,
     ) -> None:
         """
         :param port: of 127.0.0.1.
         :param speaks: the dialect of calls for a stream; all others are of Chat Completions.
         :param image_bytes: what such a call has in it of an image.
+        :param events: in each stream.
         :param ramp_s: the clients begin one after the other over that time.
         :param calls: how many to send in all; ``None`` for no limit.
         """
@@ -154,11 +156,11 @@ class Load:
         self._stream = stream
         self._ramp_s = ramp_s
         self._calls_left = calls
-        spoken = self._spoken = SPOKEN[speaks]
+        asked = self._spoken = spoken(events)[speaks]
         body = image_body(image_bytes) if image_bytes else call_body(stream=False)
-        path, body = (spoken.path, spoken.call) if stream else (PATH, body)
+        path, body = (asked.path, asked.call) if stream else (PATH, body)
         self._request = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{spoken.key_header % key}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{asked.key_header % key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode() + body
         self._epoll = select.epoll()
@@ -288,6 +290,7 @@ def main() -> None:
     parser.add_argument("--stream", action="store_true", help="ask for streams")
     parser.add_argument("--speaks", choices=SPOKEN, default=CHAT, help="the dialect of calls for a stream")
     parser.add_argument("--image-bytes", type=int, default=0, help="of an image in each call without a stream")
+    parser.add_argument("--events", type=int, default=EVENTS, help="in each stream")
     parser.add_argument("--ramp-s", type=float, default=0.0, help="have the clients begin over that time")
     options = parser.parse_args()
     load = Load(
@@ -299,6 +302,7 @@ def main() -> None:
         calls=options.calls,
         speaks=options.speaks,
         image_bytes=options.image_bytes,
+        events=options.events,
     )
     print(load.run(options.seconds).to_json())
 

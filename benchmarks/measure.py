@@ -18,7 +18,7 @@ from benchmarks.load import LoadFigures, Spread
 from benchmarks.machine import CoreWatch, Cpu, cpu_of, memory_of, own_cpu, peak_of, process_tree
 from benchmarks.programs import ROOT, free_port, output_of, own_command, running, wait_until_it_answers
 from benchmarks.rooms import Profile
-from benchmarks.shapes import REAL_KEY, VIRTUAL_KEY
+from benchmarks.shapes import EVENTS, REAL_KEY, VIRTUAL_KEY
 from benchmarks.spoken import CHAT, MESSAGES, SPOKEN
 from benchmarks.wrk import WrkFigures, run_wrk
 
@@ -26,6 +26,8 @@ CALLS, SATURATED, PACED, TRANSLATED, IMAGES = "calls", "saturated", "paced", "tr
 PARTS = (CALLS, SATURATED, PACED, TRANSLATED, IMAGES)
 LOADS = (SATURATED, PACED)
 """In which translated streams are measured, one after the other."""
+TRANSLATED_EVENTS = 250
+"""In each of them: what is asked for is the cost of an event, and calls that are translated cost more to set up."""
 IMAGE_BYTES = 5_000_000
 DIRECT = "no gateway"
 NOISY_PERCENT = 15.0
@@ -166,6 +168,8 @@ class _Scene:
     start_s: float
     idle_bytes: int
     case: Case = Case()
+    events: int = EVENTS
+    """In each stream."""
 
 
 class Bench:
@@ -205,7 +209,7 @@ class Bench:
         :raises CannotMeasure: as above.
         """
         for load in LOADS:
-            with self._scene(load, gateway) as scene:
+            with self._scene(load, gateway, TRANSLATED_EVENTS) as scene:
                 for case in cases_of(load):
                     this = attrs.evolve(scene, part=TRANSLATED, case=case, key=case.key)
                     yield _quietest(lambda this=this: self._streams(this), self._plan.attempts)  # type: ignore[misc]
@@ -232,9 +236,9 @@ class Bench:
             return Profile.from_json(output_of(command, core, SAMPLING * plan.seconds + PROFILE_BOUND_S))
 
     @contextmanager
-    def _scene(self, part: str, gateway: Gateway | None) -> Iterator[_Scene]:
+    def _scene(self, part: str, gateway: Gateway | None, events: int = EVENTS) -> Iterator[_Scene]:
         folder = self._next_folder(part)
-        with self._provider(part, folder) as (provider, provider_port):
+        with self._provider(part, folder, events) as (provider, provider_port):
             if gateway is None:
                 yield _Scene(part, DIRECT, provider_port, REAL_KEY, None, provider.pid, folder, 0.0, 0)
                 return
@@ -244,11 +248,20 @@ class Bench:
                 start_s = wait_until_it_answers(gateway.name, process, place.port, VIRTUAL_KEY, folder)
                 idle = memory_of(process_tree(process.pid))
                 yield _Scene(
-                    part, gateway.name, place.port, VIRTUAL_KEY, process.pid, provider.pid, folder, start_s, idle
+                    part,
+                    gateway.name,
+                    place.port,
+                    VIRTUAL_KEY,
+                    process.pid,
+                    provider.pid,
+                    folder,
+                    start_s,
+                    idle,
+                    events=events,
                 )
 
     @contextmanager
-    def _provider(self, part: str, beside: Path) -> Iterator[tuple[Popen[bytes], int]]:
+    def _provider(self, part: str, beside: Path, events: int = EVENTS) -> Iterator[tuple[Popen[bytes], int]]:
         """
         :return: its process and its port.
         """
@@ -257,7 +270,8 @@ class Bench:
         if part == CALLS:
             command = nginx_command(self._tools["nginx"], "provider", Place(folder, port, 0))
         else:
-            command = own_command("provider", "--port", port, "--gap-ms", self._plan.gap_ms if part == PACED else 0)
+            gap_ms = self._plan.gap_ms if part == PACED else 0
+            command = own_command("provider", "--port", port, "--gap-ms", gap_ms, "--events", events)
         with running("provider", command, self._plan.cores[1], folder, environ={}, cwd=ROOT) as process:
             wait_until_it_answers("provider", process, port, REAL_KEY, folder)
             yield process, port
@@ -311,7 +325,8 @@ class Bench:
 
     def _load(self, scene: _Scene, connections: int, seconds: float, ramp_s: float, *more: object) -> LoadFigures:
         options = ["--port", scene.port, "--key", scene.key, "--connections", connections, "--seconds", seconds]
-        command = own_command("load", *options, "--ramp-s", ramp_s, "--speaks", scene.case.caller, *more)
+        options += ["--ramp-s", ramp_s, "--speaks", scene.case.caller, "--events", scene.events]
+        command = own_command("load", *options, *more)
         return LoadFigures.from_json(output_of(command, self._plan.cores[1], seconds + FINISH_S))
 
     def _watched(self, scene: _Scene, work: Callable[[], T]) -> tuple[T, Usage]:

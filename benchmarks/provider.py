@@ -14,8 +14,8 @@ from collections import deque
 
 from httptools import HttpParserError, HttpRequestParser
 
-from benchmarks.shapes import EVENTS, REAL_KEY
-from benchmarks.spoken import CHAT, SPOKEN, Spoken
+from benchmarks.shapes import EVENTS, MOST_EVENTS, REAL_KEY
+from benchmarks.spoken import CHAT, SPOKEN, Spoken, spoken
 
 READ_BYTES = 65_536
 _JSON_HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -27,7 +27,7 @@ _KEYS = {
 """Where dialects have their key, and what has to stand there."""
 _BY_PATH = {each.path.partition("?")[0].encode(): each.name for each in SPOKEN.values()}
 
-IDLE = EVENTS + 1
+IDLE = MOST_EVENTS + 1
 
 
 def framed(body: bytes) -> bytes:
@@ -43,7 +43,8 @@ class Stream:
         :param clocks: whether events tell when they were sent; if not, they are made once.
         """
         self._event = spoken.event
-        self._chunks = [] if clocks else [framed(spoken.event(number, 0)) for number in range(EVENTS)]
+        self._chunks = [] if clocks else [framed(spoken.event(number, 0)) for number in range(spoken.events)]
+        self.events = spoken.events
         self.head = _STREAM_HEAD + framed(spoken.opening)
         self.end = framed(spoken.closing) + b"0\r\n\r\n"
 
@@ -60,7 +61,7 @@ class Connection:
         self.unsent = b""
         """What the kernel did not take."""
         self.step = IDLE
-        """The number of the event to be sent next; ``EVENTS`` for the end of the stream, ``IDLE`` for no stream."""
+        """The number of the event to be sent next; their number for the end of the stream, ``IDLE`` for no stream."""
         self.due_ns = 0
         self.stream = ""
         """The dialect of the one that runs, or ran last."""
@@ -88,8 +89,8 @@ class Connection:
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        spoken = _BY_PATH.get(self._path.partition(b"?")[0], CHAT)
-        self.asked.append((spoken, b"".join(self._body), self._authorized))
+        name = _BY_PATH.get(self._path.partition(b"?")[0], CHAT)
+        self.asked.append((name, b"".join(self._body), self._authorized))
 
 
 class Provider:
@@ -98,10 +99,11 @@ class Provider:
     the dialect of its path.
     """
 
-    def __init__(self, listener: socket.socket, gap_ns: int) -> None:
+    def __init__(self, listener: socket.socket, gap_ns: int, events: int = EVENTS) -> None:
         """
         :param gap_ns: between two events of a stream. With 0 they are written as fast as the gateway takes them, each
             with a write of its own, the streams in turn.
+        :param events: in each stream.
         """
         self._listener = listener
         self._gap_ns = gap_ns
@@ -110,7 +112,7 @@ class Provider:
         self._due: deque[Connection] = deque()
         self._epoll = select.epoll()
         self._epoll.register(listener.fileno(), select.EPOLLIN)
-        self._streams = {name: Stream(each, clocks=bool(gap_ns)) for name, each in SPOKEN.items()}
+        self._streams = {name: Stream(each, clocks=bool(gap_ns)) for name, each in spoken(events).items()}
 
     def serve(self) -> None:
         """Does not return."""
@@ -173,27 +175,27 @@ class Provider:
     def _answer_next(self, connection: Connection) -> None:
         while connection.asked and connection.open and connection.step == IDLE and not connection.unsent:
             name, body, authorized = connection.asked.popleft()
-            spoken = SPOKEN[name]
+            asked = SPOKEN[name]
             if body and not authorized:
                 self._send(connection, _JSON_HEAD % (b"401 Unauthorized", 2) + b"{}")
             elif not body:
                 # A health check.
                 self._send(connection, _JSON_HEAD % (b"200 OK", 2) + b"{}")
-            elif spoken.asks_for_stream(body):
+            elif asked.asks_for_stream(body):
                 connection.stream, connection.step = name, 0
                 if self._send(connection, self._streams[name].head):
                     # At once: behind the others in the queue it would wait until they are due.
                     self._next_step(connection)
             else:
-                self._send(connection, _JSON_HEAD % (b"200 OK", len(spoken.answer)) + spoken.answer)
+                self._send(connection, _JSON_HEAD % (b"200 OK", len(asked.answer)) + asked.answer)
 
     def _next_step(self, connection: Connection) -> None:
         if not connection.open:
             return
         number, connection.step = connection.step, connection.step + 1
         stream = self._streams[connection.stream]
-        if number == EVENTS:
-            data = stream.end
+        if number == stream.events:
+            data, connection.step = stream.end, IDLE
         elif self._gap_ns:
             now_ns = time.monotonic_ns()
             # From now, not from when this one was due: what is late stays late, and the order stays that of the queue.
@@ -236,10 +238,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.provider", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--gap-ms", type=float, default=0, help="between two events of a stream; 0 for no pause")
+    parser.add_argument("--events", type=int, default=EVENTS, help="in each stream")
     options = parser.parse_args()
     with socket.create_server(("127.0.0.1", options.port), backlog=4096) as listener:
         listener.setblocking(False)
-        Provider(listener, int(options.gap_ms * 1e6)).serve()
+        Provider(listener, int(options.gap_ms * 1e6), options.events).serve()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from benchmarks.measure import (
     PACED,
     SATURATED,
     TRANSLATED,
+    TRANSLATED_EVENTS,
     Plan,
     Record,
 )
@@ -157,7 +158,8 @@ def _translated_section(records: Sequence[Record], plan: Plan) -> str:
         if provider != caller:
             rows.append(_translated_row(provider, caller, records))
     load = (
-        f"{plan.connections} streams without a pause, then {plan.streams} with {plan.gap_ms:g} ms between chunks; "
+        f"{plan.connections} streams of {TRANSLATED_EVENTS} events without a pause, then {plan.streams} with "
+        f"{plan.gap_ms:g} ms between chunks; "
         "CPU per chunk in µs, untouched before and after the translated ones."
     )
     return f"### Translated streams\n\n{load}\n\n{markdown_table(titles, rows)}"

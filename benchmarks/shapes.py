@@ -15,6 +15,8 @@ PATH = "/v1/chat/completions"
 
 EVENTS = 100
 """In each stream, before its end marker."""
+MOST_EVENTS = 1000
+"""More cannot be asked for."""
 LAST_EVENT = b"data: [DONE]\n\n"
 
 _SENTENCE = "A reverse proxy that does not slow its source down has to keep what a slow reader leaves. "
@@ -69,7 +71,7 @@ CONTENT = b"%06d %020d" + _ENDING
 _EVENT = _START.encode() + b'"delta":{"content":"' + CONTENT + b'"},"finish_reason":null}]}\n\n'
 _LONGEST_REST = 8_192
 """Bytes between two contents. Some dialects begin and end a stream with documents of a kilobyte or two."""
-_NUMBERS = [b"%06d" % number for number in range(EVENTS)]
+_NUMBERS = [b"%06d" % number for number in range(MOST_EVENTS)]
 _NO_CLOCK = b"%020d" % 0
 
 
@@ -90,15 +92,17 @@ class WrongStream(Exception):
 class StreamCheck:
     """Follows the body of one stream, however it is cut into pieces, and looks at every event's number."""
 
-    __slots__ = ("_end", "_repeats", "_rest", "events")
+    __slots__ = ("_all", "_end", "_repeats", "_rest", "events")
 
-    def __init__(self, end: bytes = b"[DONE]", *, repeats: bool = False) -> None:
+    def __init__(self, end: bytes = b"[DONE]", *, repeats: bool = False, events: int = EVENTS) -> None:
         """
         :param end: what stands in the dialect's last event and nowhere else.
+        :param events: how many there are before that.
         :param repeats: whether what was said is said again behind the last delta, and has no number then.
         """
         self._end = end
         self._repeats = repeats
+        self._all = events
         self._rest = b""
         self.events = 0
         """How many have come, each in its place."""
@@ -108,22 +112,22 @@ class StreamCheck:
         :return: the clocks of the events that have now come; none if they do not tell.
         :raises WrongStream: another event came than the next one.
         """
-        if self._repeats and self.events == EVENTS:
+        if self._repeats and self.events == self._all:
             self._rest += data
             return []
         # Less work than a regular expression: the reader must not be what limits the gateway.
         contents = (self._rest + data).split(_ENDING)
         self._rest = contents.pop()
-        if self._repeats and len(contents) > EVENTS - self.events:
-            self._rest = _ENDING.join((*contents[EVENTS - self.events :], self._rest))
-            del contents[EVENTS - self.events :]
+        if self._repeats and len(contents) > self._all - self.events:
+            self._rest = _ENDING.join((*contents[self._all - self.events :], self._rest))
+            del contents[self._all - self.events :]
         numbers = [content[-27:-21] for content in contents]
         expected = _NUMBERS[self.events : self.events + len(numbers)]
         if numbers != expected:
             right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(numbers, expected, strict=False)))
             self.events += right
             raise WrongStream(f"in place of event {self.events} came {numbers[right]!r}")
-        if len(self._rest) > _LONGEST_REST and not (self._repeats and self.events + len(numbers) == EVENTS):
+        if len(self._rest) > _LONGEST_REST and not (self._repeats and self.events + len(numbers) == self._all):
             raise WrongStream(f"no event {self.events} in {len(self._rest)} bytes")
         self.events += len(numbers)
         if not contents or contents[0].endswith(_NO_CLOCK):
@@ -137,5 +141,5 @@ class StreamCheck:
         """
         :raises WrongStream: the stream is not complete.
         """
-        if self.events != EVENTS or self._end not in self._rest:
+        if self.events != self._all or self._end not in self._rest:
             raise WrongStream(f"the stream ended without its end marker after {self.events} events")

@@ -40,6 +40,8 @@ class Spoken:
     """To a call without a stream, about 1 KB."""
     repeats: bool = False
     """Whether ``closing`` says again what was said."""
+    events: int = EVENTS
+    """That say something."""
 
     def asks_for_stream(self, body: bytes) -> bool:
         """
@@ -56,7 +58,7 @@ class Spoken:
 
     def check(self) -> StreamCheck:
         """What reads one of its streams."""
-        return StreamCheck(self.end, repeats=self.repeats)
+        return StreamCheck(self.end, repeats=self.repeats, events=self.events)
 
 
 def _named(**document: Any) -> bytes:
@@ -85,10 +87,10 @@ def _chat() -> Spoken:
     )
 
 
-def _responses() -> Spoken:
+def _responses(events: int) -> Spoken:
     call: dict[str, Any] = json.loads(call_body(stream=True))
     system, user = (message["content"] for message in call["messages"])
-    text = "".join((CONTENT % (number, 0)).decode() for number in range(EVENTS))
+    text = "".join((CONTENT % (number, 0)).decode() for number in range(events))
     part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     item: dict[str, Any] = {
         "id": "msg_bench",
@@ -138,7 +140,7 @@ def _responses() -> Spoken:
         ).encode(),
         b"".join(_named(sequence_number=number, **each) for number, each in enumerate(opening)),
         _template(prefix, b'","logprobs":[]}\n\n'),
-        b"".join(_named(sequence_number=number, **each) for number, each in enumerate(closing, len(opening) + EVENTS)),
+        b"".join(_named(sequence_number=number, **each) for number, each in enumerate(closing, len(opening) + events)),
         b'"response.completed"',
         json.dumps({**whole, "output": [{**item, "content": [{**part, "text": ANSWERED}]}]}).encode(),
         repeats=True,
@@ -225,5 +227,14 @@ def _gemini() -> Spoken:
     )
 
 
-SPOKEN = {each.name: each for each in (_chat(), _responses(), _messages(), _gemini())}
-"""By name."""
+def spoken(events: int) -> dict[str, Spoken]:
+    """
+    :param events: in each stream, ``MOST_EVENTS`` at most.
+    :return: the dialects by name.
+    """
+    dialects = (_chat(), _responses(events), _messages(), _gemini())
+    return {each.name: attrs.evolve(each, events=events) for each in dialects}
+
+
+SPOKEN = spoken(EVENTS)
+"""By name, with streams of the usual length."""

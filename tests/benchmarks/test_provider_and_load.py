@@ -24,12 +24,12 @@ HEAD, END = CHATS.head, CHATS.end
 
 
 @contextmanager
-def provider(gap_ns: int) -> Iterator[int]:
+def provider(gap_ns: int, events: int = EVENTS) -> Iterator[int]:
     """The port of a provider on a thread of its own."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        served = Provider(listener, gap_ns)
+        served = Provider(listener, gap_ns, events)
 
         def serve() -> None:
             while not over.is_set():
@@ -77,6 +77,17 @@ def test_streams_of_every_dialect_are_counted(speaks: str) -> None:
     with provider(0) as port:
         found = Load(port, 2, stream=True, key=REAL_KEY, calls=3, speaks=speaks).run(BOUND_S)
     assert (found.answers, found.events, found.faults, found.examples) == (3, 3 * EVENTS, 0, [])
+
+
+@pytest.mark.parametrize("speaks", SPOKEN)
+@pytest.mark.parametrize("number", [1, 250])
+def test_streams_are_as_long_as_they_are_asked_to_be(speaks: str, number: int) -> None:
+    """One that is longer or shorter than the load expects is wrong."""
+    with provider(0, number) as port:
+        right = Load(port, 2, stream=True, key=REAL_KEY, calls=3, speaks=speaks, events=number).run(BOUND_S)
+        wrong = Load(port, 1, stream=True, key=REAL_KEY, calls=1, speaks=speaks, events=number + 1).run(BOUND_S)
+    assert (right.answers, right.events, right.faults) == (3, 3 * number, 0)
+    assert (wrong.answers, wrong.faults) == (0, 1)
 
 
 def test_calls_with_an_image_are_counted() -> None:
