@@ -19,7 +19,7 @@ from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Provider
 from llm_gateway.core.prices.book import OwnPrices, PriceBook
-from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, factor, pico, read_list
+from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, checked_list, factor, pico, read_list
 from llm_gateway.core.prices.values import CLASSES
 
 __all__ = ["OWN", "choose_prices", "price_book", "price_text", "read_price_file", "read_prices", "shipped_prices"]
@@ -41,7 +41,7 @@ def shipped_prices() -> PriceList:
     """:return: the shipped list, the same one every time."""
     text = (resources.files("llm_gateway") / "data" / "prices.json").read_bytes()
     # What is in it has been checked when it was made.
-    return msgspec.json.decode(text, type=PriceList)
+    return checked_list(text)
 
 
 def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from llm_gateway.config.load import read_configuration
 from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.prices import OWN, price_book, read_price_file, shipped_prices
 from llm_gateway.config.schema import aiservices_schema
-from llm_gateway.core.prices.lists import BadPrice
+from llm_gateway.core.prices.lists import BadPrice, Family, read_list
 from llm_gateway.core.prices.values import cost
 from llm_gateway.core.usage.values import Usage
 
@@ -148,6 +150,28 @@ def test_prices_that_are_no_object_are_an_error(tmp_path: Path) -> None:
 
 def test_shipped_list_has_the_families_of_presets() -> None:
     assert set(shipped_prices().families) <= set(shipped_presets().presets)
+
+
+def test_only_families_that_are_asked_for_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the shipped list is of one provider that few have."""
+    read: list[str] = []
+    families = shipped_prices().families
+    find = type(families).__getitem__
+
+    def noted(mapping: Mapping[str, Family], name: str) -> Family:
+        read.append(name)
+        return find(mapping, name)
+
+    monkeypatch.setattr(type(families), "__getitem__", noted)
+    book = price_book({})
+    assert read == []
+    assert book.find("any", "openai", "gpt-5.4-mini", 0.0) is not None
+    assert set(read) == {"openai"}
+
+
+def test_the_shipped_list_is_as_a_file_of_the_same_text() -> None:
+    text = (resources.files("llm_gateway") / "data" / "prices.json").read_bytes()
+    assert shipped_prices() == read_list(text)
 
 
 NO_PRICE = {

@@ -102,7 +102,9 @@ class PriceBook:
         """
         self.version = prices.version
         """Of the list."""
-        self._families = {name: _FamilyPrices(family, prices.version) for name, family in prices.families.items()}
+        self._prices = prices
+        self._families: dict[str, _FamilyPrices] = {}
+        """Those that were asked for."""
         self._own = dict(own or {})
         self._known: dict[tuple[str, str | None, str, str | None], _Found] = {}
         self._dearest: dict[int, tuple[Rates, int, int]] = {}
@@ -155,7 +157,7 @@ class PriceBook:
 
     def listed_at(self, family: str, model: Listed, at: float) -> Rates | None:
         """:return: what the list says of one of its models, whatever the operator does."""
-        known = self._families.get(family)
+        known = self._family(family)
         return None if known is None else known.prices_of(model).at(at).rates
 
     def typical(self, provider: str, family: str | None, model: str, at: float) -> int | None:
@@ -186,11 +188,20 @@ class PriceBook:
         return found
 
     def _listed(self, name: str | None, model: str) -> _Model | None:
-        family = self._families.get(name or "")
+        family = self._family(name or "")
         if family is None:
             return None
-        families = [family, *(self._families[other] for other in family.family.also if other in self._families)]
-        return next((found for each in families if (found := each.find(model)) is not None), None)
+        found = family.find(model)
+        if found is None:
+            others = (self._family(other) for other in family.family.also)
+            found = next((there for each in others if each is not None and (there := each.find(model))), None)
+        return found
+
+    def _family(self, name: str) -> _FamilyPrices | None:
+        found = self._families.get(name)
+        if found is None and name in self._prices.families:
+            found = self._families[name] = _FamilyPrices(self._prices.families[name], self._prices.version)
+        return found
 
 
 class _FamilyPrices:

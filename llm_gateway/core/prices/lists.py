@@ -39,6 +39,7 @@ __all__ = [
     "PriceList",
     "Prices",
     "changes",
+    "checked_list",
     "dollars",
     "pico",
     "rates_of",
@@ -143,8 +144,40 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     date: str
     """The day on which the prices were true, ``YYYY-MM-DD``."""
     made_from: tuple[str, ...] = ()
-    families: dict[str, Family] = {}
+    families: Mapping[str, Family] = {}
     """By the name of the preset that is their provider."""
+
+
+class _Sealed(msgspec.Struct):
+    """A list whose families have not been looked into."""
+
+    version: str
+    date: str
+    made_from: tuple[str, ...] = ()
+    families: dict[str, msgspec.Raw] = {}
+
+
+class _Families(Mapping[str, Family]):
+    """Families that are read when somebody asks for them: no gateway has providers of all of them."""
+
+    def __init__(self, sealed: dict[str, msgspec.Raw]) -> None:
+        self._sealed = sealed
+        self._read: dict[str, Family] = {}
+
+    def __getitem__(self, name: str) -> Family:
+        found = self._read.get(name)
+        if found is None:
+            found = self._read[name] = msgspec.json.decode(self._sealed[name], type=Family)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sealed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sealed)
+
+    def __len__(self) -> int:
+        return len(self._sealed)
 
 
 def pico(text: str, per: int = 1_000_000) -> int:
@@ -294,6 +327,16 @@ def hours_of(period: Period) -> tuple[int, int] | None:
         raise BadPrice("hours: must be two times, HH:MM")
     since, until = (int(text[:2]) * 3600 + int(text[3:]) * 60 for text in period.hours)
     return since, until
+
+
+def checked_list(text: bytes) -> PriceList:
+    """
+    :param text: of a file in which all is as it has to be: a list that ships.
+    """
+    found = msgspec.json.decode(text, type=_Sealed)
+    return PriceList(
+        version=found.version, date=found.date, made_from=found.made_from, families=_Families(found.families)
+    )
 
 
 def read_list(text: bytes) -> PriceList:
