@@ -30,6 +30,7 @@ from llm_gateway.upstream.relay import BODY, END, EVENT, HangUp, Held, Relay
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import answer_headers
 from llm_gateway.upstream.watch import Watch
+from llm_gateway.wire.rounds import together
 
 CODINGS = frozenset({b"gzip", b"x-gzip", b"br", b"deflate", b"zstd", b"compress", b"x-compress"})
 """Content codings that hide what is in an answer. Source: the registry of RFC 9110, section 8.4.1."""
@@ -117,6 +118,7 @@ class Attempt:
         "_clock",
         "_content_type",
         "_ended_well",
+        "_outcome",
         "_over",
         "_owner",
         "_patience",
@@ -171,6 +173,7 @@ class Attempt:
         self._streaming = False
         self._content_type = b""
         self._ended_well = record.OK
+        self._outcome: Outcome | None = None
         self._over = False
         now = clock.seconds()
         self._clock = CallClock(call.timeouts, now)
@@ -474,14 +477,21 @@ class Attempt:
             patience.cancel()
         # It and what it calls hold each other; without this they would wait for the garbage collector.
         owner, self._owner = self._owner, _nobody
-        account, self._account = self._account, None
-        if account is not None:
-            ended = record.CLIENT_GONE if self._reading_on else outcome.ended
-            try:
-                account.over(ended, outcome.error, whole=self._whole)
-            except Exception:
-                self._log_fault(Failure())
+        if self._account is not None and self._outcome is None:
+            self._outcome = outcome
+            together(Attempt._close_account, self)
         owner.over(self, outcome)
+
+    def _close_account(self) -> None:
+        account, self._account = self._account, None
+        outcome, self._outcome = self._outcome, None
+        if account is None or outcome is None:
+            return
+        ended = record.CLIENT_GONE if self._reading_on else outcome.ended
+        try:
+            account.over(ended, outcome.error, whole=self._whole)
+        except Exception:
+            self._log_fault(Failure())
 
     def _came_to_its_end(self, reason: Failure, tail: bytes) -> bool:
         """Whether an answer of which HTTP does not say so was whole when the connection ended."""

@@ -254,6 +254,9 @@ class Dispatch:
 
         :raises GatewayError: the first candidate cannot be asked that; the asker is not told.
         """
+        if self._settled:
+            # Before its turn came.
+            return
         step = self._routed.start(self._clock.seconds())
         if isinstance(step, Turn):
             try:

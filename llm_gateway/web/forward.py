@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -20,13 +21,13 @@ from llm_gateway.core.readable import ask_readably
 from llm_gateway.core.record import CLIENT_GONE, OK, UPSTREAM_ERROR, printable
 from llm_gateway.core.routing.candidates import Call, Candidate, conversation_of
 from llm_gateway.core.usage.asking import can_be_asked
-from llm_gateway.errors import BadRequest, MethodNotAllowed, OperationNotAllowed
+from llm_gateway.errors import BadRequest, GatewayError, MethodNotAllowed, OperationNotAllowed
 from llm_gateway.upstream.attempt import Outcome, ProviderCall
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.accounts import Books, CallAccount
-from llm_gateway.web.answer import Answer, refuse, when_client_leaves
+from llm_gateway.web.answer import Answer, fault, refuse, when_client_leaves
 from llm_gateway.web.asking import AnswerWithoutUsage
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, Way
@@ -35,6 +36,7 @@ from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
 from llm_gateway.web.routes import Plan, RouteBook, effect, is_estimated, stored_there
 from llm_gateway.wire.fields import fields_of, lasting
+from llm_gateway.wire.rounds import together
 
 if TYPE_CHECKING:
     from llm_gateway.web.translated import TranslatedAnswer
@@ -107,14 +109,7 @@ class ForwardingResource(Resource):
         call.dispatch = dispatch
         self._live.enter(dispatch, context)
         when_client_leaves(request, dispatch.leave)
-        try:
-            dispatch.run()
-        except BaseException:
-            call.dispatch = None
-            self._live.leave(dispatch)
-            if account is not None:
-                account.over()
-            raise
+        together(_ForwardedCall.run, call)
         return NOT_DONE_YET
 
     def _estimated(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> bool:
@@ -190,6 +185,7 @@ class _ForwardedCall:
         "_context",
         "_grant",
         "_live",
+        "_outcome",
         "_plan",
         "_request",
         "_translation",
@@ -216,8 +212,29 @@ class _ForwardedCall:
         self._live = live
         self._asked: tuple[_Asked, ...] = ()
         self._translation: TranslatedAnswer | None = None
+        self._outcome: Outcome | None = None
         self.dispatch: Dispatch | None = None
         self.request_id = context.record.request_id
+
+    def run(self) -> None:
+        """Send it, or refuse what cannot be sent."""
+        dispatch = self.dispatch
+        if dispatch is None:
+            # The client has left.
+            return
+        error: GatewayError
+        try:
+            dispatch.run()
+            return
+        except GatewayError as refused:
+            error = refused
+        except Exception:
+            error = fault(self._request, Failure())
+        self.dispatch = None
+        self._live.leave(dispatch)
+        if self._account is not None:
+            self._account.over()
+        refuse(self._request, error)
 
     def prepare(self, candidate: Candidate, number: int) -> Prepared:
         """
@@ -263,7 +280,13 @@ class _ForwardedCall:
             body.release()
 
     def over(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        together(_ForwardedCall._settle, self)
+
+    def _settle(self) -> None:
         request, context, body = self._request, self._context, self._body
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None
         if body is not None:
             body.release()
         try:

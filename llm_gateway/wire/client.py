@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 # Twisted exports it from nowhere public, although its Agent raises it.
 from twisted.web._newclient import BadHeaders, RequestGenerationFailed
+from twisted.web.client import ResponseFailed
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IClientRequest, IResponse
@@ -20,8 +22,11 @@ from zope.interface import implementer
 from llm_gateway.wire.connection import Connection
 from llm_gateway.wire.fields import LastingHeaders, fields_of, written
 from llm_gateway.wire.pool import ConnectionPool, Origin, OriginPool
-from llm_gateway.wire.response import Response, WholeResponse
+from llm_gateway.wire.response import FAILED, Response, WholeResponse
+from llm_gateway.wire.rounds import together
 from llm_gateway.wire.upload import BytesBody
+
+_log = Logger()
 
 MAX_REMEMBERED_URIS = 1024
 """A gateway asks for few, over and over; whoever invents URIs does not fill the memory."""
@@ -164,6 +169,7 @@ class Exchange:
         "_not_answered",
         "_repeated",
         "_wanted",
+        "_whole",
         "absoluteURI",
         "body",
         "head",
@@ -201,6 +207,8 @@ class Exchange:
         self._repeated = False
         self._answered: Callable[[Any], None] | None = answered
         self._not_answered = not_answered
+        self._whole: WholeResponse | None = None
+        """The answer, while nobody has been told of it."""
 
     def want(self) -> None:
         """Wait for a connection, and be sent over it."""
@@ -215,6 +223,23 @@ class Exchange:
         self.head, self.body = (), None
         if answered is not None:
             answered(response)
+
+    def came(self, response: WholeResponse) -> None:
+        """All of the answer has, and the connection is not the request's any more: tell it with others' answers."""
+        self._connection = None
+        self._whole = response
+        together(Exchange._tell, self)
+
+    def _tell(self) -> None:
+        response, self._whole = self._whole, None
+        if response is None:
+            # Nobody wants it any more.
+            return
+        try:
+            self.answer(response)
+        except Exception:
+            # Nobody else's: the connection may be on with the next exchange.
+            _log.failure(FAILED)
 
     def lost(self, error: Exception, *, unheard: bool) -> None:
         """
@@ -233,7 +258,10 @@ class Exchange:
 
     def cancel(self) -> None:
         """Whoever asked does not want to wait any more: close the connection, or do without one. It is told of that."""
-        if self._wanted is not None:
+        if self._whole is not None:
+            self._whole = None
+            self._failed(Failure(ResponseFailed([Failure(CancelledError())])))
+        elif self._wanted is not None:
             self._wanted.cancel()
         elif self._connection is not None:
             self._connection.give_up()

@@ -25,7 +25,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from llm_gateway.wire.fields import Lines, read, take_apart
-from llm_gateway.wire.response import DONE, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
+from llm_gateway.wire.response import DONE, FAILED, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
 from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.upload import BytesBody, Upload
 
@@ -46,7 +46,6 @@ _log = Logger()
 MAX_STATUSES, MAX_STATUS_BYTES = 200, 64
 """Status lines that are remembered, and how long they may be."""
 
-_FAILED = "Whoever waited for an answer failed at it"
 
 _NO_LENGTH: list[bytes] = []
 
@@ -246,7 +245,7 @@ class Connection(Protocol):
                         exchange.answer(response)
                     except Exception:
                         # Nobody else's: the connection may be on with the next exchange.
-                        _log.failure(_FAILED)
+                        _log.failure(FAILED)
                     return
                 if self._upload is not None and self._upload.done:
                     self._upload = None
@@ -305,10 +304,7 @@ class Connection(Protocol):
         self._answers += 1
         self._home.release(self)
         code, phrase = status
-        try:
-            exchange.answer(WholeResponse(exchange, code, phrase, fields, body))
-        except Exception:
-            _log.failure(_FAILED)
+        exchange.came(WholeResponse(exchange, code, phrase, fields, body))
         return True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from twisted.internet import tcp
 from twisted.internet.interfaces import IReactorTime
 
+from llm_gateway.wire import rounds
+
 JOIN_BYTES = 65_536
 """More than this in several pieces is not copied together but handed to the transport."""
 
@@ -69,10 +71,13 @@ class Outbox:
         global _round
         self.called = True
         _round = self
+        rounds.begin()
 
     def round_is_over(self) -> None:
         """Send what was written in it."""
         global _round
+        if _round is self:
+            rounds.end()
         self.called = False
         _round = None
         self.send()

@@ -26,6 +26,7 @@ from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
 from llm_gateway.wire.fields import Fields, SharingHeaders, fields_of, new_headers, written
+from llm_gateway.wire.rounds import together
 from llm_gateway.wire.stock import SPOOL_BYTES
 
 if TYPE_CHECKING:
@@ -239,9 +240,12 @@ class Request(TwistedRequest):
         self.uri = target
         self.clientproto = version
         self.path, _, self._query = target.partition(b"?")
-        self.process()
+        together(type(self).process, self)
 
     def process(self) -> None:
+        if self._disconnected:
+            # Before its turn came.
+            return
         site = self.site = self.channel.site
         # No Server header: it would tell who attacks what to try first.
         now = time.time()

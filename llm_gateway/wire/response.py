@@ -13,6 +13,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
 from zope.interface import implementer
 
 from llm_gateway.wire.fields import Fields, SharingHeaders, headers_of, new_headers
+from llm_gateway.wire.rounds import together
 
 if TYPE_CHECKING:
     from llm_gateway.wire.connection import Connection
@@ -22,6 +23,8 @@ HTTP_1_1 = (b"HTTP", 1, 1)
 DONE = Failure._withoutTraceback(ResponseDone())
 
 _log = Logger()
+
+FAILED = "Whoever waited for an answer failed at it"
 
 RARELY_OF_THE_CONNECTION = frozenset(
     {b"Keep-Alive", b"Proxy-Connection", b"TE", b"Trailers", b"Transfer-Encoding", b"Upgrade"}
@@ -245,6 +248,8 @@ class WholeResponse:
         "__weakref__",
         "_body",
         "_claimed",
+        "_reader",
+        "_reason",
         "code",
         "headers",
         "length",
@@ -269,23 +274,34 @@ class WholeResponse:
         self.length: Any = len(body)
         self._body = body
         self._claimed = False
+        self._reader: IProtocol | None = None
+        self._reason = DONE
 
     def deliverBody(self, protocol: IProtocol) -> None:
         """As that of any other response."""
         if self._claimed:
             raise RuntimeError("the body has been given to a reader before")
         self._claimed = True
+        self._reader = protocol
         protocol.makeConnection(self)  # type: ignore[arg-type]  # as much of a transport as bodies get
+        together(WholeResponse._deliver, self)
+
+    def _deliver(self) -> None:
         body, self._body = self._body, b""
-        reason = DONE
         if body:
+            assert self._reader is not None
             try:
-                protocol.dataReceived(body)
+                self._reader.dataReceived(body)
             except Exception:
                 # The reader's own fault: it gets it back for the reason of the end.
-                reason = Failure()
+                self._reason = Failure()
+        together(WholeResponse._end, self)
+
+    def _end(self) -> None:
+        reader, self._reader = self._reader, None
+        assert reader is not None
         try:
-            protocol.connectionLost(reason)
+            reader.connectionLost(self._reason)
         except Exception:
             _log.failure("The reader of a response's body failed at its end")
 

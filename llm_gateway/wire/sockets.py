@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llm_gateway.wire.outbox import Outbox
+from llm_gateway.wire.rounds import go_through
 
 try:
     from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
@@ -29,6 +30,9 @@ _READ_BYTES = tcp.Connection.bufferSize
 
 MOST_IN_A_TURN = 32
 """So many events, and all that come at once, are served before the reactor gets to see to timers and the rest."""
+
+AT_ONCE = 64
+"""So many of them are brought to the same step before the next one is done for any."""
 
 _ENDS: dict[type[BaseException], Failure] = {each: Failure(each()) for each in (ConnectionDone, ConnectionLost)}
 """Failures without a stack, one for all, as Twisted's own reactor has them."""
@@ -116,7 +120,9 @@ class Sockets:
         try:
             events = poll(0)
             while events:
-                self._serve_all(events)
+                for start in range(0, len(events), AT_ONCE):
+                    self._serve_all(events[start : start + AT_ONCE])
+                    go_through()
                 left -= len(events)
                 if left <= 0 or (len(events) == 1 and not self._lively):
                     return

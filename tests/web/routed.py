@@ -223,17 +223,20 @@ _PARTS: Mapping[tuple[Any, str], type] = {
 }
 
 
-def _noted(part: type) -> Callable[..., Any]:
-    """Makes the same, and tells when it is let go of."""
-    # What has slots cannot be referred to weakly; what is derived from it can.
-    derived = type(part.__name__, (part,), {})
+class _Noted:
+    """Stands for a class: makes the same, and tells when it is let go of."""
 
-    def make(*args: Any, **named: Any) -> Any:
-        made = derived(*args, **named)
+    def __init__(self, part: type) -> None:
+        # What has slots cannot be referred to weakly; what is derived from it can.
+        self._derived = type(part.__name__, (part,), {})
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        made = self._derived(*args, **named)
         _alive.add(made)
         return made
 
-    return make
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._derived, name)
 
 
 @contextmanager
@@ -248,7 +251,7 @@ def nothing_stays(*, collect: bool = False, logged: bool = False) -> Iterator[No
     _alive.clear()
     with pytest.MonkeyPatch.context() as patch:
         for (module, name), part in _PARTS.items():
-            patch.setattr(module, name, _noted(part))
+            patch.setattr(module, name, _Noted(part))
         yield
     try:
         for gateway in _made:
