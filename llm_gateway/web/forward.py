@@ -102,14 +102,12 @@ class ForwardingResource(Resource):
             return NOT_DONE_YET
         hedging = self._dispatcher.router.settings.hedging.after_s is not None
         asked = _call(request, context, plan, body, hedging)
-        # Last of all: what it holds of limits is given back by the end of the dispatch, and by nobody before it.
-        account = None if self._books is None else self._books.open(request, context, plan, body)
-        call = _ForwardedCall(request, context, grant, plan, body, self._live, account)
+        call = _ForwardedCall(request, context, grant, plan, body, self._live, self._books)
         dispatch = self._dispatcher.dispatch(plan.route, asked, call)
         call.dispatch = dispatch
         self._live.enter(dispatch, context)
         when_client_leaves(request, dispatch.leave)
-        together(_ForwardedCall.run, call)
+        together(_ForwardedCall.run if self._books is None else _ForwardedCall.open, call)
         return NOT_DONE_YET
 
     def _estimated(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> bool:
@@ -182,6 +180,7 @@ class _ForwardedCall:
         "_account",
         "_asked",
         "_body",
+        "_books",
         "_context",
         "_grant",
         "_live",
@@ -201,9 +200,10 @@ class _ForwardedCall:
         plan: Plan,
         body: RequestBody,
         live: LiveCalls,
-        account: CallAccount | None,
+        books: Books | None,
     ) -> None:
-        self._account = account
+        self._account: CallAccount | None = None
+        self._books = books
         self._request = request
         self._context = context
         self._grant = grant
@@ -216,23 +216,38 @@ class _ForwardedCall:
         self.dispatch: Dispatch | None = None
         self.request_id = context.record.request_id
 
-    def run(self) -> None:
-        """Send it, or refuse what cannot be sent."""
-        dispatch = self.dispatch
-        if dispatch is None:
+    def open(self) -> None:
+        """Have it let in, then send it."""
+        books, body = self._books, self._body
+        if self.dispatch is None or books is None or body is None:
             # The client has left.
             return
-        error: GatewayError
         try:
-            dispatch.run()
-            return
-        except GatewayError as refused:
-            error = refused
+            self._account = books.open(self._request, self._context, self._plan, body)
+        except GatewayError as error:
+            self._refuse(error)
         except Exception:
-            error = fault(self._request, Failure())
-        self.dispatch = None
-        self._live.leave(dispatch)
+            self._refuse(fault(self._request, Failure()))
+        else:
+            together(_ForwardedCall.run, self)
+
+    def run(self) -> None:
+        """Send it, or refuse what cannot be sent."""
+        if self.dispatch is None:
+            return
+        try:
+            self.dispatch.run()
+        except GatewayError as error:
+            self._refuse(error)
+        except Exception:
+            self._refuse(fault(self._request, Failure()))
+
+    def _refuse(self, error: GatewayError) -> None:
+        dispatch, self.dispatch = self.dispatch, None
+        if dispatch is not None:
+            self._live.leave(dispatch)
         if self._account is not None:
+            # What it holds of limits is given back by the end of its dispatch otherwise.
             self._account.over()
         refuse(self._request, error)
 
