@@ -181,6 +181,9 @@ class Attempt:
 
     def run(self) -> None:
         """Send the call. That and all that follows may happen before this returns."""
+        if self._over:
+            # Dropped before its turn came.
+            return
         call = self._call
         try:
             self._sending = send(

@@ -44,6 +44,7 @@ from llm_gateway.upstream.prober import ProviderHealth
 from llm_gateway.upstream.relay import Held
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.watch import Watch
+from llm_gateway.wire.rounds import together
 
 _log = Logger()
 
@@ -402,7 +403,7 @@ class Dispatch:
         )
         attempt.turn = turn
         self._running.append(attempt)
-        attempt.run()
+        together(Attempt.run, attempt)
 
     def _fail(self, given_up: GiveUp) -> None:
         """Nobody is asked any more: tell the client what the last one said, or why nobody was asked."""

@@ -16,6 +16,7 @@ from llm_gateway.core.usage.values import NOTHING, Source, Usage
 from llm_gateway.errors import BudgetExceeded, GatewayError, UpstreamUnreachable
 from llm_gateway.ledger.row import Row
 from llm_gateway.web.room import more_room
+from llm_gateway.wire.rounds import together
 
 if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
@@ -54,6 +55,7 @@ class AttemptAccount:
         "_row",
         "_started",
         "_stop",
+        "_whole",
         "reads_on",
     )
 
@@ -89,6 +91,7 @@ class AttemptAccount:
         self._dense = False
         """Whether a byte of what comes may be more than one of what was written."""
         self._stop: Callable[[GatewayError], None] = _nothing
+        self._whole = False
 
     def answered(
         self, status: int, *, stream: bool, encoded: bool, stop: Callable[[GatewayError], None]
@@ -170,12 +173,13 @@ class AttemptAccount:
         row.error = None if error is None else error.kind
         row.duration_us = self._elapsed_us()
         self._stop = self._feed_meter = _nothing
+        self._whole = whole
         try:
             self._read(error, whole=whole)
             books.rate(row)
         finally:
             # Also where what came cannot be made sense of: the row has what was known of it last.
-            self._close(whole=whole)
+            together(AttemptAccount._write, self)
 
     def _read(self, error: GatewayError | None, *, whole: bool) -> None:
         """Put into the row what the answer says of itself."""
@@ -188,21 +192,24 @@ class AttemptAccount:
         if reading.model and reading.model != row.model:
             row.model = printable(call.without_keys(reading.model, row.credential), 256)
 
-    def _close(self, *, whole: bool) -> None:
-        """Write the row, and give back what is not used."""
-        books, call, row = self._books, self._call, self._row
-        usage = row.usage
+    def _write(self) -> None:
+        ledger = self._books.ledger
         try:
-            if books.ledger is not None:
-                books.ledger.end(row)
+            if ledger is not None:
+                ledger.end(self._row)
         finally:
-            nano = row.cost or 0
-            if self._reservation is not None:
-                used = Want(1, usage.input_tokens, usage.output_tokens, nano)
-                books.limiter.settle(self._reservation, used)
-            if whole and row.source is Source.PROVIDER and call.limited and call.expected.output is None:
-                books.expectation.learn(row.provider, row.model or "", usage.output_tokens)
-            call.ended(usage, nano)
+            together(AttemptAccount._settle, self)
+
+    def _settle(self) -> None:
+        """Count what was used, and give back what was not."""
+        books, call, row = self._books, self._call, self._row
+        usage, nano = row.usage, row.cost or 0
+        if self._reservation is not None:
+            used = Want(1, usage.input_tokens, usage.output_tokens, nano)
+            books.limiter.settle(self._reservation, used)
+        if self._whole and row.source is Source.PROVIDER and call.limited and call.expected.output is None:
+            books.expectation.learn(row.provider, row.model or "", usage.output_tokens)
+        call.ended(usage, nano)
 
     def _told(self, usage: Usage) -> Usage:
         """:return: the same without keys: a provider may name things as it likes, and what it was asked with."""
