@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, Protocol
 
 import attrs
+from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 
+from llm_gateway.core.record import timestamp
 from llm_gateway.errors import Draining, GatewayError
 from llm_gateway.web.context import CallContext
+
+MOST_CALLS: Final = 1_000
+"""Of one list, some 300 KB of JSON. What a caller wrote is cut before it is kept: the model to 128 characters, the path
+to 512."""
 
 
 class Stoppable(Protocol):
@@ -35,6 +42,25 @@ class WorkerState:
     """``starting``, ``ready``, ``draining``, or ``restarting`` between the end of one process and the next."""
     calls: int
     restarts: int
+
+
+class LiveCall(Struct, frozen=True):
+    """A call that is being answered."""
+
+    request_id: str
+    key: str | None
+    provider: str | None
+    """Who was asked last, if anybody has been."""
+    credential: str | None
+    model: str | None
+    method: str
+    path: str
+    state: str
+    """waiting (nobody has it yet), asked, or answering once a part of the answer has gone to the client."""
+    attempts: int
+    started_at: str
+    duration_s: float
+    bytes_out: int
 
 
 class LiveCalls:
@@ -70,11 +96,13 @@ class LiveCalls:
         if self.draining:
             raise Draining("The gateway is restarting. Send the call again.")
 
-    def shown(self) -> Mapping[Stoppable, CallContext | None]:
+    def listed(self, to_wall: float) -> list[LiveCall]:
         """
-        :return: the calls as they are now, the oldest first, with what is known of them.
+        :param to_wall: seconds from the calls' clock to the epoch's.
+        :return: the oldest of the calls, as whoever runs the gateway may see them: not what they hold.
         """
-        return self._calls
+        calls = islice(self._calls.items(), MOST_CALLS)
+        return [_shown(call, context, to_wall) for call, context in calls if context is not None]
 
     def enter(self, call: Stoppable, context: CallContext | None = None) -> None:
         self._calls[call] = context
@@ -101,3 +129,21 @@ class LiveCalls:
         # Those that wait come first: they must not get a place that comes free by this, only to be cut off.
         for call in sorted(self._calls, key=lambda each: each.asking):
             call.stop(Draining("The gateway is restarting and could wait no longer. Send the call again."))
+
+
+def _shown(call: Stoppable, context: CallContext, to_wall: float) -> LiveCall:
+    record = context.record
+    return LiveCall(
+        record.request_id,
+        record.key,
+        record.provider if record.attempts else None,
+        record.credential,
+        record.model,
+        record.method,
+        record.path,
+        "answering" if record.first_byte_s is not None else "asked" if call.asking else "waiting",
+        record.attempts,
+        timestamp(context.started + to_wall),
+        context.since_start(),
+        record.bytes_out,
+    )

@@ -24,7 +24,7 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from llm_gateway import __version__
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.faults import without_words
-from llm_gateway.core.record import CLIENT_GONE, OK, REFUSED, CallRecord, timestamp
+from llm_gateway.core.record import CLIENT_GONE, OK, REFUSED
 from llm_gateway.errors import InternalError
 from llm_gateway.issuing.faults import (
     BadQuestion,
@@ -47,7 +47,6 @@ from llm_gateway.web.admin.endpoints import (
     FIRST_KEYS,
     LAST_AUDIT,
     MOST_AUDIT,
-    MOST_CALLS,
     MOST_KEYS,
     ORIGINS,
     STATES,
@@ -62,7 +61,6 @@ from llm_gateway.web.admin.values import (
     ErrorBody,
     Health,
     KeyPage,
-    LiveCall,
     LiveCalls,
     Reloaded,
     Rotation,
@@ -250,12 +248,7 @@ class AdminApp:
     async def live_calls(self, request: Request) -> bytes:
         Parameters(request, ())
         live, now, wall = self._parts.live, self._parts.clock.seconds(), self._parts.wall()
-        shown = [
-            _live_call(call.asking, context, wall - now)
-            for call, context in islice(live.shown().items(), MOST_CALLS)
-            if context is not None
-        ]
-        return answer(request, LiveCalls(live.worker, len(live), shown))
+        return answer(request, LiveCalls(live.worker, len(live), live.listed(wall - now)))
 
     async def reload(self, request: Request) -> bytes:
         body_of(request)
@@ -436,21 +429,3 @@ def _counted(configuration: Configuration) -> tuple[int, int]:
     """:return: how many keys are of the file, and how many of the database: one that was rotated is one."""
     of_database = {key.account for key in configuration.keys.values() if key.origin == DATABASE}
     return sum(key.origin != DATABASE for key in configuration.keys.values()), len(of_database)
-
-
-def _live_call(asking: bool, context: CallContext, to_wall: float) -> LiveCall:
-    record: CallRecord = context.record
-    return LiveCall(
-        record.request_id,
-        record.key,
-        record.provider if record.attempts else None,
-        record.credential,
-        record.model,
-        record.method,
-        record.path,
-        "answering" if record.first_byte_s is not None else "asked" if asking else "waiting",
-        record.attempts,
-        timestamp(context.started + to_wall),
-        context.since_start(),
-        record.bytes_out,
-    )

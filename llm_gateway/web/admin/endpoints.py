@@ -27,14 +27,13 @@ from llm_gateway.web.admin.adding import BY, MAX_BY
 from llm_gateway.web.admin.questions import MAX_TEXT
 from llm_gateway.web.admin.values import AuditPage, Health, KeyPage, LiveCalls, Reloaded, Rotation, Usage
 
-__all__ = ["ENDPOINTS", "MOST_CALLS", "MOST_KEYS", "ORIGINS", "STATES", "TEXT", "TIMES", "Endpoint", "Parameter"]
+__all__ = ["ENDPOINTS", "MOST_KEYS", "ORIGINS", "STATES", "TEXT", "TIMES", "Endpoint", "Parameter"]
 
 MOST_KEYS: Final = 1_000
 """Of one page."""
 MOST_AUDIT: Final = 1_000
 LAST_AUDIT: Final = (1 << 53) - 1
 """As large as JSON's numbers are exact."""
-MOST_CALLS: Final = 1_000
 FIRST_KEYS: Final = 100
 """Of a page where nobody says how many."""
 STATES: Final = ("active", "expired", "revoked", "faulty")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from llm_gateway.issuing.keeper import DEFAULT_GRACE_S, MAX_GRACE_S, KeyView
+from llm_gateway.web.live import LiveCall
 
 __all__ = [
     "Amount",
@@ -17,7 +18,6 @@ __all__ = [
     "Health",
     "KeyPage",
     "LimitState",
-    "LiveCall",
     "LiveCalls",
     "OwnKey",
     "OwnUsage",
@@ -117,25 +117,6 @@ class Usage(Struct, frozen=True):
     by: list[str]
     data: list[UsageRow]
     total: Amount
-
-
-class LiveCall(Struct, frozen=True):
-    """A call that is being answered."""
-
-    request_id: str
-    key: str | None
-    provider: str | None
-    """Who was asked last, if anybody has been."""
-    credential: str | None
-    model: str | None
-    method: str
-    path: str
-    state: str
-    """waiting (nobody has it yet), asked, or answering once a part of the answer has gone to the client."""
-    attempts: int
-    started_at: str
-    duration_s: float
-    bytes_out: int
 
 
 class LiveCalls(Struct, frozen=True):
