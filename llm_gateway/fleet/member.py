@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 
 from llm_gateway.config.values import Configuration
 from llm_gateway.fleet.balance import LoadTable, Share
+from llm_gateway.fleet.inquiry import Inquiry
 from llm_gateway.fleet.log_lines import PipeObserver
 from llm_gateway.fleet.messages import (
     Begin,
@@ -25,10 +27,12 @@ from llm_gateway.fleet.messages import (
     Health,
     Hurry,
     Lines,
+    OthersCalls,
     Ready,
     Reload,
     Reloaded,
     Reopen,
+    ShowCalls,
     ToWorker,
     Use,
     Using,
@@ -73,6 +77,7 @@ class Member(Protocol):
         self._lines = Lines()
         self._service: GatewayService | None = None
         self._parts: Parts | None = None
+        self._inquiry: Inquiry | None = None
         self._configuration: Configuration | None = None
         self._counted = 0
         self._counting = LoopingCall(self._count)
@@ -110,6 +115,14 @@ class Member(Protocol):
                     self._running.board.note(state)
             case Workers(workers):
                 self._running.live.told(workers)
+                if self._inquiry is not None:
+                    self._inquiry.told()
+            case ShowCalls(asker):
+                if self._inquiry is not None:
+                    self._inquiry.answer(asker)
+            case OthersCalls():
+                if self._inquiry is not None:
+                    self._inquiry.heard(message)
             case Reopen():
                 if self._service is not None:
                     self._service.reopen_access_log()
@@ -140,6 +153,7 @@ class Member(Protocol):
         gateway = make_gateway(message.settings, self._reactor, load=self._current, make_endpoint=sockets.endpoint)
         self._service, self._parts = gateway.service, gateway.parts
         self._parts.live.worker = self._number
+        self._inquiry = Inquiry(self._parts.live, self._reactor, time.time, self._say)
         if self._parts.administration is not None:
             self._parts.administration.reload = self._reload
         gateway.service.privilegedStartService()

@@ -12,7 +12,7 @@ from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.routing.settings import RoutingSettings
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
-from llm_gateway.web.live import WorkerState
+from llm_gateway.web.live import LiveCall, WorkerState
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -112,6 +112,22 @@ class Reloaded(msgspec.Struct, frozen=True, tag="reloaded"):
     """What is wrong with them; nothing if they are in use now."""
 
 
+class ShowCalls(msgspec.Struct, frozen=True, tag="show_calls"):
+    """Another worker wants to know which calls are answered here; answered with ``ShownCalls``."""
+
+    asker: int
+    """Its pid."""
+
+
+class OthersCalls(msgspec.Struct, frozen=True, tag="others_calls"):
+    """What another worker is answering."""
+
+    pid: int
+    """Of that worker."""
+    count: int
+    data: list[LiveCall]
+
+
 # From a worker
 
 
@@ -135,8 +151,25 @@ class Reload(msgspec.Struct, frozen=True, tag="reload"):
     """Read the files again; answered with ``Reloaded``, each in its turn."""
 
 
-ToWorker = Begin | Use | Health | Workers | Reopen | Drain | Hurry | Reloaded
-FromWorker = Ready | Using | Calls | Reload
+class AskCalls(msgspec.Struct, frozen=True, tag="ask_calls"):
+    """Ask other workers which calls they are answering; each of them answers with ``OthersCalls``."""
+
+    of: list[int]
+    """Their pids."""
+
+
+class ShownCalls(msgspec.Struct, frozen=True, tag="shown_calls"):
+    """Which calls are answered here. What they ask for and what they get is not in here, nor is any key."""
+
+    asker: int
+    """The pid of the worker that wants to know."""
+    count: int
+    data: list[LiveCall]
+    """``MOST_CALLS`` of them at most, the oldest."""
+
+
+ToWorker = Begin | Use | Health | Workers | Reopen | Drain | Hurry | Reloaded | ShowCalls | OthersCalls
+FromWorker = Ready | Using | Calls | Reload | AskCalls | ShownCalls
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import attrs
@@ -17,15 +17,19 @@ from twisted.python.failure import Failure
 from llm_gateway.fleet.backoff import Backoff
 from llm_gateway.fleet.log_lines import log_again
 from llm_gateway.fleet.messages import (
+    AskCalls,
     Begin,
     Calls,
     Drain,
     FromWorker,
     Hurry,
     Lines,
+    OthersCalls,
     Ready,
     Reload,
     Reloaded,
+    ShowCalls,
+    ShownCalls,
     ToWorker,
     Using,
     Workers,
@@ -185,6 +189,12 @@ class Supervisor:
                 answer = self._situation.reloaded()
                 if place.worker is not None:
                     place.worker.tell(encode(answer))
+            case AskCalls(of):
+                if place.worker is not None and place.worker.pid is not None:
+                    self._tell_those(of, ShowCalls(place.worker.pid))
+            case ShownCalls(asker, count, data):
+                if place.worker is not None and place.worker.pid is not None:
+                    self._tell_those([asker], OthersCalls(place.worker.pid, count, data))
 
     def ended(self, place: _Place, worker: _Worker, reason: str, clean: bool) -> None:
         lived_s = self._clock.seconds() - worker.began
@@ -255,6 +265,13 @@ class Supervisor:
         self._agreed = oldest
         if self._complete:
             _log.info("All {count} workers use the new configuration", count=len(self._places))
+
+    def _tell_those(self, pids: Collection[int], message: ToWorker) -> None:
+        """Those that are still there: another process in the place of one of them has nothing to do with it."""
+        line = encode(message)
+        for place in self._places:
+            if place.worker is not None and place.worker.pid in pids:
+                place.worker.tell(line)
 
     def _all_ready(self) -> bool:
         return all(place.state == "ready" for place in self._places)

@@ -61,6 +61,19 @@ class LiveCall(Struct, frozen=True):
     started_at: str
     duration_s: float
     bytes_out: int
+    worker: int
+    """The number of the process that answers it, among several; 0 where there is one."""
+
+
+@attrs.frozen
+class Elsewhere:
+    """What the other processes are answering, as far as they have said so."""
+
+    calls: int = 0
+    data: Sequence[LiveCall] = ()
+    """The oldest ones of each process."""
+    missing: Sequence[WorkerState] = ()
+    """Those that have not said so in time, as they were known last."""
 
 
 class LiveCalls:
@@ -102,7 +115,7 @@ class LiveCalls:
         :return: the oldest of the calls, as whoever runs the gateway may see them: not what they hold.
         """
         calls = islice(self._calls.items(), MOST_CALLS)
-        return [_shown(call, context, to_wall) for call, context in calls if context is not None]
+        return [_shown(call, context, to_wall, self.worker) for call, context in calls if context is not None]
 
     def enter(self, call: Stoppable, context: CallContext | None = None) -> None:
         self._calls[call] = context
@@ -131,7 +144,7 @@ class LiveCalls:
             call.stop(Draining("The gateway is restarting and could wait no longer. Send the call again."))
 
 
-def _shown(call: Stoppable, context: CallContext, to_wall: float) -> LiveCall:
+def _shown(call: Stoppable, context: CallContext, to_wall: float, worker: int) -> LiveCall:
     record = context.record
     return LiveCall(
         record.request_id,
@@ -146,4 +159,5 @@ def _shown(call: Stoppable, context: CallContext, to_wall: float) -> LiveCall:
         timestamp(context.started + to_wall),
         context.since_start(),
         record.bytes_out,
+        worker,
     )

@@ -28,9 +28,18 @@ from llm_gateway.fleet.messages import (
 )
 from llm_gateway.fleet.supervisor import FROM_WORKER, STDERR, TO_WORKER, Supervisor
 from llm_gateway.settings import Settings
-from llm_gateway.web.live import WorkerState
+from llm_gateway.web.live import LiveCall, WorkerState
 
 _pids = itertools.count(1001)
+
+
+def live_call(request_id: str, worker: int = 1, second: int = 0) -> LiveCall:
+    """
+    :param second: in which it began.
+    """
+    began = f"2027-01-15T08:00:{second:02}.000Z"
+    path = "/v1/chat/completions"
+    return LiveCall(request_id, "ann", "openai", "main", "gpt-5", "POST", path, "answering", 1, began, 1.5, 8, worker)
 
 
 class FakeProcess:

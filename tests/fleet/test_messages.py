@@ -27,6 +27,7 @@ from llm_gateway.core.routing.settings import (
 )
 from llm_gateway.core.translation.losses import OnUnsupported
 from llm_gateway.fleet.messages import (
+    AskCalls,
     Begin,
     Calls,
     Content,
@@ -35,8 +36,11 @@ from llm_gateway.fleet.messages import (
     Health,
     Hurry,
     Lines,
+    OthersCalls,
     Ready,
     Reopen,
+    ShowCalls,
+    ShownCalls,
     ToWorker,
     Use,
     Using,
@@ -47,7 +51,8 @@ from llm_gateway.fleet.messages import (
 )
 from llm_gateway.settings import Settings
 from llm_gateway.upstream.prober import ProviderHealth
-from llm_gateway.web.live import WorkerState
+from llm_gateway.web.live import LiveCall, WorkerState
+from tests.fleet.processes import live_call
 from tests.memory import configuration, provider, virtual_key
 
 ROUTING = RoutingSettings(
@@ -97,6 +102,8 @@ FULL = attrs.evolve(
     credentials={"openai-main": Credential("openai-main", "openai", Secret("sk-real-main"))},
     routing=ROUTING,
 )
+WAITING = LiveCall("b", None, None, None, None, "GET", "/a\nb", "waiting", 0, "2027-01-15T08:00:00.000Z", 0.5, 0, 2)
+"""A call of which little is known."""
 STATE = ProviderHealth("openai", "https://openai.test", True, 1.25, 0.5, None)
 EVERYTHING = Settings(listen=("tcp:1", "unix:/a b"), access_log=None, workers=3, drain_timeout_s=1.5)
 
@@ -125,6 +132,8 @@ def test_message_does_not_show_secrets_when_printed() -> None:
         Reopen(),
         Drain(True),
         Hurry(),
+        ShowCalls(4711),
+        OthersCalls(4711, 2, [live_call("a"), WAITING]),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -135,7 +144,11 @@ def test_message_to_a_worker_is_one_line_and_arrives(message: ToWorker) -> None:
     assert to_worker(line[:-1]) == message
 
 
-@pytest.mark.parametrize("message", [Ready(), Using(3), Calls(12)], ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize(
+    "message",
+    [Ready(), Using(3), Calls(12), AskCalls([4711, 4712]), ShownCalls(4711, 3, [live_call("a"), WAITING])],
+    ids=lambda message: type(message).__name__,
+)
 def test_message_from_a_worker_is_one_line_and_arrives(message: FromWorker) -> None:
     line = encode(message)
     assert line.count(b"\n") == 1

@@ -5,10 +5,24 @@ from __future__ import annotations
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
-from llm_gateway.fleet.messages import Begin, Content, Drain, Health, Hurry, Reload, Reloaded, Use, Workers
+from llm_gateway.fleet.messages import (
+    AskCalls,
+    Begin,
+    Content,
+    Drain,
+    Health,
+    Hurry,
+    OthersCalls,
+    Reload,
+    Reloaded,
+    ShowCalls,
+    ShownCalls,
+    Use,
+    Workers,
+)
 from llm_gateway.fleet.supervisor import GRACE_S, MAX_FALSE_STARTS, REPORT_S
 from llm_gateway.web.live import WorkerState
-from tests.fleet.processes import Fleet
+from tests.fleet.processes import FakeProcess, Fleet, live_call
 
 # Starting
 
@@ -165,6 +179,47 @@ def test_each_worker_knows_how_all_are() -> None:
     assert first.states()[2] == WorkerState(2, None, "restarting", 0, 1)
     fleet.clock.advance(0.5)
     assert first.states()[2] == WorkerState(2, fleet.processes[-1].pid, "starting", 0, 1)
+
+
+def messages(process: FakeProcess, kind: type) -> list[object]:
+    return [message for message in process.told if isinstance(message, kind)]
+
+
+def test_worker_that_asks_for_calls_hears_those_that_it_asked() -> None:
+    """And nobody else hears anything of it."""
+    fleet = Fleet(count=4)
+    first, second, third, fourth = fleet.started()
+    first.say(AskCalls([second.pid, third.pid]))
+    asked = [messages(process, ShowCalls) for process in fleet.processes]
+    assert asked == [[], [ShowCalls(first.pid)], [ShowCalls(first.pid)], []]
+    third.say(ShownCalls(first.pid, 2, [live_call("a", 3), live_call("b", 3)]))
+    second.say(ShownCalls(first.pid, 0, []))
+    heard = [OthersCalls(third.pid, 2, [live_call("a", 3), live_call("b", 3)]), OthersCalls(second.pid, 0, [])]
+    assert [messages(process, OthersCalls) for process in fleet.processes] == [heard, [], [], []]
+    assert fourth.told == [message for message in fourth.told if isinstance(message, (Begin, Health, Workers))]
+
+
+def test_questions_and_answers_of_a_worker_that_is_gone_are_dropped() -> None:
+    """The process that is started in its place has asked nothing, and owes nothing."""
+    fleet = Fleet()
+    first, second = fleet.started()
+    first.say(AskCalls([second.pid]))
+    first.end(signal=9)
+    fleet.clock.advance(0.5)
+    again = fleet.processes[-1]
+    again.ready()
+    second.say(ShownCalls(first.pid, 1, [live_call("a", 2)]))
+    second.say(AskCalls([first.pid]))
+    assert (messages(again, OthersCalls), messages(again, ShowCalls)) == ([], [])
+
+
+def test_calls_can_be_asked_for_while_workers_drain() -> None:
+    fleet = Fleet()
+    first, second = fleet.started()
+    fleet.supervisor.drain()
+    first.say(AskCalls([second.pid]))
+    second.say(ShownCalls(first.pid, 1, [live_call("a", 2)]))
+    assert first.told[-1] == OthersCalls(second.pid, 1, [live_call("a", 2)])
 
 
 def test_configuration_counts_when_all_have_it() -> None:
