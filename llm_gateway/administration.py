@@ -23,7 +23,7 @@ from llm_gateway.ledger.queries import usage
 from llm_gateway.ledger.store import open_store
 from llm_gateway.settings import Settings
 from llm_gateway.web.grants import Grant
-from llm_gateway.web.live import LiveCalls
+from llm_gateway.web.live import Elsewhere, LiveCalls
 
 __all__ = ["Administration"]
 
@@ -52,6 +52,8 @@ class Administration:
         self.running = RunningKeys(files, self._keys, self._in_thread, reactor)
         self.reload: Callable[[], Awaitable[Sequence[str]]] = self._reload_here
         """Has every process read the files again. A worker asks its supervisor."""
+        self.elsewhere: Callable[[], Awaitable[Elsewhere]] = _nowhere
+        """What other processes are answering. A worker asks them."""
 
     def own_pages(self) -> tuple[IResource, IResource]:
         """
@@ -82,6 +84,7 @@ class Administration:
                 self._in_thread,
                 partial(usage, self._asked),
                 lambda: self.reload(),
+                lambda: self.elsewhere(),
                 self._ledger_health,
                 self._reactor,
                 time.time,
@@ -118,6 +121,10 @@ class Administration:
 
     def _reload_here(self) -> Deferred[Sequence[str]]:
         return succeed(reload_problems(self._files, self.running.reload))
+
+
+def _nowhere() -> Deferred[Elsewhere]:
+    return succeed(Elsewhere())
 
 
 def reload_problems(files: ConfigurationStore, reload: Callable[[], bool]) -> list[str]:

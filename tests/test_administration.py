@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from llm_gateway.administration import Administration, reload_problems
 from llm_gateway.errors import ConfigurationError, Problem
+from llm_gateway.web.live import Elsewhere
 from tests.memory import USUAL
 from tests.test_seeding import Reactor
 
@@ -69,6 +70,13 @@ def scene(tmp_path: Path, ledger: BusyLedger) -> Iterator[Scene]:
     yield made
     made.administration.close()
     assert not made.reactor.getDelayedCalls()
+
+
+def test_process_that_is_alone_has_nobody_to_ask_for_calls(scene: Scene) -> None:
+    """``GET /admin/v1/calls`` shows its own."""
+    asked = scene.administration.elsewhere()
+    assert isinstance(asked, Deferred)
+    assert asked.result == Elsewhere()
 
 
 def test_question_waits_for_what_has_ended_to_be_written(scene: Scene, ledger: BusyLedger) -> None:

@@ -156,6 +156,7 @@ class Member(Protocol):
         self._inquiry = Inquiry(self._parts.live, self._reactor, time.time, self._say)
         if self._parts.administration is not None:
             self._parts.administration.reload = self._reload
+            self._parts.administration.elsewhere = self._inquiry.ask
         gateway.service.privilegedStartService()
         gateway.service.startService()
         sockets.close_unused()

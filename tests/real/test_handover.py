@@ -24,8 +24,9 @@ from tests.real.inbox import BOUND_S
 from tests.real.provider import answer_ok
 from tests.real.scene import asking, scene
 from tests.real.test_service import Held, quiet, run, write_keys
-from tests.real.workers import LAST, Stream, has_ended, watching, worker_pid
+from tests.real.workers import LAST, Stream, has_ended, live_calls, watching, worker_pid
 
+ADMIN_KEY = "admin-CANARY-0123456789abcdef"
 AT_LEAST = 50
 """So many new connections are made while one program takes over from the other."""
 
@@ -120,6 +121,54 @@ def test_no_connection_is_refused_and_no_stream_cut(bin_dir: Path, tmp_path: Pat
             caller.wait_for(5)
             caller.stop()
             assert caller.done >= AT_LEAST
+            stop(pid, handle)
+        gateway.ended()
+        assert quiet(gateway)
+
+
+def test_each_program_lists_its_own_calls(bin_dir: Path, tmp_path: Path) -> None:
+    """
+    Its admin API knows the workers of that program, which none of the other program keeps waiting. The last answer on
+    an old connection has what the old program finishes.
+    """
+    (tmp_path / "admin").write_text(f"olga: {ADMIN_KEY}\n")
+    settings = ("--workers", "2", "--admin-key-file", "admin", "--ledger", "ledger.sqlite")
+    with scene(bin_dir, tmp_path, *settings) as stage, contextlib.ExitStack() as stack:
+        gateway = stage.gateway
+        stage.provider.script = held = Held()
+        stream = Stream(gateway.port)
+        stack.callback(stream.close)
+        stack.callback(held.release)
+        kept = [stack.enter_context(Client(gateway.port)) for _ in range(6)]
+
+        def complete(client: Client) -> list[str] | None:
+            """The ids of the calls that are listed; a busy machine may be too slow for one of the workers."""
+            page = live_calls(client, ADMIN_KEY)
+            return None if page["missing"] else [call["request_id"] for call in page["data"]]
+
+        answers: list[list[str] | None] = []
+
+        def one_is_listed() -> bool:
+            answers.append(complete(kept[0]))
+            return len(answers[-1] or ()) == 1
+
+        eventually(one_is_listed, "the old program's call")
+        with handed_over(gateway, gateway.process.pid) as (pid, handle):
+
+            def new_one_answers() -> bool:
+                with Client(gateway.port) as client:
+                    return complete(client) == []
+
+            # For a moment the old one's workers may still take a connection.
+            eventually(new_one_answers, "an answer without the old program's call")
+            eventually(lambda: complete(kept.pop()) == answers[-1], "an answer with the old program's call")
+            for client in kept:
+                client.close()
+            held.release()
+            assert stream.rest() == LAST
+            stream.close()
+            stage.turns.close()
+            assert gateway.process.wait(STOP_S) == 0
             stop(pid, handle)
         gateway.ended()
         assert quiet(gateway)

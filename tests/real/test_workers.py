@@ -28,6 +28,7 @@ from tests.real.workers import (
     LAST,
     Stream,
     has_ended,
+    live_calls,
     only,
     open_sockets,
     ready_page,
@@ -37,6 +38,7 @@ from tests.real.workers import (
     worker_pids,
 )
 
+ADMIN_KEY = "admin-CANARY-0123456789abcdef"
 TWO = ("--workers", "2")
 
 
@@ -303,6 +305,56 @@ def test_every_kind_of_endpoint_is_shared(bin_dir: Path, tmp_path: Path) -> None
         assert quiet(gateway)
     assert not (tmp_path / "gateway.sock").exists()
     assert not (tmp_path / "gateway.sock.lock").is_symlink()
+
+
+def test_calls_of_all_workers_are_listed_and_a_stopped_worker_is_named(bin_dir: Path, tmp_path: Path) -> None:
+    """
+    Whichever worker answers the admin API. One that is stopped keeps nobody waiting for long: it is missing, with the
+    calls that it had, until it goes on. One that has died and was started again has none.
+    """
+    (tmp_path / "admin").write_text(f"olga: {ADMIN_KEY}\n")
+    with (
+        two_workers(bin_dir, tmp_path, "--admin-key-file", "admin", "--ledger", "ledger.sqlite") as (stage, pids),
+        a_stream_on_each(stage, pids),
+    ):
+        both, numbers = [(1, "/v1/chat/completions"), (2, "/v1/chat/completions")], dict(zip(pids, (1, 2), strict=True))
+        with contextlib.ExitStack() as stack:
+            asking_each = []
+            for pid in pids:
+                with only(pid, pids):
+                    client = stack.enter_context(Client(stage.gateway.port))
+                    missing = live_calls(client, ADMIN_KEY)
+                other = 3 - numbers[pid]
+                assert [call["worker"] for call in missing["data"]] == [missing["worker"]] == [numbers[pid]]
+                assert [(each["number"], each["calls"]) for each in missing["missing"]] == [(other, 1)]
+                asking_each.append(client)
+            for client in asking_each:
+                found = eventually_complete(client)
+                assert sorted((call["worker"], call["path"]) for call in found["data"]) == both
+                assert (found["calls"], found["left_out"]) == (2, 0)
+                assert "sk-real" not in json.dumps(found)
+            so_far = len(stage.gateway.lines)
+            os.kill(pids[0], signal.SIGKILL)
+            stage.gateway.wait_for(r"Worker 1 \(pid \d+\) was ended by signal 9")
+            for ready in (False, True):
+                if ready:
+                    worker_pid(stage.gateway, 1, after=so_far)
+                found = eventually_complete(asking_each[1])
+                assert [call["worker"] for call in found["data"]] == [2]
+        assert stage.gateway.process.poll() is None
+        assert quiet(stage.gateway)
+
+
+def eventually_complete(client: Client) -> dict[str, Any]:
+    """What there is as soon as no worker is missing: one that was stopped may still owe an answer."""
+    page = live_calls(client, ADMIN_KEY)
+
+    def complete() -> bool:
+        page.update(live_calls(client, ADMIN_KEY))
+        return not page["missing"]
+
+    eventually(complete, "all workers in /admin/v1/calls")
+    return page
 
 
 def test_auto_is_one_worker_for_each_core(bin_dir: Path, tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ def ready_page(stage: Scene | RunningGateway) -> dict[str, Any]:
     return page
 
 
+def live_calls(client: Client, admin_key: str) -> dict[str, Any]:
+    """What the worker that has this client's connection knows of the calls of all."""
+    page: dict[str, Any] = client.call("GET", "/admin/v1/calls", asking(admin_key)).json()
+    return page
+
+
 def told_calls(stage: Scene, pids: list[int], count: int) -> None:
     """Wait until every worker knows of so many running calls: then the supervisor knows them too."""
 

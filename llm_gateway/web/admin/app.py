@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, cast
 
 import attrs
@@ -69,6 +70,7 @@ from llm_gateway.web.admin.values import (
 )
 from llm_gateway.web.answer import reason, when_client_leaves
 from llm_gateway.web.context import CallContext, context_of
+from llm_gateway.web.live import MOST_CALLS, Elsewhere, WorkerState
 from llm_gateway.web.live import LiveCalls as Live
 from llm_gateway.wire.fields import fields_of
 
@@ -94,6 +96,8 @@ class AdminParts:
     usage: UsageReport
     reload: Callable[[], Awaitable[Sequence[str]]]
     """Read the files again, in every process, and tell what is wrong with them: nothing if they are in use now."""
+    elsewhere: Callable[[], Awaitable[Elsewhere]]
+    """Ask the other processes, if there are any, which calls they are answering."""
     ledger_health: Callable[[], Mapping[str, Any]]
     """What the ledger says of itself, at once."""
     clock: IReactorTime
@@ -247,8 +251,13 @@ class AdminApp:
 
     async def live_calls(self, request: Request) -> bytes:
         Parameters(request, ())
-        live, now, wall = self._parts.live, self._parts.clock.seconds(), self._parts.wall()
-        return answer(request, LiveCalls(live.worker, len(live), live.listed(wall - now)))
+        there, live = await self._parts.elsewhere(), self._parts.live
+        shown = live.listed(self._parts.wall() - self._parts.clock.seconds())
+        if there.data:
+            shown = sorted([*shown, *there.data], key=attrgetter("started_at"))[:MOST_CALLS]
+        calls = len(live) + there.calls
+        missing = [_worker(each) for each in there.missing]
+        return answer(request, LiveCalls(live.worker, calls, shown, calls - len(shown), missing))
 
     async def reload(self, request: Request) -> bytes:
         body_of(request)
@@ -272,7 +281,7 @@ class AdminApp:
             __version__,
             len(live),
             live.worker,
-            [Worker(each.number, each.pid, each.state, each.calls, each.restarts) for each in live.workers()],
+            [_worker(each) for each in live.workers()],
             of_files,
             of_database,
             len(configuration.providers),
@@ -429,3 +438,7 @@ def _counted(configuration: Configuration) -> tuple[int, int]:
     """:return: how many keys are of the file, and how many of the database: one that was rotated is one."""
     of_database = {key.account for key in configuration.keys.values() if key.origin == DATABASE}
     return sum(key.origin != DATABASE for key in configuration.keys.values()), len(of_database)
+
+
+def _worker(state: WorkerState) -> Worker:
+    return Worker(state.number, state.pid, state.state, state.calls, state.restarts)

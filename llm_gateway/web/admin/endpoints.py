@@ -190,7 +190,7 @@ ENDPOINTS: Final = (
         "GET",
         "/calls",
         "List the calls that are being answered",
-        "By the process that answers this; among several, health says how many each has.",
+        "By all processes of the gateway. One that hangs is waited for no longer than a second, and named as missing.",
         gives=LiveCalls,
     ),
     Endpoint(

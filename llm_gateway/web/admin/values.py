@@ -119,14 +119,30 @@ class Usage(Struct, frozen=True):
     total: Amount
 
 
+class Worker(Struct, frozen=True):
+    """One of several processes that answer calls."""
+
+    number: int
+    pid: int | None
+    state: str
+    calls: int
+    restarts: int
+
+
 class LiveCalls(Struct, frozen=True):
-    """The calls of the process that answers this, the oldest first."""
+    """The calls of all processes of the gateway, the oldest first."""
 
     worker: int
-    """The number of this process among several; 0 where there is one."""
+    """The number of the process that answers this, among several; 0 where there is one."""
     calls: int
+    """How many there are, but for those of missing processes."""
     data: list[LiveCall]
     """At most 1000 of them."""
+    left_out: int
+    """How many of them are not in data, since there are more than that."""
+    missing: list[Worker]
+    """Processes that did not say within a second what they are answering, as they were known last. Their calls are not
+    in here."""
 
 
 class Reloaded(Struct, frozen=True):
@@ -136,16 +152,6 @@ class Reloaded(Struct, frozen=True):
     file_keys: int
     database_keys: int
     providers: int
-
-
-class Worker(Struct, frozen=True):
-    """One of several processes that answer calls."""
-
-    number: int
-    pid: int | None
-    state: str
-    calls: int
-    restarts: int
 
 
 class Health(Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.store import ConfigurationStore
@@ -20,6 +20,7 @@ from llm_gateway.ledger.queries import Line, usage
 from llm_gateway.web.admin.admission import AdminKeys, read_admin_keys
 from llm_gateway.web.admin.app import AdminParts, AdminResource
 from llm_gateway.web.admin.root import admin_root
+from llm_gateway.web.live import Elsewhere
 from tests.issuing.databases import quick_store
 from tests.memory import Client, MemoryGateway
 
@@ -52,6 +53,7 @@ class Operated:
         (folder / "aiservices.json").write_text('{"openai": "https://api.openai.test/v1/chat/completions"}')
         (folder / "admin").write_text(f"# who may\nalice: {ADMIN_KEY}\nbob: {OTHER_KEY}\n")
         self.now = NOW
+        self.elsewhere: Callable[[], Deferred[Elsewhere]] = lambda: succeed(Elsewhere())
         self.store = quick_store(folder / "ledger.db")
         self.keys = KeyStore(self.store)
         self.gateway = MemoryGateway()
@@ -70,6 +72,7 @@ class Operated:
             in_thread=at_once,
             usage=self.usage,
             reload=self.reload,
+            elsewhere=lambda: self.elsewhere(),
             ledger_health=lambda: {"waiting": 0},
             clock=clock,
             wall=lambda: self.now,

@@ -14,6 +14,7 @@ from llm_gateway.issuing import faults
 from llm_gateway.web.admin.app import AdminApp
 from llm_gateway.web.admin.endpoints import ENDPOINTS
 from llm_gateway.web.admin.openapi import FILE, document, written
+from llm_gateway.web.live import MOST_CALLS
 from tests.markdown import blocks, code, reference, section, tables
 from tests.web.admin.operated import Operated
 
@@ -154,6 +155,13 @@ def test_page_names_every_path() -> None:
     text = reference("admin-api")
     for endpoint in ENDPOINTS:
         assert f"`{endpoint.method} /admin/v1{endpoint.path}`" in text, endpoint.name
+
+
+def test_page_lists_every_field_of_the_running_calls() -> None:
+    [table] = tables(section(reference("admin-api"), "Running calls"))
+    fields = shipped()["components"]["schemas"]["LiveCalls"]["properties"]
+    assert [code(row[0])[0] for row in table] == list(fields)
+    assert f"{MOST_CALLS} at most" in section(reference("admin-api"), "Running calls")
 
 
 def test_answer_on_the_page_has_the_shape_of_one() -> None:

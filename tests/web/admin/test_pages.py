@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 
 from llm_gateway import __version__
 from llm_gateway.core.usage.values import Source, Usage
 from llm_gateway.ledger.queries import DIMENSIONS
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.store import StoreError
-from llm_gateway.web.live import WorkerState
-from tests.web.admin.operated import NOW, Operated
+from llm_gateway.web.live import MOST_CALLS, Elsewhere, WorkerState
+from tests.fleet.processes import live_call
+from tests.web.admin.operated import ADMIN_KEY, NOW, Operated
 
 HOUR = 3_600_000_000
 AT = int(NOW * 1_000_000)
@@ -152,6 +154,47 @@ def test_live_calls_are_shown_as_they_are(operated: Operated) -> None:
     response.write(b" " * 11 + b"}")
     response.end()
     assert operated.get("/admin/v1/calls")["data"] == []
+
+
+def test_calls_of_other_processes_are_among_them_the_oldest_first(operated: Operated) -> None:
+    """Each with the process that answers it; those that have not said what they answer are named, as known last."""
+    _, key = operated.create("ann")
+    operated.gateway.live.worker = 2
+    operated.gateway.site.resource = operated.gateway.resource
+    operated.gateway.client().chat(b'{"model":"gpt-5","messages":[]}', key=key)
+    operated.gateway.site.resource = operated.root
+    there = Elsewhere(
+        2, [live_call("younger", 1, second=1), live_call("older", 3)], [WorkerState(4, 4714, "ready", 7, 1)]
+    )
+    operated.elsewhere = lambda: succeed(there)
+    operated.now = NOW + 0.5
+    page = operated.get("/admin/v1/calls")
+    own = next(call["request_id"] for call in page["data"] if call["worker"] == 2)
+    shown = [(call["request_id"], call["worker"]) for call in page["data"]]
+    assert shown == [("older", 3), (own, 2), ("younger", 1)]
+    assert (page["worker"], page["calls"], page["left_out"]) == (2, 3, 0)
+    assert page["missing"] == [{"number": 4, "pid": 4714, "state": "ready", "calls": 7, "restarts": 1}]
+
+
+def test_no_more_than_a_thousand_calls_are_shown_and_the_rest_is_counted(operated: Operated) -> None:
+    """The oldest of all processes, in about 300 KB."""
+    some = [live_call(f"{worker}-{second}", worker, second) for second in range(50) for worker in range(1, 26)]
+    operated.elsewhere = lambda: succeed(Elsewhere(20_000, some[::-1]))
+    page = operated.get("/admin/v1/calls")
+    assert (page["calls"], len(page["data"]), page["left_out"]) == (20_000, MOST_CALLS, 19_000)
+    assert {call["request_id"] for call in page["data"]} == {call.request_id for call in some[:MOST_CALLS]}
+
+
+def test_operator_who_leaves_is_not_waited_for(operated: Operated) -> None:
+    asked: Deferred[Elsewhere] = Deferred()
+    operated.elsewhere = lambda: asked
+    client = operated.client()
+    client.ask("GET", "/admin/v1/calls", authorization=f"Bearer {ADMIN_KEY}")
+    assert not asked.called
+    client.leave()
+    assert asked.called
+    [record] = operated.gateway.records.written
+    assert record.ended == "client_gone"
 
 
 def test_reload_takes_the_files_as_they_are_now(operated: Operated) -> None:
