@@ -15,6 +15,7 @@ from llm_gateway.config.values import Configuration, VirtualKey
 from llm_gateway.core.limits.values import Limit, Measure, Unreachable
 from llm_gateway.core.record import timestamp
 from llm_gateway.errors import Problem
+from llm_gateway.issuing.entries import DATABASE, Entries
 from llm_gateway.issuing.faults import (
     Changed,
     Fault,
@@ -26,7 +27,6 @@ from llm_gateway.issuing.faults import (
     StillWorking,
     Unavailable,
 )
-from llm_gateway.issuing.merging import DATABASE, Entries
 from llm_gateway.ledger.keys import (
     Audit,
     AuditRow,

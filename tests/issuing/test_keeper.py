@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.config.values import Configuration
+from llm_gateway.issuing.entries import Entries
 from llm_gateway.issuing.faults import (
     Changed,
     InvalidEntry,
@@ -23,7 +24,7 @@ from llm_gateway.issuing.faults import (
     Unavailable,
 )
 from llm_gateway.issuing.keeper import By, Keeper, Made, entry_of, new_key, patched
-from llm_gateway.issuing.merging import Entries, Merger
+from llm_gateway.issuing.merging import Merger
 from llm_gateway.ledger.keys import KeyStore, digest_of, id_of
 from tests.issuing.databases import quick_store
 from tests.issuing.test_merging import REAL, configured

@@ -13,7 +13,8 @@ import pytest
 from llm_gateway.config.load import load_configuration
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.limits.values import Scope
-from llm_gateway.issuing.merging import Entries, Merger
+from llm_gateway.issuing.entries import Entries
+from llm_gateway.issuing.merging import Merger
 from llm_gateway.ledger.keys import StoredDigest, StoredKey, digest_of, id_of
 
 REAL = "sk-real-canary-0123456789abcdef"

@@ -27,6 +27,7 @@ from llm_gateway.config.values import Configuration
 from llm_gateway.core.faults import without_words
 from llm_gateway.core.record import CLIENT_GONE, OK, REFUSED
 from llm_gateway.errors import InternalError
+from llm_gateway.issuing.entries import DATABASE
 from llm_gateway.issuing.faults import (
     BadQuestion,
     Broken,
@@ -38,7 +39,6 @@ from llm_gateway.issuing.faults import (
     WrongMethod,
 )
 from llm_gateway.issuing.keeper import By, Keeper, KeyView, Made, moment
-from llm_gateway.issuing.merging import DATABASE
 from llm_gateway.issuing.running import InThread, RunningKeys
 from llm_gateway.ledger.store import StoreError
 from llm_gateway.web.admin.adding import BY, UsageReport, dimensions, rows_of, total_of
