@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -105,6 +105,21 @@ def read_document(text: str) -> Node:
     :raises MalformedDocument: the text is not JSON, is nested deeper than `MAX_DEPTH`, or holds half a surrogate pair.
     """
     return _Reader(text).document()
+
+
+def document_of(value: Any, depth: int = 1) -> Node:
+    """
+    :param value: what a JSON text has been read to before.
+    :return: the same as for a text of one line that says this.
+    :raises MalformedDocument: it is nested deeper than `MAX_DEPTH`.
+    """
+    if isinstance(value, (dict, list)):
+        if depth > MAX_DEPTH:
+            raise MalformedDocument(1, 1, f"nested more than {MAX_DEPTH} deep")
+        if isinstance(value, list):
+            return List(1, tuple(document_of(each, depth + 1) for each in value))
+        return Object(1, tuple(Member(1, name, document_of(each, depth + 1)) for name, each in value.items()))
+    return Scalar(1, value)
 
 
 class _Reader:

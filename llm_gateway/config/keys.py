@@ -252,8 +252,17 @@ class KeysReader:
         if not isinstance(name, str):
             return None
         api_keys = [credential.api_key.reveal() for credential in chosen.credentials] if chosen else []
-        if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
-            spot.wrong(f"must be 1 to {_MAX_NAME} printable characters, with no space at either end")
-        elif tells(name, written, *api_keys):
-            spot.wrong("must not hold a key: logs show it")
+        fault = name_fault(name, written, *api_keys)
+        if fault is not None:
+            spot.wrong(fault)
         return name
+
+
+def name_fault(name: str, *secrets: str) -> str | None:
+    """
+    :param secrets: the virtual key as it is written, and the real ones that it uses.
+    :return: what is wrong with the name of a virtual key, if anything.
+    """
+    if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
+        return f"must be 1 to {_MAX_NAME} printable characters, with no space at either end"
+    return "must not hold a key: logs show it" if tells(name, *secrets) else None

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.config.document import MAX_DEPTH, List, MalformedDocument, Node, Object, Scalar, read_document
+from llm_gateway.config.document import (
+    MAX_DEPTH,
+    List,
+    MalformedDocument,
+    Node,
+    Object,
+    Scalar,
+    document_of,
+    read_document,
+)
 
 
 class Pairs(tuple[tuple[str, Any], ...]):
@@ -164,3 +173,24 @@ def test_depth_has_a_limit_and_settings_are_below_it() -> None:
 def test_printing_a_document_shows_none_of_its_texts() -> None:
     """A document in a traceback or a debugger's log gives no key away."""
     assert "canary" not in repr(read_document('{"canary": ["canary"]}'))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_value_is_the_same_document_as_its_text(value: Any) -> None:
+    assert document_of(value) == read_document(json.dumps(value))
+
+
+def test_value_that_is_nested_too_deep_is_no_document_either() -> None:
+    value: Any = 1
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert document_of(value) == read_document(json.dumps(value))
+    with pytest.raises(MalformedDocument, match="nested more than"):
+        document_of([value])

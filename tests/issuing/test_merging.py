@@ -148,33 +148,3 @@ def test_entry_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatc
         configured(tmp_path, credentials={"main": {"provider": "openai", "api_key": "sk-other"}}), [stored("ann")]
     )
     assert read[3:] == ["ann"]
-
-
-@pytest.mark.parametrize(
-    ("entry", "place", "word"),
-    [
-        ({}, "", 'needs a field "credentials"'),
-        ({"provider": "openai", "api_key": "sk-x", "credentials": ["main"]}, "provider", "keys.json only"),
-        ({"credentials": ["mian"]}, "credentials[1]", 'did you mean "main"'),
-        ({"credentials": []}, "credentials", "must not be empty"),
-        ({"credentials": ["main"], "nmae": "x"}, "top level", "unknown field"),
-        ({"credentials": ["main"], "group": "serch"}, "group", 'did you mean "search"'),
-        ({"credentials": ["main"], "limits": {"usd_per_day": "x"}}, "limits.usd_per_day", "must be dollars"),
-        ({"credentials": ["main"], "expires": "soon"}, "expires", "must be a time"),
-        ({"credentials": ["main"], "name": "sk-0123456789abcdef0123"}, "name", "must not hold a key"),
-    ],
-)
-def test_entry_is_read_by_the_rules_of_the_file(tmp_path: Path, entry: dict[str, Any], place: str, word: str) -> None:
-    entries = Entries(configured(tmp_path))
-    key, problems = entries.read(digest_of("vk"), entry)
-    assert key is None
-    assert problems[0].place == place
-    assert word in problems[0].message
-    assert REAL not in str(problems)
-
-
-def test_entry_may_use_a_credential_that_no_key_of_the_file_has(tmp_path: Path) -> None:
-    key, problems = Entries(configured(tmp_path)).read(digest_of("vk"), {"credentials": ["spare"]})
-    assert problems == []
-    assert key is not None
-    assert [each.name for each in key.credentials] == ["spare"]
