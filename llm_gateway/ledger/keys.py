@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,9 @@ __all__ = [
     "digest_of",
     "id_of",
 ]
+
+_MOST_APART = 500
+"""Keys that are read by their ids; of more, all are read."""
 
 _REVISION = "virtual_keys"
 """The counter that goes up with every change."""
@@ -157,12 +160,24 @@ class KeyStore:
         with self._store.reading() as transaction:
             return _read(transaction, f"{behind[0]} order by created_at, id limit ?", (*behind[1], limit))
 
-    def read(self) -> tuple[int, list[StoredKey]]:
+    def read(self, known: Iterable[StoredKey] = ()) -> tuple[int, list[StoredKey]]:
         """
-        :return: all of them, and the revision that they are of.
+        :param known: as they were read before. Of those that have not changed since, the same objects are returned.
+        :return: all of them, in the order of their creation, and the revision that they are of.
         """
+        by_id = {each.id: each for each in known}
         with self._store.reading() as transaction:
-            return _revision(transaction), _read(transaction)
+            revision = _revision(transaction)
+            if not by_id:
+                return revision, _read(transaction)
+            versions = transaction.rows("select id, version from virtual_keys order by created_at, id")
+            new = [id for id, version in versions if id not in by_id or by_id[id].version != version]
+            if len(new) > _MOST_APART:
+                return revision, _read(transaction)
+            if new:
+                which = f" where id in ({', '.join('?' * len(new))})"
+                by_id |= {each.id: each for each in _read(transaction, which, new)}
+            return revision, [by_id[id] for id, _ in versions]
 
     def get(self, id: str) -> StoredKey | None:
         """

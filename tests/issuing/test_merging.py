@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from llm_gateway.config.load import load_configuration
-from llm_gateway.config.values import Configuration
+from llm_gateway.config.values import Configuration, VirtualKey
 from llm_gateway.core.limits.values import Scope
 from llm_gateway.issuing.entries import Entries
 from llm_gateway.issuing.merging import Merger
@@ -148,3 +148,61 @@ def test_entry_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatc
         configured(tmp_path, credentials={"main": {"provider": "openai", "api_key": "sk-other"}}), [stored("ann")]
     )
     assert read[3:] == ["ann"]
+
+
+def test_change_of_one_key_does_over_nothing_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what is looked at but what is done with it is counted: of ten thousand keys, one is changed."""
+    merger, files = Merger(), configured(tmp_path)
+    before = [stored(f"k{number}") for number in range(200)]
+    steps = len(list(merger.merging(files, before)))
+    both, _ = merger.merged(files, before)
+    made: list[Any] = []
+    monkeypatch.setattr(VirtualKey, "__attrs_post_init__", lambda self: made.append(self))
+    changed = [*before[:7], stored("k7", version=2, labels={"new": "yes"}), *before[8:]]
+    after, _ = merger.merged(files, changed)
+    # As it is read for the first time, and as its own.
+    assert len(made) <= 2
+    assert len(list(merger.merging(files, changed))) < steps / 20
+    assert len([digest for digest, key in after.keys.items() if both.keys[digest] is not key]) == 1
+
+
+def test_key_whose_digests_change_leaves_none_behind(tmp_path: Path) -> None:
+    """Nor does what is wrong with it outlast it."""
+    merger, files = Merger(), configured(tmp_path, {"vk_file": {"credentials": ["main"], "name": "file"}})
+    ann = stored("ann", "vk_first", "vk_second")
+    faulty, namesake = stored("eve", group="gone"), stored("file", "vk_other")
+    both, problems = merger.merged(files, [ann, faulty, namesake])
+    assert len(both.keys) == 4
+    assert len(problems) == 2
+    shorter = msgspec.structs.replace(ann, digests=ann.digests[1:], version=2)
+    both, problems = merger.merged(files, [shorter, stored("eve", version=2), namesake])
+    assert [both.key_for(key) is not None for key in (b"vk_first", b"vk_second", b"vk_eve")] == [False, True, True]
+    assert ["has the name of" in str(each) for each in problems] == [True]
+    both, problems = merger.merged(files, [shorter])
+    assert (len(both.keys), problems) == (2, [])
+    both, _ = merger.merged(files, [msgspec.structs.replace(shorter, revoked_at=9, version=3)])
+    assert list(both.keys) == list(files.keys)
+
+
+def test_key_of_the_file_comes_back_when_the_file_says_so(tmp_path: Path) -> None:
+    """Its digest is the file's as long as it stands there, and the database's before and after."""
+    merger, plain = Merger(), configured(tmp_path)
+    in_file = configured(tmp_path, {"vk_ann": {"credentials": ["main"], "name": "of file"}})
+    for files, origin in ((plain, "database"), (in_file, "file"), (plain, "database")):
+        both, problems = merger.merged(files, [stored("ann")])
+        key = both.key_for(b"vk_ann")
+        assert key is not None
+        assert (key.origin, len(problems)) == (origin, origin == "file")
+    both, _ = merger.merged(in_file, [stored("ann")])
+    both, _ = merger.merged(in_file, [])
+    assert both.key_for(b"vk_ann") is not None
+
+
+def test_merge_that_is_left_changes_nothing(tmp_path: Path) -> None:
+    merger, files = Merger(), configured(tmp_path)
+    before, _ = merger.merged(files, [stored("ann")])
+    steps = merger.merging(configured(tmp_path, groups={}), [stored("bob"), stored("eve")])
+    next(steps)
+    steps.close()
+    after, problems = merger.merged(files, [stored("ann")])
+    assert (after, problems) == (before, [])

@@ -203,3 +203,24 @@ def test_keys_are_read_in_pages(keys: KeyStore) -> None:
     assert [len(page) for page in pages] == [4, 2, 0]
     assert [each for page in pages for each in page] == every
     assert keys.page("key_0000000000000000", 4) == []
+
+
+def test_what_is_known_is_not_read_again(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand keys, one is changed."""
+    for name in ("ann", "bob", "eve", "dan"):
+        keys.create(stored(name), done("key.create"))
+    revision, before = keys.read()
+    _, rotated, revoked, deleted = before
+    assert keys.read(before) == (revision, before)
+    keys.rotate(rotated.id, 1, digest_of("vk_second"), 100, done("key.rotate"))
+    keys.revoke(revoked.id, 1, done("key.revoke"))
+    keys.revoke(deleted.id, 1, done("key.revoke"))
+    keys.delete(deleted.id, 2, done("key.delete"))
+    keys.create(stored("zoe", at=2), done("key.create"))
+    read, after = keys.read(before)
+    assert read == revision + 5
+    assert after == keys.all()
+    assert [any(each is old for old in before) for each in after] == [True, False, False, False]
+    # Where most is new, all is read.
+    monkeypatch.setattr("llm_gateway.ledger.keys._MOST_APART", 1)
+    assert keys.read(before)[1] == after
