@@ -88,7 +88,7 @@ class Grant:
 
 class GrantBook:
     """
-    Every virtual key of the current configuration, ready for use.
+    What the virtual keys of the current configuration open, worked out when a key is first used.
 
     A new configuration replaces the whole book between two calls. A call keeps the grant that it began with.
     """
@@ -118,10 +118,8 @@ class GrantBook:
                 if credential.provider in targets
             }
             known = {}
-        grants: dict[bytes, Grant] = {}
-        for digest, key in configuration.keys.items():
-            grant = known.get(digest)
-            grants[digest] = grant if grant is not None and grant.key is key else _grant(key, ways, configuration)
+        keys = configuration.keys
+        grants = {digest: grant for digest, grant in known.items() if keys.get(digest) is grant.key}
         self._configuration, self.targets, self._ways, self._grants = configuration, targets, ways, grants
 
     def _target(self, provider: Provider) -> Target:
@@ -150,7 +148,10 @@ class GrantBook:
         """
         :param key: one of the current configuration.
         """
-        return self._grants[key.digest]
+        found = self._grants.get(key.digest)
+        if found is None:
+            found = self._grants[key.digest] = _grant(key, self._ways, self._configuration)
+        return found
 
 
 def _but_keys(configuration: Configuration) -> tuple[object, ...]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import Any
 
+import attrs
+import pytest
+
+from llm_gateway.config.values import VirtualKey
+from llm_gateway.web import grants
 from tests.memory import USUAL, MemoryGateway, virtual_key
 
 
@@ -47,3 +52,21 @@ def test_other_provider_makes_every_grant_anew() -> None:
     assert after is not before
     assert after.way is not None
     assert after.way.target.provider.base_url == "https://other.test/v1"
+
+
+def test_what_a_key_opens_is_worked_out_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand keys a gateway that has just begun need not know all at once."""
+    made: list[VirtualKey] = []
+    usual = grants._grant
+
+    def noting(key: VirtualKey, *more: Any) -> grants.Grant:
+        made.append(key)
+        return usual(key, *more)
+
+    monkeypatch.setattr(grants, "_grant", noting)
+    gateway = MemoryGateway()
+    assert made == []
+    found = gateway.grants.find(b"vk_openai")
+    gateway.use(attrs.evolve(USUAL, label_from={"user": "user"}))
+    assert gateway.grants.find(b"vk_openai") is found
+    assert len(made) == 1
