@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
 from llm_gateway.config.prices import read_price_file
-from llm_gateway.config.values import Configuration
+from llm_gateway.config.values import Configuration, VirtualKey
 from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.contract import Store as LimitStore
 from llm_gateway.core.limits.contract import StoreLost
@@ -27,6 +27,7 @@ from llm_gateway.limits.memory import MemoryStore
 from llm_gateway.limits.shared import SharedStore
 from llm_gateway.seeding import Seeding
 from llm_gateway.settings import Settings
+from llm_gateway.slices import at_once
 from llm_gateway.web.accounts import Books
 from llm_gateway.web.warnings import Webhook
 
@@ -62,8 +63,8 @@ class Accounting:
         else:
             memory = MemoryStore()
             store, clock = memory, memory.clock
-        self._names: dict[str, str] = {}
-        """Of virtual keys, by what their use is counted under."""
+        self._keys: Mapping[bytes, VirtualKey] = {}
+        self._prepared: Configuration | None = None
         self._shadows: dict[str, tuple[float, int]] = {}
         """By limit in shadow: when it was told of, and how many calls it would have refused since."""
         self._webhook: Webhook | None = None
@@ -87,15 +88,24 @@ class Accounting:
                 recovered=self._seeding.recovered,
             )
             self.books.ledger = self.ledger
-        self._limits: tuple[Limit, ...] = ()
+
+    def prepare(self, configuration: Configuration) -> Generator[None, None, None]:
+        """
+        Do what takes long where many keys are new, step by step; ``use`` must follow right behind the last one.
+
+        What is counted meanwhile, and for whom, stays as it is.
+        """
+        if self._seeding is not None:
+            yield from self._seeding.using(_all_limits(configuration))
+        self._prepared = configuration
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
+        if self._prepared is not configuration:
+            at_once(self.prepare(configuration))
+        self._prepared = None
         self.books.use(configuration)
-        self._limits = tuple(_all_limits(configuration))
-        self._names = {key.account: key.label for key in configuration.keys.values() if key.limits}
-        if self._seeding is not None:
-            self._seeding.use(self._limits)
+        self._keys = configuration.keys
 
     def start(self) -> None:
         """
@@ -131,7 +141,10 @@ class Accounting:
 
     def _subject(self, limit: Limit) -> str:
         """:return: whose it is, as logs call it."""
-        return self._names.get(limit.subject, limit.subject[:8]) if limit.scope is Scope.KEY else limit.subject
+        if limit.scope is not Scope.KEY:
+            return limit.subject
+        labels = (key.label for key in self._keys.values() if key.account == limit.subject)
+        return next(labels, limit.subject[:8])
 
     def _warn(self, limit: Limit) -> None:
         """Tell the operator that the share for a warning is passed."""
@@ -172,14 +185,14 @@ class Accounting:
         return None if self._prices_file is None else read_price_file(Path(self._prices_file))
 
 
-def _all_limits(configuration: Configuration) -> Iterable[Limit]:
-    yield from configuration.limits
+def _all_limits(configuration: Configuration) -> Iterator[tuple[Limit, ...]]:
+    yield configuration.limits
     for group in configuration.groups.values():
-        yield from group.limits
+        yield group.limits
     for key in configuration.keys.values():
-        yield from key.limits
+        yield key.limits
     for credential in configuration.credentials.values():
-        yield from credential.limits
+        yield credential.limits
 
 
 def journal_folder(url: str, named: str | None = None) -> str:

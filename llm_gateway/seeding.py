@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -17,11 +18,15 @@ from llm_gateway.core.limits.values import Limit, Scope, Window
 from llm_gateway.ledger.queries import used
 from llm_gateway.ledger.row import Row
 from llm_gateway.ledger.store import Store, StoreError, open_store
+from llm_gateway.slices import at_once, in_slices
 
 __all__ = ["Seeding"]
 
 RETRY_S = 2.0
 """Between two looks whether limits still wait to be told."""
+
+_AT_ONCE = 256
+"""Limits that are as they were, of which each takes less than a microsecond."""
 
 _BUCKET_S = 3_600
 _LASTING = (Window.DAY, Window.WEEK, Window.MONTH, Window.TOTAL)
@@ -31,6 +36,16 @@ _log = Logger()
 
 Found: TypeAlias = list[tuple[Limit, list[tuple[float, int]]]]
 """By limit: from when an hour is, and how much was used in it."""
+
+
+class _Lasting(NamedTuple):
+    """What somebody has of limits that a restart must not forget."""
+
+    limits: tuple[Limit, ...]
+    """All that he has, kept so that nothing else has their identity."""
+    lasting: tuple[Limit, ...]
+    ids: tuple[str, ...]
+    """Of these."""
 
 
 class Seeding:
@@ -48,36 +63,61 @@ class Seeding:
         self._url = url
         self._reactor = reactor
         self._wall = wall
-        self._lasting: list[Limit] = []
-        self._by_subject: dict[tuple[Scope, str], list[Limit]] = {}
+        self._owners: dict[int, _Lasting] = {}
+        """By the identity of the limits that somebody has."""
+        self._waiting: dict[int, _Lasting] = {}
+        """Of them, those of which some may not have been told."""
+        self._by_subject: dict[tuple[Scope, str], list[Limit]] | None = None
         self._early: list[Row] = []
         self._running = False
-        self._asking = False
+        self._asking: Deferred[None] | None = None
         self._failing = False
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
-    def use(self, limits: Iterable[Limit]) -> None:
-        """These are the limits from now on."""
-        self._lasting = [each for each in limits if each.window in _LASTING]
-        self._by_subject = {}
-        for each in self._lasting:
-            self._by_subject.setdefault((each.scope, each.subject), []).append(each)
-        self._limiter.await_seeds(self._lasting)
+    def use(self, *owners: tuple[Limit, ...]) -> None:
+        """
+        These are the limits from now on.
+
+        :param owners: those of the same key together, in the same tuple as before where they are as before.
+        """
+        at_once(self.using(owners))
+
+    def using(self, owners: Iterable[tuple[Limit, ...]]) -> Generator[None, None, None]:
+        """The same step by step: those of before are gone with the last one."""
+        known = self._owners
+        found: dict[int, _Lasting] = {}
+        new: dict[int, _Lasting] = {}
+        for number, limits in enumerate(owners):
+            if not number % _AT_ONCE:
+                yield
+            if not limits:
+                continue
+            owner = id(limits)
+            there = known.get(owner)
+            if there is None:
+                lasting = tuple([each for each in limits if each.window in _LASTING])
+                there = _Lasting(limits, lasting, tuple([each.id for each in lasting]))
+                if lasting:
+                    new[owner] = there
+                yield
+            found[owner] = there
+        self._owners, self._by_subject = found, None
+        self._waiting = {owner: each for owner, each in self._waiting.items() if owner in found} | new
+        self._await()
         if self._running:
             self._look()
 
     def start(self) -> None:
         """Tell them now, as far as the database answers; and go on trying if it does not."""
-        unseeded = self._unseeded()
+        unseeded: list[Limit] = []
+        at_once(self._sort_out(unseeded))
         if unseeded:
-            store = open_store(self._url)
             try:
-                self._tell(self._find(store, unseeded))
+                at_once(self._tell(self._find(unseeded)))
+                at_once(self._sort_out([]))
             except StoreError as error:
                 self._failed(error)
-            finally:
-                store.close()
         # What others have counted already does not know of these.
         early, self._early = self._early, []
         waiting = {each.id for each in unseeded}
@@ -91,6 +131,8 @@ class Seeding:
         self._running = False
         if self._looking.running:
             self._looking.stop()
+        if self._asking is not None:
+            self._asking.cancel()
 
     def recovered(self, row: Row) -> None:
         """
@@ -109,49 +151,77 @@ class Seeding:
             (Scope.KEY, row.key_digest),
             (Scope.CREDENTIAL, row.credential),
         )
-        limits = [each for subject in subjects for each in self._by_subject.get(subject, ()) if each.id not in but]
+        by_subject = self._subjects()
+        limits = [each for subject in subjects for each in by_subject.get(subject, ()) if each.id not in but]
         if limits:
             usage = row.usage
             self._limiter.charge(limits, Want(0, usage.input_tokens, usage.output_tokens, row.cost or 0))
 
+    def _subjects(self) -> dict[tuple[Scope, str], list[Limit]]:
+        """Hardly ever asked for: after another process has died."""
+        if self._by_subject is None:
+            self._by_subject = {}
+            for owner in self._owners.values():
+                for each in owner.lasting:
+                    self._by_subject.setdefault((each.scope, each.subject), []).append(each)
+        return self._by_subject
+
     def _look(self) -> None:
-        unseeded = self._unseeded()
-        if not unseeded or self._asking:
+        if self._waiting and self._asking is None:
+            asking = self._asking = Deferred.fromCoroutine(self._ask())
+            asking.addErrback(self._not_asked).addBoth(self._asked)
+
+    def _asked(self, _: object) -> None:
+        self._asking = None
+
+    async def _ask(self) -> None:
+        unseeded: list[Limit] = []
+        await in_slices(self._sort_out(unseeded), self._reactor)
+        if not unseeded:
             return
-        self._asking = True
+        found = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._find, unseeded)
+        await in_slices(self._tell(found), self._reactor)
+        await in_slices(self._sort_out([]), self._reactor)
 
-        def find() -> Found:
-            store = open_store(self._url)
-            try:
-                return self._find(store, unseeded)
-            finally:
-                store.close()
+    def _not_asked(self, failure: Failure) -> None:
+        if isinstance(failure.value, StoreError):
+            self._failed(failure.value)
+        elif not failure.check(CancelledError):
+            _log.failure("Asking the ledger what was used before", failure)
 
-        def failed(failure: Failure) -> None:
-            self._asking = False
-            if isinstance(failure.value, StoreError):
-                self._failed(failure.value)
-            else:
-                _log.failure("Asking the ledger what was used before", failure)
-
-        def told(found: Found) -> None:
-            self._asking = False
-            if self._running:
-                self._tell(found)
-
-        pool = self._reactor.getThreadPool()
-        deferToThreadPool(self._reactor, pool, find).addCallbacks(told, failed)
-
-    def _unseeded(self) -> list[Limit]:
-        try:
-            return self._limiter.unseeded(self._lasting) if self._lasting else []
-        except StoreLost:
-            return []
-
-    def _find(self, store: Store, limits: Iterable[Limit]) -> Found:
+    def _sort_out(self, unseeded: list[Limit]) -> Generator[None, None, None]:
         """
+        Find those that have not been told, by this process or another.
+
+        :param unseeded: they are put here.
+        """
+        for owner, each in list(self._waiting.items()):
+            try:
+                found = self._limiter.unseeded(each.lasting)
+            except StoreLost:
+                return
+            unseeded += found
+            if not found:
+                self._waiting.pop(owner, None)
+            yield
+        self._await()
+
+    def _await(self) -> None:
+        self._limiter.await_seeds_of({id for each in self._waiting.values() for id in each.ids})
+
+    def _find(self, limits: Iterable[Limit]) -> Found:
+        """
+        Ask the ledger.
+
         :raises StoreError: the database does not answer.
         """
+        store = open_store(self._url)
+        try:
+            return self._found(store, limits)
+        finally:
+            store.close()
+
+    def _found(self, store: Store, limits: Iterable[Limit]) -> Found:
         by_scope: dict[Scope, list[Limit]] = {}
         for each in limits:
             by_scope.setdefault(each.scope, []).append(each)
@@ -167,7 +237,7 @@ class Seeding:
                 found.append((each, [(hour.start, hour.amount(each.measure)) for hour in hours]))
         return found
 
-    def _tell(self, found: Found) -> None:
+    def _tell(self, found: Found) -> Generator[None, None, None]:
         if self._failing:
             self._failing = False
             _log.info("The ledger tells again what was used before")
@@ -177,6 +247,7 @@ class Seeding:
             except StoreLost as error:
                 _log.error("Limits cannot be counted: {error}", error=error)
                 return
+            yield
 
     def _failed(self, error: Exception) -> None:
         if not self._failing:

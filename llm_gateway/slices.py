@@ -26,20 +26,29 @@ def in_slices(steps: Iterator[object], clock: IReactorTime, slice_s: float = SLI
     :return: fires when all is done, and fails as a step does. Cancelled, there is no further step.
     """
     next_one: list[IDelayedCall] = []
-    done: Deferred[None] = Deferred(lambda _: next_one.pop().cancel())
+
+    def cancel(_: Deferred[None]) -> None:
+        for each in next_one:
+            each.cancel()
+
+    done: Deferred[None] = Deferred(cancel)
 
     def slice() -> None:
         next_one.clear()
         until = clock.seconds() + slice_s
         try:
             for _ in steps:
+                if done.called:
+                    return
                 if clock.seconds() >= until:
                     next_one.append(clock.callLater(0, slice))
                     return
         except Exception:
-            done.errback()
+            if not done.called:
+                done.errback()
         else:
-            done.callback(None)
+            if not done.called:
+                done.callback(None)
 
     slice()
     return done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+import msgspec
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
@@ -11,6 +13,7 @@ from llm_gateway.accounting import Accounting, journal_folder
 from llm_gateway.core.limits.claims import Refused, Reservation, Want
 from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
 from llm_gateway.settings import Settings
+from tests.memory import USUAL, virtual_key
 
 
 def test_limit_in_shadow_says_what_it_would_have_refused_once_a_minute() -> None:
@@ -43,3 +46,19 @@ def test_journal_is_beside_the_file_unless_it_is_named(tmp_path: Path) -> None:
     assert journal_folder(f"sqlite:{tmp_path}/l.sqlite") == f"{tmp_path}/l.sqlite.journal"
     assert journal_folder("postgresql://h/d", "/elsewhere") == "/elsewhere"
     assert journal_folder("postgresql://h/d").endswith("/llmgateway-journal")
+
+
+def test_limit_of_a_key_is_called_by_its_name() -> None:
+    accounting = Accounting(Settings(), Clock())
+    limit = Limit(Scope.KEY, "ab" * 32, Measure.REQUESTS, Window.DAY, 1, shadow=True)
+    key = attrs.evolve(virtual_key("vk_ann", "openai"), name="ann", account="ab" * 32, limits=(limit,))
+    accounting.use(attrs.evolve(USUAL, keys={key.digest: key}))
+    other = msgspec.structs.replace(limit, subject="cd" * 32)
+    with capturedLogs() as logged:
+        for each in (limit, other):
+            for _ in range(2):
+                accounting.limiter.reserve([each], Want())
+    assert [formatEvent(each).partition(" would")[0] for each in logged] == [
+        "requests_per_day of key ann",
+        "requests_per_day of key cdcdcdcd",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +174,51 @@ def test_counts_that_outlived_their_processes_learn_what_was_recovered(scene: Sc
     after.start()
     assert scene.used(*ALL) == [200, 80]
     after.stop()
+
+
+def test_change_of_one_key_asks_for_nothing_of_the_others(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand keys with budgets cost nothing while they stay as they are, neither then nor every two seconds."""
+    asked: list[Limit] = []
+    usual = Limiter.unseeded
+
+    def noting(self: Limiter, limits: Iterable[Limit]) -> list[Limit]:
+        limits = list(limits)
+        asked.extend(limits)
+        return usual(self, limits)
+
+    monkeypatch.setattr(Limiter, "unseeded", noting)
+    written(scene.path, row(1))
+    keys = [(Limit(Scope.KEY, f"{number:02x}", Measure.DOLLARS, Window.TOTAL, 1_000),) for number in range(100)]
+    scene.seeding.use(*keys)
+    scene.seeding.start()
+    asked.clear()
+    scene.reactor.advance(RETRY_S)
+    new = (Limit(Scope.KEY, "ab", Measure.DOLLARS, Window.TOTAL, 2_000),)
+    scene.seeding.use(*keys, new)
+    assert isinstance(scene.limiter.reserve(new, Want(nano=1)), Refused)
+    scene.reactor.work()
+    scene.reactor.advance(RETRY_S)
+    assert set(asked) == set(new)
+    assert scene.used(*new) == [100]
+
+
+def test_limit_that_goes_while_it_waits_holds_nobody_up(scene: Scene) -> None:
+    scene.seeding.use((BUDGET,), (DAY,))
+    scene.seeding.start()
+    scene.seeding.use((DAY,))
+    written(scene.path, row(1))
+    scene.reactor.advance(RETRY_S)
+    scene.reactor.work()
+    assert scene.used(DAY) == [40]
+    assert isinstance(scene.limiter.reserve([BUDGET], Want(nano=1)), Reservation)
+
+
+def test_nothing_is_told_once_it_is_stopped(scene: Scene) -> None:
+    scene.seeding.use()
+    scene.seeding.start()
+    written(scene.path, row(1))
+    scene.seeding.use(ALL)
+    scene.seeding.stop()
+    scene.reactor.work()
+    assert scene.used(*ALL) == [0, 0]
+    assert scene.reactor.getDelayedCalls() == []

@@ -88,8 +88,9 @@ class Books:
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
-        self._providers = configuration.providers
-        self.prices = price_book(self._providers, self._list)
+        if configuration.providers != self._providers:
+            self._providers = configuration.providers
+            self.prices = price_book(self._providers, self._list)
         self.families = {name: each.family for name, each in configuration.providers.items()}
         self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self._labels = LabelSources(configuration.label_from)

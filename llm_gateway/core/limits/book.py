@@ -183,7 +183,15 @@ class Limiter:
         Take what is left of these limits for unknown until ``seed`` has told what was used before, here or in another
         process: those that are ``closed`` then refuse calls, the others go by what is used from now on.
         """
-        self._awaited = {each.id for each in limits if each.window is not Window.NOW}
+        self.await_seeds_of({each.id for each in limits if each.window is not Window.NOW})
+
+    def await_seeds_of(self, ids: set[str]) -> None:
+        """
+        The same.
+
+        :param ids: of the limits.
+        """
+        self._awaited = ids
 
     def unseeded(self, limits: Iterable[Limit]) -> list[Limit]:
         """

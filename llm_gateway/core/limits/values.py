@@ -95,12 +95,19 @@ class Limit(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """As the configuration calls it: ``requests_per_minute``, ``usd_total``, ``in_flight``."""
-        if self.window is Window.NOW:
-            return self.measure.value
-        between = "_" if self.window is Window.TOTAL else "_per_"
-        return f"{self.measure.value}{between}{self.window.value}"
+        return _NAMES[self.measure, self.window]
 
     @property
     def id(self) -> str:
         """What its count is kept under; another amount is the same count."""
         return f"{self.scope.value}:{self.subject}:{self.name}"
+
+
+def _name(measure: Measure, window: Window) -> str:
+    if window is Window.NOW:
+        return measure.value
+    between = "_" if window is Window.TOTAL else "_per_"
+    return f"{measure.value}{between}{window.value}"
+
+
+_NAMES = {(measure, window): _name(measure, window) for measure in Measure for window in Window}
