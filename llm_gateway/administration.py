@@ -49,7 +49,9 @@ class Administration:
         self._files = files
         self._keys = KeyStore(open_store(url))
         self._asked = open_store(url)
-        self.running = RunningKeys(files, self._keys, self._in_thread, reactor)
+        self.running = RunningKeys(
+            files, self._keys, self._in_thread, reactor, prepare=lambda configuration: accounting.prepare(configuration)
+        )
         self.reload: Callable[[], Awaitable[Sequence[str]]] = self._reload_here
         """Has every process read the files again. A worker asks its supervisor."""
         self.elsewhere: Callable[[], Awaitable[Elsewhere]] = _nowhere

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import attrs
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -95,6 +95,12 @@ class Parts:
         self.grants.use(configuration)
         self.routes.use(configuration)
         self.board.use(tuple(configuration.providers.values()))
+
+    def in_use(self) -> Deferred[None]:
+        """
+        :return: fires when the configuration that was read last is in use.
+        """
+        return succeed(None) if self.administration is None else self.administration.running.in_use()
 
 
 class GatewayService(Service):

@@ -109,7 +109,7 @@ class Member(Protocol):
             case Use(generation, content):
                 self._configuration = content.configuration()
                 self._running.store.reload()
-                self._say(Using(generation))
+                self._running.in_use().addCallback(lambda _: self._say(Using(generation)))
             case Health(states):
                 for state in states:
                     self._running.board.note(state)

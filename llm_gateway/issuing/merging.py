@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Mapping
 
 import attrs
 
-from llm_gateway.config.values import Configuration, VirtualKey
+from llm_gateway.config.values import MADE_UP, Configuration, VirtualKey
 from llm_gateway.errors import Problem
 from llm_gateway.issuing.entries import DATABASE, Entries
 from llm_gateway.ledger.keys import StoredKey
@@ -64,7 +64,7 @@ class Merger:
     ) -> Generator[None, None, tuple[Configuration, list[Problem]]]:
         """The same step by step, one at a time. What is left before its end has changed nothing."""
         entries, known = self._entries, self._known
-        if files.credentials != self._files.credentials or files.groups != self._files.groups:
+        if files is not self._files and _named(files) != _named(self._files):
             entries, known = Entries(files), {}
         found: dict[str, _Read] = {}
         new: list[_Read] = []
@@ -101,6 +101,12 @@ class Merger:
         self._files, self._entries, self._known = files, entries, found
         self._keys, self._of_files, self._problems = keys, of_files, problems
         return configuration, [each for faults in problems.values() for each in faults]
+
+
+def _named(files: Configuration) -> tuple[object, object]:
+    """:return: what entries may name."""
+    named = {name: each for name, each in files.credentials.items() if not name.startswith(MADE_UP)}
+    return named, files.groups
 
 
 def _read(entries: Entries, stored: StoredKey) -> _Read:

@@ -225,7 +225,7 @@ def test_fault_of_ours_does_not_end_the_looking(
 ) -> None:
     running.keys.start()
     with monkeypatch.context() as broken:
-        broken.setattr("llm_gateway.issuing.merging.Merger.merged", lambda *_: 1 // 0)
+        broken.setattr("llm_gateway.issuing.merging.Merger.merging", lambda *_: 1 // 0)
         first = running.keeper.create(ANN, BY)
         running.clock.advance(1)
     assert not running.knows(first.key)
