@@ -68,3 +68,22 @@ def test_cancelled_work_does_not_go_on() -> None:
         fired(working)[0].raiseException()  # type: ignore[attr-defined]  # a Failure
     assert clock.getDelayedCalls() == []
     assert len(done) == so_far
+
+
+def test_work_that_one_of_its_steps_cancels_ends_there() -> None:
+    clock, done = TickingClock(), list[int]()
+    working: list[Deferred[None]] = []
+
+    def steps() -> Iterator[None]:
+        for number in range(100):
+            done.append(number)
+            if number == 50:
+                working[0].cancel()
+            yield
+
+    working.append(in_slices(steps(), clock))
+    over = fired(working[0])
+    while clock.getDelayedCalls():
+        clock.advance(0)
+    assert len(done) == 51
+    assert len(over) == 1

@@ -91,3 +91,23 @@ def test_entry_may_use_a_credential_that_no_key_of_the_file_has(tmp_path: Path) 
     assert problems == []
     assert key is not None
     assert [each.name for each in key.credentials] == ["spare"]
+
+
+@pytest.mark.parametrize("field", ["labels", "models"])
+def test_entry_that_is_nested_too_deep_is_refused(tmp_path: Path, field: str) -> None:
+    deep: Any = "x"
+    for _ in range(40):
+        deep = {"a": deep}
+    key, problems = Entries(configured(tmp_path)).read(digest_of("vk"), {"credentials": ["main"], field: deep})
+    assert key is None
+    assert "nested more than" in problems[0].message
+
+
+def test_what_is_remembered_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_gateway.issuing.entries._REMEMBERED", 2)
+    reader = Entries(configured(tmp_path))
+    for number in range(5):
+        key, _ = reader.read(digest_of("vk"), {"credentials": ["main"], "labels": {"user": str(number)}})
+        assert key is not None
+        assert key.labels == {"user": str(number)}
+        assert len(reader._known) <= 2
