@@ -24,6 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from llm_gateway.wire import sockets
+from llm_gateway.wire.rounds import together
 from llm_gateway.wire.sockets import MOST_IN_A_TURN, Sockets, wait_together
 
 epollreactor = pytest.importorskip("twisted.internet.epollreactor")
@@ -345,6 +347,36 @@ def test_what_is_written_in_a_round_goes_out_at_its_end(scene: Scene) -> None:
     writer.write(b"outside of it")
     scene.turn()
     assert first.recv(100) == b"outside of it"
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+def test_steps_are_done_for_all_that_came_before_anything_is_sent(
+    scene: Scene, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For so many sockets at once as are taken together."""
+    monkeypatch.setattr(sockets, "AT_ONCE", at_once)
+    done: list[str] = []
+    pairs = [scene.connect() for _ in range(4)]
+    writer = pairs[0][0].transport.reactor.outbox.writer(pairs[0][0].transport)  # type: ignore[union-attr]
+
+    def answer(number: int) -> None:
+        done.append(f"answer {number}")
+        writer.write(b"%d" % number)
+
+    def heard(number: int) -> None:
+        done.append(f"heard {number}")
+        together(answer, number)
+
+    for number, (protocol, peer) in enumerate(pairs):
+        protocol.on_data = partial(heard, number)
+        peer.sendall(b"a")
+    scene.turn(lambda: len(done) == 8)
+    order = [each.split()[0] for each in done]
+    assert order == [
+        step for _ in range(0, 4, at_once) for step in ["heard"] * min(at_once, 4) + ["answer"] * min(at_once, 4)
+    ]
+    pairs[0][1].settimeout(5)
+    assert sorted(pairs[0][1].recv(100)) == sorted(b"0123")
 
 
 def test_what_comes_meanwhile_is_served_in_the_same_turn(scene: Scene) -> None:
