@@ -207,7 +207,7 @@ class Exchange:
         self._repeated = False
         self._answered: Callable[[Any], None] | None = answered
         self._not_answered = not_answered
-        self._whole: WholeResponse | None = None
+        self._whole: Response | WholeResponse | None = None
         """The answer, while nobody has been told of it."""
 
     def want(self) -> None:
@@ -224,7 +224,7 @@ class Exchange:
         if answered is not None:
             answered(response)
 
-    def came(self, response: WholeResponse) -> None:
+    def came(self, response: Response | WholeResponse) -> None:
         """All of the answer has, and the connection is not the request's any more: tell it with others' answers."""
         self._connection = None
         self._whole = response

@@ -13,7 +13,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
@@ -25,7 +24,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from llm_gateway.wire.fields import Lines, read, take_apart
-from llm_gateway.wire.response import DONE, FAILED, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
+from llm_gateway.wire.response import DONE, HTTP_1_1, RARELY_OF_THE_CONNECTION, STAYS, Response, WholeResponse
 from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.upload import BytesBody, Upload
 
@@ -40,8 +39,6 @@ pieces of a body. The largest heads seen from providers are under 10 KB."""
 _HTTP_1_0 = (b"HTTP", 1, 0)
 _STATUS_LINE = re.compile(rb"[\r\n]*HTTP/1\.([01]) [0-9]{3}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r\n")
 _LINE_ENDS = b"\r\n"
-
-_log = Logger()
 
 MAX_STATUSES, MAX_STATUS_BYTES = 200, 64
 """Status lines that are remembered, and how long they may be."""
@@ -241,11 +238,7 @@ class Connection(Protocol):
                     # It came in one read. Its connection serves the next before anybody looks at it.
                     response.is_all(body, DONE)
                     self._give_back(response, problem is None and _is_end(data, body, response))
-                    try:
-                        exchange.answer(response)
-                    except Exception:
-                        # Nobody else's: the connection may be on with the next exchange.
-                        _log.failure(FAILED)
+                    exchange.came(response)
                     return
                 if self._upload is not None and self._upload.done:
                     self._upload = None
