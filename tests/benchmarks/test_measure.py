@@ -21,6 +21,7 @@ from benchmarks.measure import (
     PACED,
     SATURATED,
     TRANSLATED,
+    TRANSLATED_EVENTS,
     Bench,
     MemoryWatch,
     Plan,
@@ -83,7 +84,7 @@ def test_translated_streams_are_counted(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found.part, found.case.provider, found.case.caller) == (TRANSLATED, CHAT, RESPONSES)
     assert (found.faults, found.examples) == (0, [])
     assert found.units > 0
-    assert found.units % EVENTS == 0
+    assert found.units % TRANSLATED_EVENTS == 0
 
 
 def test_every_pair_of_dialects_is_measured_in_both_loads() -> None:
