@@ -26,17 +26,26 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("repeatable")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """For ``-m wire``, leave out unread every file that has none of them: most of the time to collect is theirs."""
+    chosen: str = config.getoption("-m")
+    is_other = chosen == "wire" and collection_path.suffix == ".py" and WIRES not in _imported(collection_path)
+    return True if is_other else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
     """
     Refuse coroutine tests that nothing awaits: pytest-twisted calls them, drops the coroutine and reports a pass.
 
     Mark ``wire`` what can get at ``tests.wires`` through imports. Every other test cannot know which wire it is to use,
     so that a run with ``-m wire`` is all that another wire needs.
     """
-    for item in items:
-        if WIRES in _imported(item.path):
-            item.add_marker("wire")
+    # To read what every file imports takes a second or two, and nothing but -m asks for it.
+    if config.getoption("-m"):
+        for item in items:
+            if WIRES in _imported(item.path):
+                item.add_marker("wire")
     unawaited = [item.nodeid for item in items if isinstance(item, pytest.Function) and _is_unawaited(item.function)]
     if unawaited:
         complaint = "async tests need @pytest_twisted.ensureDeferred, or they pass without running:"

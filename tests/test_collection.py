@@ -69,3 +69,15 @@ def test_what_can_know_the_wire_is_marked_and_nothing_else(pytester: pytest.Pyte
     result = pytester.runpytest_subprocess("-m", "not wire", "-v")
     result.assert_outcomes(passed=1, deselected=4)
     result.stdout.fnmatch_lines(["*test_neither.py::test_it PASSED*"])
+
+
+def test_what_cannot_know_the_wire_is_not_even_read_for_it(pytester: pytest.Pytester) -> None:
+    """Nor does it count among what was left out."""
+    files = {
+        "__init__": "",
+        "wires": "",
+        "test_knows": "import tests.wires\ndef test_it(): ...",
+        "test_neither": "raise AssertionError('this is read')",
+    }
+    pytester.makepyfile(**{"tests/conftest": CONFTEST, **{f"tests/{name}": text for name, text in files.items()}})
+    pytester.runpytest_subprocess("-m", "wire").assert_outcomes(passed=1)
