@@ -19,6 +19,7 @@ WIRES = TESTS / "wires.py"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "wire: the outcome may depend on LLMGATEWAY_TEST_WIRE (set by conftest.py)")
+    config.addinivalue_line("markers", "any_wire: it does not, although the test's module could know the variable")
     # What is drawn depends on the test alone, and the clock on nothing: a change is judged by what it changes.
     settings.register_profile("repeatable", derandomize=True, deadline=None)
     settings.register_profile("random", deadline=None)
@@ -39,12 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
     Refuse coroutine tests that nothing awaits: pytest-twisted calls them, drops the coroutine and reports a pass.
 
     Mark ``wire`` what can get at ``tests.wires`` through imports. Every other test cannot know which wire it is to use,
-    so that a run with ``-m wire`` is all that another wire needs.
+    so that a run with ``-m wire`` is all that another wire needs. Nor is that marked which says ``any_wire`` itself: it
+    starts the program without a word of wires, or is about what comes before and after a call.
     """
     # To read what every file imports takes a second or two, and nothing but -m asks for it.
     if config.getoption("-m"):
         for item in items:
-            if WIRES in _imported(item.path):
+            if WIRES in _imported(item.path) and item.get_closest_marker("any_wire") is None:
                 item.add_marker("wire")
     unawaited = [item.nodeid for item in items if isinstance(item, pytest.Function) and _is_unawaited(item.function)]
     if unawaited:

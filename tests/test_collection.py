@@ -51,7 +51,7 @@ def test_async_test_under_ensure_deferred_runs(pytester: pytest.Pytester) -> Non
 
 
 def test_what_can_know_the_wire_is_marked_and_nothing_else(pytester: pytest.Pytester) -> None:
-    """Itself, by way of another module, inside a function, or through its folder's conftest.py."""
+    """Itself, by way of another module, inside a function, or through its folder's conftest.py; unless it objects."""
     importing = {
         "__init__": "",
         "folder/__init__": "",
@@ -64,11 +64,12 @@ def test_what_can_know_the_wire_is_marked_and_nothing_else(pytester: pytest.Pyte
         "folder/conftest": "from tests import memory",
         "folder/test_beside": "def test_it(): ...",
         "test_neither": "import tests.plain\ndef test_it(): ...",
+        "test_alike": "from tests import memory\nimport pytest\n@pytest.mark.any_wire\ndef test_it(): ...",
     }
     pytester.makepyfile(**{"tests/conftest": CONFTEST, **{f"tests/{name}": text for name, text in importing.items()}})
     result = pytester.runpytest_subprocess("-m", "not wire", "-v")
-    result.assert_outcomes(passed=1, deselected=4)
-    result.stdout.fnmatch_lines(["*test_neither.py::test_it PASSED*"])
+    result.assert_outcomes(passed=2, deselected=4)
+    result.stdout.fnmatch_lines(["*test_alike.py::test_it PASSED*", "*test_neither.py::test_it PASSED*"])
 
 
 def test_what_cannot_know_the_wire_is_not_even_read_for_it(pytester: pytest.Pytester) -> None:

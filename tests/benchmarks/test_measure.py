@@ -29,10 +29,10 @@ from benchmarks.measure import (
 )
 from benchmarks.shapes import EVENTS
 from benchmarks.spoken import CHAT, RESPONSES, SPOKEN
+from llm_gateway.settings import WIRES
 from tests.benchmarks.records import record
-from tests.wires import WIRE
 
-OURS = {"llhttp": "llmgateway", "twisted": "twisted"}[WIRE]
+OURS = "llmgateway"
 
 
 def bench(folder: Path, *tools: str) -> Bench:
@@ -60,10 +60,11 @@ def known(name: str, folder: Path, *tools: str) -> tuple[Bench, Gateway]:
     return made, known_gateways(made._tools.get("nginx", ""))[name]
 
 
-def test_streams_through_our_gateway_are_counted(tmp_path: Path) -> None:
-    made, gateway = known(OURS, tmp_path)
+@pytest.mark.parametrize("ours", [OURS, "twisted"])
+def test_streams_through_our_gateway_are_counted(tmp_path: Path, ours: str) -> None:
+    made, gateway = known(ours, tmp_path)
     found = made.measure(PACED, gateway)
-    assert (found.part, found.gateway, found.faults, found.examples) == (PACED, OURS, 0, [])
+    assert (found.part, found.gateway, found.faults, found.examples) == (PACED, ours, 0, [])
     assert found.units > 0
     assert found.units % EVENTS == 0
     assert found.usage.peak_bytes > 0 < found.idle_bytes
@@ -142,10 +143,11 @@ def test_memory_is_looked_at_at_least_once() -> None:
     assert memory.peak_bytes > 0
 
 
-def test_profile_of_our_gateway_names_its_rooms(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", WIRES)
+def test_profile_of_our_gateway_names_its_rooms(tmp_path: Path, wire: str) -> None:
     made = bench(tmp_path)
     stacks = tmp_path / "stacks"
-    found = made.profile(WIRE, stacks)
+    found = made.profile(wire, stacks)
     rooms = {room.name: room for room in found.rooms}
     assert {"llm_gateway.web", "llm_gateway.wire", "llm_gateway.upstream", "twisted.internet"} <= set(rooms)
     assert rooms["llm_gateway.web"].instructions > 0

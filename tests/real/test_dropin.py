@@ -16,6 +16,9 @@ import pytest
 
 from tests.real.gateway import STOP_S, clean_environ
 
+# No gateway runs here.
+pytestmark = pytest.mark.any_wire
+
 ROOT = Path(__file__).parents[2]
 BUILD_S = 60.0
 

@@ -15,6 +15,9 @@ from tests.real.client import Client
 from tests.real.gateway import RunningGateway, running_command
 from tests.real.scene import asking
 
+# The example names no wire.
+pytestmark = pytest.mark.any_wire
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "embed.py"
 OPENAI, ANTHROPIC = "vk_user1_openai", "vk_user2_anthropic"
 

@@ -15,6 +15,9 @@ import pytest
 from tests.real.gateway import RunningGateway, running_gateway
 
 ROOT = Path(__file__).parents[2]
+# Where SDKs and raw clients are understood, this one is.
+pytestmark = pytest.mark.any_wire
+
 SCRIPT = ROOT / "examples" / "test_router.py"
 
 

@@ -14,6 +14,9 @@ import pytest
 from tests.real.gateway import RunningGateway, clean_environ, running_gateway
 from tests.real.provider import running_provider
 
+# What is told is a page like others.
+pytestmark = pytest.mark.any_wire
+
 KEYS = {
     "credentials": {
         "first": {"provider": "dead", "api_key": "sk-CANARY-0123456789"},

@@ -199,6 +199,7 @@ def test_old_connections_are_answered_once_more_and_told_to_close(bin_dir: Path,
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_new_program_that_fails_changes_nothing(bin_dir: Path, tmp_path: Path) -> None:
     """
     A new program that cannot start, here for a broken file, leaves the old one serving; the log has the reason. When it
@@ -222,6 +223,7 @@ def test_new_program_that_fails_changes_nothing(bin_dir: Path, tmp_path: Path) -
         gateway.ended()
 
 
+@pytest.mark.any_wire
 def test_pid_file_and_systemd_know_the_new_program(bin_dir: Path, tmp_path: Path) -> None:
     """
     The pid file has the pid of whoever serves, through two hand-overs, and goes away with the last one; systemd is told
@@ -255,6 +257,7 @@ def test_pid_file_and_systemd_know_the_new_program(bin_dir: Path, tmp_path: Path
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_daemon_hands_over_to_a_daemon(bin_dir: Path, tmp_path: Path) -> None:
     """
     Without ``-n`` both programs go to the background: the pid file leads from one to the next. What a new one says
@@ -322,6 +325,7 @@ def test_sockets_of_every_kind_are_handed_over(bin_dir: Path, tmp_path: Path) ->
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 @pytest.mark.parametrize("workers", [1, 2])
 def test_socket_of_systemd_is_handed_over(bin_dir: Path, tmp_path: Path, workers: int) -> None:
     """What systemd tells only once, and only to the process that it started, reaches workers and the next program."""
@@ -350,6 +354,7 @@ def test_socket_of_systemd_is_handed_over(bin_dir: Path, tmp_path: Path, workers
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_stop_while_a_new_program_starts_stops_both(bin_dir: Path, tmp_path: Path) -> None:
     """SIGTERM right behind SIGUSR2 stops the service: the new program does not stay behind."""
     with running_gateway(bin_dir, tmp_path, "--demo") as gateway:

@@ -15,6 +15,9 @@ import pytest
 from tests.markdown import ROOT, blocks
 from tests.real.gateway import RunningGateway, clean_environ, running_gateway
 
+# What is pasted names no wire.
+pytestmark = pytest.mark.any_wire
+
 README = (ROOT / "README.md").read_text()
 ADDRESS = "localhost:8080"
 

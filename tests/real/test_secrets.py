@@ -373,6 +373,7 @@ def test_files_that_break_are_told_of_without_secrets(stage: Stage, tmp_path: Pa
     check_silence(stage)
 
 
+@pytest.mark.any_wire
 def test_broken_files_are_told_of_without_secrets(bin_dir: Path, tmp_path: Path) -> None:
     """By a gateway that does not start with them."""
     keys, providers = {"virtual_keys": keys_document(tmp_path)}, providers_document("http://127.0.0.1:9")

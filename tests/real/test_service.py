@@ -208,6 +208,7 @@ def test_hangup_reloads_and_running_calls_do_not_notice(bin_dir: Path, tmp_path:
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_changed_file_is_noticed_without_a_signal(bin_dir: Path, tmp_path: Path) -> None:
     """An edited ``keys.json`` counts within the reload interval, and so does the next edit."""
     with scene(bin_dir, tmp_path, "--reload-interval", "0.05") as stage:
@@ -222,6 +223,7 @@ def test_changed_file_is_noticed_without_a_signal(bin_dir: Path, tmp_path: Path)
         assert stage.call("/v1/chat/completions", key="vk_two").status == 401
 
 
+@pytest.mark.any_wire
 def test_hangup_opens_a_rotated_access_log_anew(bin_dir: Path, tmp_path: Path) -> None:
     """Move the access log away and send SIGHUP: what comes after is in a new file, and no line is lost."""
     log, rotated = tmp_path / "access.log", tmp_path / "access.log.1"
@@ -296,6 +298,7 @@ def test_access_log_has_exactly_the_documented_fields(bin_dir: Path, tmp_path: P
         assert secret not in stage.gateway.output
 
 
+@pytest.mark.any_wire
 def test_access_log_as_text_is_one_readable_line(bin_dir: Path, tmp_path: Path) -> None:
     """Time, method, path and status first; then what is known, by name."""
     with scene(bin_dir, tmp_path, "--access-log-format", "text") as stage:
@@ -311,6 +314,7 @@ def test_access_log_as_text_is_one_readable_line(bin_dir: Path, tmp_path: Path) 
 # Starting
 
 
+@pytest.mark.any_wire
 def test_variables_name_files_and_port(bin_dir: Path, tmp_path: Path) -> None:
     """``KEYS_FILE``, ``AISERVICES_FILE`` and ``GATEWAY_PORT`` stand for the options of the same meaning."""
     (tmp_path / "k.json").write_text('{"virtual_keys": {"vk_a": {"provider": "mine", "api_key": "sk-a"}}}')
@@ -329,6 +333,7 @@ def test_variables_name_files_and_port(bin_dir: Path, tmp_path: Path) -> None:
                 assert client.call("GET", "/v1/models", asking("vk_a")).status == 200
 
 
+@pytest.mark.any_wire
 def test_options_win_over_variables(bin_dir: Path, tmp_path: Path) -> None:
     """What the command line names is taken, whatever the environment says."""
     (tmp_path / "k.json").write_text('{"virtual_keys": {"vk_a": {"provider": "mine", "api_key": "sk-a"}}}')
@@ -353,6 +358,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.any_wire
 @pytest.mark.parametrize("program", ["twistd -n --pidfile=", "twist"])
 def test_taken_port_is_one_clear_line(bin_dir: Path, tmp_path: Path, program: str) -> None:
     """A port that somebody else listens on: the program says so, without a traceback, and its status is not 0."""
@@ -366,6 +372,7 @@ def test_taken_port_is_one_clear_line(bin_dir: Path, tmp_path: Path, program: st
     assert "Traceback" not in ended.stdout
 
 
+@pytest.mark.any_wire
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -385,6 +392,7 @@ def test_wrong_command_line_is_explained_at_the_end(
     assert "Traceback" not in ended.stdout
 
 
+@pytest.mark.any_wire
 def test_demo_prints_commands_that_work_when_pasted(bin_dir: Path, tmp_path: Path) -> None:
     """Each curl command that ``--demo`` prints is answered by the provider of its key."""
     with running_gateway(bin_dir, tmp_path, "--demo") as gateway:
@@ -402,6 +410,7 @@ def test_demo_prints_commands_that_work_when_pasted(bin_dir: Path, tmp_path: Pat
     assert len(commands) == 4
 
 
+@pytest.mark.any_wire
 def test_twist_runs_the_gateway_too(bin_dir: Path, tmp_path: Path) -> None:
     """``twist llmgateway`` starts, answers, and stops on SIGTERM with status 0."""
     command = [str(bin_dir / "twist"), "--log-format", "text", "llmgateway", "--demo", "--listen", LOOPBACK]
@@ -412,6 +421,7 @@ def test_twist_runs_the_gateway_too(bin_dir: Path, tmp_path: Path) -> None:
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_daemon_starts_answers_and_stops(bin_dir: Path, tmp_path: Path) -> None:
     """
     ``twistd llmgateway`` without ``-n`` goes to the background. Files named relative to where it was started stay the

@@ -127,6 +127,7 @@ def test_one_that_dies_takes_only_its_own_streams(bin_dir: Path, tmp_path: Path)
         assert stage.gateway.stop() == 0
 
 
+@pytest.mark.any_wire
 def test_hangup_reaches_every_worker(bin_dir: Path, tmp_path: Path) -> None:
     """
     SIGHUP to the one pid: all workers take the new keys, and all open the access log anew. With a broken file they go
@@ -156,6 +157,7 @@ def test_hangup_reaches_every_worker(bin_dir: Path, tmp_path: Path) -> None:
     assert lines == [[200, 200], [200, 200, 401, 401, 200, 200]]
 
 
+@pytest.mark.any_wire
 def test_changed_file_reaches_every_worker_without_a_signal(bin_dir: Path, tmp_path: Path) -> None:
     """One process looks at the files for all."""
     with two_workers(bin_dir, tmp_path, "--reload-interval", "0.05") as (stage, pids):
@@ -211,6 +213,7 @@ def test_second_signal_ends_the_calls_of_all_workers(bin_dir: Path, tmp_path: Pa
         assert quiet(stage.gateway)
 
 
+@pytest.mark.any_wire
 def test_health_of_all_comes_from_one_prober(bin_dir: Path, tmp_path: Path) -> None:
     """
     However many workers there are, a provider is asked once in an interval, and every worker knows what came of it: one
@@ -228,6 +231,7 @@ def test_health_of_all_comes_from_one_prober(bin_dir: Path, tmp_path: Path) -> N
         assert sorted(probes) == ["/v1/models", "/v1/models", "/v1beta/models"]
 
 
+@pytest.mark.any_wire
 def test_provider_that_goes_down_is_down_for_every_worker(bin_dir: Path, tmp_path: Path) -> None:
     """What changes between two rounds of questions reaches all."""
 
@@ -357,6 +361,7 @@ def eventually_complete(client: Client) -> dict[str, Any]:
     return page
 
 
+@pytest.mark.any_wire
 def test_auto_is_one_worker_for_each_core(bin_dir: Path, tmp_path: Path) -> None:
     """``--workers auto`` counts the cores that the program may run on; with a single one there is none to supervise."""
     cores = sorted(os.sched_getaffinity(0))[:2]
@@ -368,6 +373,7 @@ def test_auto_is_one_worker_for_each_core(bin_dir: Path, tmp_path: Path) -> None
         assert gateway.stop() == 0
 
 
+@pytest.mark.any_wire
 def test_worker_that_never_starts_ends_the_gateway(bin_dir: Path, tmp_path: Path) -> None:
     """Where no worker can live, the log says what each one said, and the status is 1: nobody waits for nothing."""
     # What is wrong here is wrong with the workers alone; and five attempts would take eight seconds.
@@ -387,6 +393,7 @@ def test_worker_that_never_starts_ends_the_gateway(bin_dir: Path, tmp_path: Path
     assert not (tmp_path / "pid").exists()
 
 
+@pytest.mark.any_wire
 def test_clients_that_come_at_once_are_shared_out(bin_dir: Path, tmp_path: Path) -> None:
     """Forty clients that connect in one go and stay: every worker gets about half, whoever is awake first."""
     with running_gateway(bin_dir, tmp_path, "--demo", *TWO) as gateway, contextlib.ExitStack() as stack:

@@ -134,8 +134,8 @@ def share_a_budget(workers: int, bin_dir: Path, folder: Path) -> None:
             f"{(NANO - spent) // A_TOKEN} tokens' worth of dollars",
             file=sys.stderr,
         )
-        # What is left is what running streams seem to have used more than they have: usually 2 to 5 %, and twice as much
-        # where the machine has so much else to do that they all come to their ends at once.
+        # What is left is what running streams seem to have used more than they have: usually 2 to 5 %, and twice as
+        # much where the machine has so much else to do that they all come to their ends at once.
         assert 0.85 * TOKENS <= wrote <= TOKENS + OVERSHOOT
         assert 0.85 * NANO <= spent <= NANO + OVERSHOOT * A_TOKEN
 
