@@ -6,7 +6,9 @@ import ast
 import functools
 import inspect
 import os
+import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,22 @@ def _is_unawaited(function: object) -> bool:
         return True
     # ensureDeferred leaves the function as it is and only marks it; the mark has no public reader.
     return inspect.iscoroutinefunction(function) and pytest_twisted._get_mark(function) != "async_test"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """
+    Trust one certificate authority of all that the machine knows, as nobody outside of it is asked for anything.
+
+    Every client that a test makes of an SDK's reads them once or twice, and all of them take longer than most tests.
+    """
+    known = ssl.create_default_context().get_ca_certs(binary_form=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for first in known[:1]:
+            path = tmp_path_factory.mktemp("authority") / "one.pem"
+            path.write_text(ssl.DER_cert_to_PEM_cert(first))
+            patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.fixture(scope="session")
