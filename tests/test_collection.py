@@ -9,6 +9,13 @@ import pytest
 CONFTEST = (Path(__file__).parent / "conftest.py").read_text()
 
 
+@pytest.fixture(autouse=True)
+def _few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those that conftest.py asks for: to load all that are installed takes most of a small run."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_twisted,_hypothesis_pytestplugin")
+
+
 def test_async_tests_that_nobody_awaits_are_refused_by_name(pytester: pytest.Pytester) -> None:
     """Such a test would pass without running; the run ends before its first test and says which ones they are."""
     pytester.makeconftest(CONFTEST)
