@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import inspect
 import os
 import ssl
@@ -54,6 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
     if unawaited:
         complaint = "async tests need @pytest_twisted.ensureDeferred, or they pass without running:"
         raise pytest.UsageError("\n  ".join([complaint, *unawaited]))
+
+
+def pytest_collection_finish() -> None:
+    """
+    Take what is there by now for good: every full collection would look through all tests and libraries once more, and
+    tests that show that nothing is left behind ask for many.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache
