@@ -126,6 +126,7 @@ def test_no_connection_is_refused_and_no_stream_cut(bin_dir: Path, tmp_path: Pat
         assert quiet(gateway)
 
 
+@pytest.mark.any_wire
 def test_each_program_lists_its_own_calls(bin_dir: Path, tmp_path: Path) -> None:
     """
     Its admin API knows the workers of that program, which none of the other program keeps waiting. The last answer on

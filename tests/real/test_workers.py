@@ -311,6 +311,7 @@ def test_every_kind_of_endpoint_is_shared(bin_dir: Path, tmp_path: Path) -> None
     assert not (tmp_path / "gateway.sock.lock").is_symlink()
 
 
+@pytest.mark.any_wire
 def test_calls_of_all_workers_are_listed_and_a_stopped_worker_is_named(bin_dir: Path, tmp_path: Path) -> None:
     """
     Whichever worker answers the admin API. One that is stopped keeps nobody waiting for long: it is missing, with the
