@@ -4,7 +4,7 @@ Doing the same step of many calls in a row.
 What a call takes is spread over more than a hundred functions. Done from the beginning to the end for one call after
 the other, each of them is out of the processor's nearest cache when the next call comes to it. So where a reactor
 serves many sockets in one round, a step that can wait is done when all that came has come as far: for all of them, and
-then the next step. With 64 calls at once that takes a seventh off the time of each; a single one loses nothing.
+then the next step. With 64 calls at once that takes a quarter off the time of each; a single one loses nothing.
 """
 
 from __future__ import annotations
