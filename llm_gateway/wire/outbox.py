@@ -14,8 +14,8 @@ JOIN_BYTES = 65_536
 """More than this in several pieces is not copied together but handed to the transport."""
 
 MOST_WAITING = 32
-"""Connections that wait in one round. When so many have something to send they are served at once: a round with a
-thousand streams in it takes long, and theirs would all come late. Of each batch one wakes whoever sleeps."""
+"""Connections that wait in one round. When so many have something to send they are served before more is read: a round
+with a thousand streams in it takes long, and theirs would all come late. Of each batch one wakes whoever sleeps."""
 
 _INNER = ("dataBuffer", "_tempDataBuffer", "TLS")
 
@@ -73,6 +73,12 @@ class Outbox:
         _round = self
         rounds.begin()
 
+    def part_is_over(self) -> None:
+        """Do the steps of those that were read so far, and send what they wrote if that is much."""
+        rounds.go_through()
+        if len(self.waiting) >= MOST_WAITING:
+            self.send()
+
     def round_is_over(self) -> None:
         """Send what was written in it."""
         global _round
@@ -122,7 +128,9 @@ class _PromptWriter:
         pieces = self._pieces
         if not pieces:
             outbox = self._outbox
-            if len(outbox.waiting) >= MOST_WAITING:
+            if len(outbox.waiting) >= MOST_WAITING and _round is not outbox:
+                # In a round, only when all steps of those that were read are done: an answer must not be with its
+                # client before it is written down.
                 outbox.send()
             outbox.waiting.append(self)
             if not outbox.called:

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llm_gateway.wire.outbox import Outbox
-from llm_gateway.wire.rounds import go_through
 
 try:
     from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
@@ -122,7 +121,7 @@ class Sockets:
             while events:
                 for start in range(0, len(events), AT_ONCE):
                     self._serve_all(events[start : start + AT_ONCE])
-                    go_through()
+                    outbox.part_is_over()
                 left -= len(events)
                 if left <= 0 or (len(events) == 1 and not self._lively):
                     return

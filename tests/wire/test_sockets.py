@@ -6,6 +6,7 @@ Every scene is played twice, with connections as Twisted's reactor has them and 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import socket
@@ -25,6 +26,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from llm_gateway.wire import sockets
+from llm_gateway.wire.outbox import MOST_WAITING
 from llm_gateway.wire.rounds import together
 from llm_gateway.wire.sockets import MOST_IN_A_TURN, Sockets, wait_together
 
@@ -377,6 +379,33 @@ def test_steps_are_done_for_all_that_came_before_anything_is_sent(
     ]
     pairs[0][1].settimeout(5)
     assert sorted(pairs[0][1].recv(100)) == sorted(b"0123")
+
+
+def test_no_answer_goes_out_before_what_follows_it_is_done(scene: Scene) -> None:
+    """However many there are: what is written down of a call is, before its client has the answer and goes on."""
+    pairs = [scene.connect() for _ in range(MOST_WAITING + 8)]
+    outbox = pairs[0][0].transport.reactor.outbox  # type: ignore[union-attr]
+    early: list[int] = []
+    settled: list[int] = []
+
+    def settle(number: int) -> None:
+        settled.append(number)
+        for place, (_, peer) in enumerate(pairs):
+            with contextlib.suppress(BlockingIOError):
+                peer.recv(100, socket.MSG_PEEK)
+                early.append(place)
+
+    def answer(number: int) -> None:
+        outbox.writer(pairs[number][0].transport).write(b"answer")
+        together(settle, number)
+
+    for number, (protocol, peer) in enumerate(pairs):
+        protocol.on_data = partial(together, answer, number)
+        peer.setblocking(False)
+        peer.sendall(b"a")
+    scene.turn(lambda: len(settled) == len(pairs))
+    assert early == []
+    assert [peer.recv(100) for _, peer in pairs] == [b"answer"] * len(pairs)
 
 
 def test_what_comes_meanwhile_is_served_in_the_same_turn(scene: Scene) -> None:
