@@ -10,6 +10,7 @@ then the next step. With 64 calls at once that takes a quarter off the time of e
 from __future__ import annotations
 
 from collections.abc import Callable
+from traceback import format_tb
 from typing import Any, TypeVar
 
 from twisted.logger import Logger
@@ -57,9 +58,11 @@ def go_through() -> None:
         for whose in steps.pop(step):
             try:
                 step(whose)
-            except BaseException:
-                # As Twisted's reactors with a fault behind an event: nobody else's call ends by it.
-                _log.failure("A step of a call failed")
+            except BaseException as fault:
+                # As Twisted's reactors with a fault behind an event: nobody else's call ends by it. Where, but not what
+                # it says of itself: that may be of what is passed on.
+                trace = "".join(format_tb(fault.__traceback__))
+                _log.critical("A step of a call failed with {kind}\n{trace}", kind=type(fault).__name__, trace=trace)
 
 
 def end() -> None:
