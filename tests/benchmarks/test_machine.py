@@ -23,11 +23,12 @@ from benchmarks.machine import (
 
 FAMILY = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "input()"])
-print(child.pid, flush=True)
-child.wait()
+subprocess.run([sys.executable, "-c", "import os; print(os.getpid(), flush=True); input()"])
 """
-"""A process with a child, until its standard input ends."""
+"""A process with a child, until its standard input ends.
+
+It is the child that says which it is: one that has only just been started has nothing in memory yet.
+"""
 
 
 def test_tree_has_the_children_of_a_process() -> None:
