@@ -13,10 +13,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import IResource
 
 from llm_gateway.accounting import Accounting
-from llm_gateway.config.store import ConfigurationStore
+from llm_gateway.config.store import ConfigurationStore, reload_problems
 from llm_gateway.core.limits.claims import Standing
 from llm_gateway.core.limits.values import Scope
-from llm_gateway.errors import ConfigurationError
 from llm_gateway.issuing.running import RunningKeys
 from llm_gateway.ledger.keys import KeyStore
 from llm_gateway.ledger.queries import usage
@@ -127,20 +126,3 @@ class Administration:
 
 def _nowhere() -> Deferred[Elsewhere]:
     return succeed(Elsewhere())
-
-
-def reload_problems(files: ConfigurationStore, reload: Callable[[], bool]) -> list[str]:
-    """
-    Read the files again.
-
-    :return: what is wrong with them; nothing if they are in use now.
-    """
-    if reload():
-        return []
-    try:
-        files.load()
-    except ConfigurationError as error:
-        return [str(problem) for problem in error.problems]
-    except Exception:
-        return ["the files cannot be read: see the gateway's log"]
-    return []

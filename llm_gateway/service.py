@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 from twisted.application.service import Service
@@ -15,16 +15,17 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from llm_gateway.accounting import Accounting
-from llm_gateway.administration import Administration, reload_problems
-from llm_gateway.config.store import ConfigurationStore
+from llm_gateway.config.store import ConfigurationStore, FileConfiguration, reload_problems
 from llm_gateway.config.values import Configuration
-from llm_gateway.issuing.running import FileConfiguration
 from llm_gateway.upstream.prober import HealthBoard, Prober
 from llm_gateway.web.access_log import FileAccessLog
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.routes import RouteBook
+
+if TYPE_CHECKING:
+    from llm_gateway.accounting import Accounting
+    from llm_gateway.administration import Administration
 
 _log = Logger()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from treq.client import HTTPClient
@@ -26,15 +26,12 @@ from twisted.web.resource import IResource
 
 from llm_gateway import __version__
 from llm_gateway.accounting import Accounting
-from llm_gateway.administration import Administration
-from llm_gateway.config.store import ConfigurationStore
+from llm_gateway.config.store import ConfigurationStore, FileConfiguration
 from llm_gateway.config.values import Configuration
 from llm_gateway.engine import ENGINES
 from llm_gateway.fleet.handover import Command, HandOver
-from llm_gateway.fleet.service import FleetService
 from llm_gateway.fleet.sockets import ListeningSockets
 from llm_gateway.fleet.succession import Succession
-from llm_gateway.issuing.running import FileConfiguration
 from llm_gateway.options import Options, loader
 from llm_gateway.process import raise_descriptor_limit, spare_the_collector
 from llm_gateway.service import CannotStart, GatewayService, Parts, Signals
@@ -47,6 +44,9 @@ from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.grants import GrantBook
 from llm_gateway.web.live import LiveCalls
 from llm_gateway.web.routes import RouteBook
+
+if TYPE_CHECKING:
+    from llm_gateway.fleet.service import FleetService
 
 __all__ = ["Gateway", "Options", "ProcessSignals", "demo_announcement", "makeService", "make_gateway"]
 
@@ -108,6 +108,8 @@ def makeService(options: Options) -> IService:
     )
     service: GatewayService | FleetService = gateway.service
     if not alone:
+        from llm_gateway.fleet.service import FleetService
+
         service = FleetService(
             gateway.service,
             gateway.parts,
@@ -202,6 +204,8 @@ def make_gateway(
     administration = admin = None
     watched: FileConfiguration = store
     if accounting is not None and settings.ledger is not None:
+        from llm_gateway.administration import Administration
+
         administration = Administration(settings.ledger, store, accounting, reactor, live)
         watched = administration.running
         admin = administration.resource(settings)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from llm_gateway.administration import Administration, reload_problems
+from llm_gateway.administration import Administration
+from llm_gateway.config.store import reload_problems
 from llm_gateway.errors import ConfigurationError, Problem
 from llm_gateway.web.live import Elsewhere
 from tests.memory import USUAL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -29,6 +30,21 @@ class _Stamp:
     modified_ns: int
     size: int
     inode: int
+
+
+class FileConfiguration(Protocol):
+    """What is asked of ``ConfigurationStore``."""
+
+    @property
+    def current(self) -> Configuration: ...
+
+    def on_change(self, callback: Callable[[Configuration], None]) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def reload(self) -> bool: ...
 
 
 class ConfigurationStore:
@@ -184,3 +200,20 @@ def _stamp(file: str) -> _Stamp | None:
     except (OSError, ValueError):
         return None
     return _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def reload_problems(files: ConfigurationStore, reload: Callable[[], bool]) -> list[str]:
+    """
+    Read the files again.
+
+    :return: what is wrong with them; nothing if they are in use now.
+    """
+    if reload():
+        return []
+    try:
+        files.load()
+    except ConfigurationError as error:
+        return [str(problem) for problem in error.problems]
+    except Exception:
+        return ["the files cannot be read: see the gateway's log"]
+    return []

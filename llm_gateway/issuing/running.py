@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from llm_gateway.config.store import FileConfiguration
 from llm_gateway.config.values import Configuration
 from llm_gateway.errors import Problem
 from llm_gateway.issuing.entries import DATABASE
@@ -20,7 +21,7 @@ from llm_gateway.ledger.keys import KeyStore, StoredKey
 from llm_gateway.ledger.store import StoreError
 from llm_gateway.slices import SLICE_S, in_slices
 
-__all__ = ["FileConfiguration", "InThread", "RunningKeys"]
+__all__ = ["InThread", "RunningKeys"]
 
 T = TypeVar("T")
 
@@ -31,21 +32,6 @@ class InThread(Protocol):
     """Has something that waits done by another thread."""
 
     def __call__(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]: ...
-
-
-class FileConfiguration(Protocol):
-    """What is asked of ``config.store.ConfigurationStore``."""
-
-    @property
-    def current(self) -> Configuration: ...
-
-    def on_change(self, callback: Callable[[Configuration], None]) -> None: ...
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def reload(self) -> bool: ...
 
 
 class RunningKeys:
