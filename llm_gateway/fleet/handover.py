@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory, ProcessProtocol, Protocol, connec
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from llm_gateway.fleet.messages import Lines
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.pid_file import PidFile
 from llm_gateway.fleet.sockets import Inherited, ListeningSockets
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from llm_gateway.config.values import Configuration
 from llm_gateway.fleet.balance import LoadTable, Share
 from llm_gateway.fleet.inquiry import Inquiry
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.log_lines import PipeObserver
 from llm_gateway.fleet.messages import (
     Begin,
@@ -26,7 +27,6 @@ from llm_gateway.fleet.messages import (
     FromWorker,
     Health,
     Hurry,
-    Lines,
     OthersCalls,
     Ready,
     Reload,

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from llm_gateway.fleet.handover import GO, NO, READY, TAKEN, VARIABLE, Inheritance, Once
-from llm_gateway.fleet.messages import Lines
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.pid_file import PidFile
 from llm_gateway.fleet.sockets import Inherited
 

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from llm_gateway.fleet.backoff import Backoff
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.log_lines import log_again
 from llm_gateway.fleet.messages import (
     AskCalls,
@@ -23,7 +24,6 @@ from llm_gateway.fleet.messages import (
     Drain,
     FromWorker,
     Hurry,
-    Lines,
     OthersCalls,
     Ready,
     Reload,

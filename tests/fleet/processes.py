@@ -11,13 +11,13 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.messages import (
     Begin,
     Calls,
     Content,
     FromWorker,
     Health,
-    Lines,
     Ready,
     Reloaded,
     ToWorker,

@@ -26,6 +26,7 @@ from llm_gateway.core.routing.settings import (
     Target,
 )
 from llm_gateway.core.translation.losses import OnUnsupported
+from llm_gateway.fleet.lines import Lines
 from llm_gateway.fleet.messages import (
     AskCalls,
     Begin,
@@ -35,7 +36,6 @@ from llm_gateway.fleet.messages import (
     FromWorker,
     Health,
     Hurry,
-    Lines,
     OthersCalls,
     Ready,
     Reopen,
