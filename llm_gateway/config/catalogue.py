@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import msgspec
 
 from llm_gateway.core.catalogue import Catalogue, Family
+from llm_gateway.shipped import DATA
 
 __all__ = ["CatalogueFile", "shipped_catalogue", "shipped_models"]
 
@@ -24,7 +24,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def shipped_models() -> CatalogueFile:
     """:return: the file as it is."""
-    text = (resources.files("llm_gateway") / "data" / "models.json").read_bytes()
+    text = (DATA / "models.json").read_bytes()
     return msgspec.json.decode(text, type=CatalogueFile)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from importlib import resources
 
 import attrs
 
@@ -23,6 +22,7 @@ from llm_gateway.config.values import Configuration, Provider
 from llm_gateway.core.model_rules import NOTHING
 from llm_gateway.core.presets import MissingPlace
 from llm_gateway.errors import ConfigurationError, Problem
+from llm_gateway.shipped import DATA
 
 DEFAULT_KEYS_FILE = "keys.json"
 DEFAULT_AISERVICES_FILE = "aiservices.json"
@@ -162,7 +162,7 @@ def choose_files(keys: str | None, aiservices: str | None, environ: Mapping[str,
 
 def built_in_aiservices() -> str:
     """:return: the path of the ``aiservices.json`` that ships with the package."""
-    return str(resources.files("llm_gateway") / "data" / "aiservices.json")
+    return str(DATA / "aiservices.json")
 
 
 def _read_settings(report: Report, advice: str) -> Spot | None:

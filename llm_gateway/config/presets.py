@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import msgspec
 
@@ -11,6 +10,7 @@ from llm_gateway.config.values import Provider
 from llm_gateway.core.catalogue import Shelf
 from llm_gateway.core.model_rules import ModelRules
 from llm_gateway.core.presets import Preset
+from llm_gateway.shipped import DATA
 
 __all__ = ["PresetsFile", "preset_at", "shelf_of", "shipped_presets"]
 
@@ -26,7 +26,7 @@ class PresetsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def shipped_presets() -> PresetsFile:
     """:return: the file as it is."""
-    text = (resources.files("llm_gateway") / "data" / "presets.json").read_bytes()
+    text = (DATA / "presets.json").read_bytes()
     return msgspec.json.decode(text, type=PresetsFile)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from llm_gateway.config.notation import ProviderName, Url
 from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.routing import ROUTING
 from llm_gateway.config.routing_formats import RoutingEntry
+from llm_gateway.shipped import DATA
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE = "#/$defs/{name}"
@@ -72,4 +72,4 @@ def write_schemas(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_schemas(Path(str(resources.files("llm_gateway") / "data")))
+    write_schemas(DATA)

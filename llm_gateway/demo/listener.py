@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from importlib import resources
 from typing import Any, cast
 
 import attrs
@@ -14,6 +13,7 @@ from twisted.web.server import Site
 
 from llm_gateway.config.values import Configuration, Endpoint, HealthCheck, Provider
 from llm_gateway.demo.resource import demo_resource
+from llm_gateway.shipped import DATA
 
 
 def demo_keys_file() -> str:
@@ -21,7 +21,7 @@ def demo_keys_file() -> str:
     :return: the path of the ``keys.json`` for trying things out that ships with the package: the example, and a key
         for each provider that is played and not in it.
     """
-    return str(resources.files("llm_gateway").joinpath("data", "keys.demo.json"))
+    return str(DATA / "keys.demo.json")
 
 
 class _QuietSite(Site):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from llm_gateway.core.apis import ASKED_BY
 from llm_gateway.core.routing.explain import Explanation
 from llm_gateway.issuing.faults import Broken, Fault, NotAdmitted, NothingThere, WrongMethod
 from llm_gateway.issuing.keeper import KeyView, Made
+from llm_gateway.shipped import DATA
 from llm_gateway.web.admin.adding import MAX_BY, OWN_BY
 from llm_gateway.web.admin.app import PATH
 from llm_gateway.web.admin.endpoints import ENDPOINTS, TEXT, TIMES, Endpoint, Parameter
@@ -292,4 +291,4 @@ def _forget_unused(schemas: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    (Path(str(resources.files("llm_gateway"))) / "data" / FILE).write_bytes(written())
+    (DATA / FILE).write_bytes(written())
