@@ -6,9 +6,10 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -16,20 +17,19 @@ from twisted.web.iweb import IAgent
 
 from llm_gateway.config.prices import read_price_file
 from llm_gateway.config.values import Configuration, VirtualKey
-from llm_gateway.core.limits.book import Limiter
-from llm_gateway.core.limits.contract import Store as LimitStore
-from llm_gateway.core.limits.contract import StoreLost
 from llm_gateway.core.limits.values import Limit, Scope
 from llm_gateway.core.prices.lists import BadPrice, PriceList
-from llm_gateway.ledger.store import open_store
-from llm_gateway.ledger.writer import Ledger
-from llm_gateway.limits.memory import MemoryStore
-from llm_gateway.limits.shared import SharedStore
-from llm_gateway.seeding import Seeding
 from llm_gateway.settings import Settings
 from llm_gateway.slices import at_once
 from llm_gateway.web.accounts import Books
-from llm_gateway.web.warnings import Webhook
+
+if TYPE_CHECKING:
+    from llm_gateway.core.limits.book import Limiter
+    from llm_gateway.core.limits.contract import Store as LimitStore
+    from llm_gateway.ledger.writer import Ledger
+    from llm_gateway.limits.shared import SharedStore
+    from llm_gateway.seeding import Seeding
+    from llm_gateway.web.warnings import Webhook
 
 __all__ = ["Accounting", "journal_folder", "shared_folder"]
 
@@ -56,27 +56,31 @@ class Accounting:
         self._reactor = reactor
         self._wall = wall
         self._shared: SharedStore | None = None
-        store: LimitStore
+        self._processes = settings.workers
+        # Of all that could count and write, only what does is loaded.
         if settings.workers > 1:
-            store = self._shared = SharedStore(shared_folder(settings), settings.workers)
-            clock: Callable[[], float] = self._shared.clock
-        else:
-            memory = MemoryStore()
-            store, clock = memory, memory.clock
+            from llm_gateway.limits.shared import SharedStore
+
+            self._shared = SharedStore(shared_folder(settings), settings.workers)
         self._keys: Mapping[bytes, VirtualKey] = {}
         self._prepared: Configuration | None = None
         self._shadows: dict[str, tuple[float, int]] = {}
         """By limit in shadow: when it was told of, and how many calls it would have refused since."""
         self._webhook: Webhook | None = None
         if settings.warn_webhook is not None and agent is not None:
+            from llm_gateway.web.warnings import Webhook
+
             self._webhook = Webhook(settings.warn_webhook, agent, reactor, wall, self._subject)
-        self.limiter = Limiter(store, clock, processes=settings.workers, on_warning=self._warn, on_shadow=self._shadow)
         self._prices_file = settings.prices_file
         self.ledger: Ledger | None = None
         self.url = settings.ledger
-        self.books = Books(self.limiter, reactor, prices=self._read_prices(), wall=wall)
+        self.books = Books(lambda: self.limiter, reactor, prices=self._read_prices(), wall=wall)
         self._seeding: Seeding | None = None
         if settings.ledger is not None:
+            from llm_gateway.ledger.store import open_store
+            from llm_gateway.ledger.writer import Ledger
+            from llm_gateway.seeding import Seeding
+
             self._seeding = Seeding(self.limiter, settings.ledger, reactor, wall)
             self.ledger = Ledger(
                 open_store(settings.ledger),
@@ -89,6 +93,22 @@ class Accounting:
             )
             self.books.ledger = self.ledger
 
+    @cached_property
+    def limiter(self) -> Limiter:
+        """Counts what is limited."""
+        from llm_gateway.core.limits.book import Limiter
+
+        store, clock = self._store()
+        return Limiter(store, clock, processes=self._processes, on_warning=self._warn, on_shadow=self._shadow)
+
+    def _store(self) -> tuple[LimitStore, Callable[[], float]]:
+        if self._shared is not None:
+            return self._shared, self._shared.clock
+        from llm_gateway.limits.memory import MemoryStore
+
+        memory = MemoryStore()
+        return memory, memory.clock
+
     def prepare(self, configuration: Configuration) -> Generator[None, None, None]:
         """
         Do what takes long where many keys are new, step by step; ``use`` must follow right behind the last one.
@@ -96,7 +116,7 @@ class Accounting:
         What is counted meanwhile, and for whom, stays as it is.
         """
         if self._seeding is not None:
-            yield from self._seeding.using(_all_limits(configuration))
+            yield from self._seeding.using(configuration.all_limits())
         self._prepared = configuration
 
     def use(self, configuration: Configuration) -> None:
@@ -114,6 +134,8 @@ class Accounting:
         :raises OSError: the folder of the journals cannot be used.
         """
         if self._shared is not None:
+            from llm_gateway.core.limits.contract import StoreLost
+
             try:
                 self._shared.open()
             except StoreLost as error:
@@ -183,16 +205,6 @@ class Accounting:
 
     def _read_prices(self) -> PriceList | None:
         return None if self._prices_file is None else read_price_file(Path(self._prices_file))
-
-
-def _all_limits(configuration: Configuration) -> Iterator[tuple[Limit, ...]]:
-    yield configuration.limits
-    for group in configuration.groups.values():
-        yield group.limits
-    for key in configuration.keys.values():
-        yield key.limits
-    for credential in configuration.credentials.values():
-        yield credential.limits
 
 
 def journal_folder(url: str, named: str | None = None) -> str:

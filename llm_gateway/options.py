@@ -20,10 +20,8 @@ from llm_gateway.core.prices.lists import BadPrice
 from llm_gateway.errors import ConfigurationError
 from llm_gateway.fleet.pid_file import PidFile
 from llm_gateway.fleet.succession import Succession, succession
-from llm_gateway.ledger.store import BadUrl, open_store
 from llm_gateway.settings import BACKLOG, DEFAULT_PORT, WHEN_FULL, WIRES, Settings
 from llm_gateway.web.access_log import FORMATS
-from llm_gateway.web.admin.admission import read_admin_keys
 
 DEFAULTS = Settings()
 
@@ -216,6 +214,8 @@ class Options(usage.Options):
             return None
         if self._ledger() is None:
             raise usage.UsageError("--admin-key-file needs a ledger: keys that are made at run time are kept there.")
+        from llm_gateway.web.admin.admission import read_admin_keys
+
         try:
             read_admin_keys(named)
         except ConfigurationError as error:
@@ -264,6 +264,8 @@ class Options(usage.Options):
         named: str = self["ledger"] or self.environ.get("LEDGER") or LEDGER_FILE
         if named == "none":
             return None
+        from llm_gateway.ledger.store import BadUrl, open_store
+
         try:
             open_store(named)
         except BadUrl as error:

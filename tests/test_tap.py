@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -261,6 +263,53 @@ def test_gateway_without_addresses_is_a_resource_only(folder: Path) -> None:
     assert (reactor.tcpServers, reactor.sslServers, reactor.unixServers) == ([], [], [])
     gateway.service.stopService()
     assert not gateway.service.running
+
+
+LOADING = """
+import sys
+from llm_gateway.options import Options
+from llm_gateway.tap import make_gateway
+from twisted.internet.testing import MemoryReactorClock
+
+options = Options()
+options.parseOptions(["--keys", "keys.json", *sys.argv[1:]])
+gateway = make_gateway(options.settings, MemoryReactorClock())
+gateway.parts.use(gateway.parts.store.current)
+print(*(name for name in sys.modules if name.startswith("llm_gateway.")))
+"""
+
+COUNTING = {
+    "llm_gateway.core.limits.book",
+    "llm_gateway.core.prices.book",
+    "llm_gateway.core.usage.streams",
+    "llm_gateway.ledger.writer",
+    "llm_gateway.web.call_account",
+}
+WRITING = {
+    "llm_gateway.administration",
+    "llm_gateway.issuing.running",
+    "llm_gateway.seeding",
+}
+SUPERVISING = {"llm_gateway.fleet.supervisor", "llm_gateway.fleet.messages"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "arguments", "loaded"),
+    [
+        (KEYS, ["--ledger", "none"], set()),
+        ({**KEYS, "limits": {"requests_per_day": 5}}, ["--ledger", "none"], COUNTING),
+        (KEYS, [], COUNTING | WRITING),
+    ],
+)
+def test_what_a_gateway_does_not_do_it_does_not_load(
+    folder: Path, keys: dict[str, Any], arguments: list[str], loaded: set[str]
+) -> None:
+    """All of it would be two megabytes."""
+    (folder / "keys.json").write_text(json.dumps(keys))
+    said = subprocess.run(
+        [sys.executable, "-c", LOADING, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (COUNTING | WRITING | SUPERVISING) & set(said.stdout.split()) == loaded
 
 
 def test_gateway_is_not_made_from_files_that_are_wrong(tmp_path: Path) -> None:

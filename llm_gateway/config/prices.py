@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,9 +17,12 @@ from llm_gateway.config.formats import ClassPricesEntry, PricesEntry, TierPrices
 from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Provider
-from llm_gateway.core.prices.book import OwnPrices, PriceBook
 from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, checked_list, factor, pico, read_list
 from llm_gateway.core.prices.values import CLASSES
+from llm_gateway.shipped import DATA
+
+if TYPE_CHECKING:
+    from llm_gateway.core.prices.book import PriceBook
 
 __all__ = ["OWN", "choose_prices", "price_book", "price_text", "read_price_file", "read_prices", "shipped_prices"]
 
@@ -39,7 +41,7 @@ _TOKENS = re.compile(r"[1-9][0-9]{0,9}")
 @cache
 def shipped_prices() -> PriceList:
     """:return: the shipped list, the same one every time."""
-    text = (resources.files("llm_gateway") / "data" / "prices.json").read_bytes()
+    text = (DATA / "prices.json").read_bytes()
     # What is in it has been checked when it was made.
     return checked_list(text)
 
@@ -86,6 +88,8 @@ def price_book(providers: Mapping[str, Provider], prices: PriceList | None = Non
     :param providers: the configuration's.
     :param prices: the list to go by, where the operator says nothing; ``None`` for the shipped one.
     """
+    from llm_gateway.core.prices.book import OwnPrices, PriceBook
+
     own = {
         name: OwnPrices(provider.models, OWN)
         for name, provider in providers.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NoReturn
 
@@ -263,6 +263,18 @@ class Configuration:
         """Where nothing else is said: of keys that have one credential each, their own."""
         firsts = [(key.credentials[0], key.api_key) for key in self.keys.values()]
         return {use.name: Credential(use.name, use.provider, api_key) for use, api_key in firsts}
+
+    def all_limits(self) -> Iterator[tuple[Limit, ...]]:
+        """
+        :return: those of all calls, then of each group, key and credential; empty where there are none.
+        """
+        yield self.limits
+        for group in self.groups.values():
+            yield group.limits
+        for key in self.keys.values():
+            yield key.limits
+        for credential in self.credentials.values():
+            yield credential.limits
 
     def key_for(self, presented: bytes) -> VirtualKey | None:
         """

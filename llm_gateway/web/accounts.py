@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
@@ -12,49 +13,28 @@ from llm_gateway.config.prices import price_book
 from llm_gateway.config.values import Configuration, Provider
 from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.expectation import Expectation
-from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.prices.lists import PriceList
 from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.routing.candidates import Candidate
-from llm_gateway.core.usage.foreseen import Foreseen, foreseen
-from llm_gateway.core.usage.kinds import Kind, kind_of
 from llm_gateway.core.usage.values import NOTHING
-from llm_gateway.ledger.row import Row
-from llm_gateway.ledger.writer import Ledger
 from llm_gateway.web.allowances import ToldLimits
-from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Grant
 from llm_gateway.web.labels import LabelSources
 from llm_gateway.web.request_body import RequestBody
-from llm_gateway.web.room import QUANTUM
-from llm_gateway.web.routes import Plan
 
-__all__ = ["QUANTUM", "Books", "CallAccount"]
+if TYPE_CHECKING:
+    from llm_gateway.core.limits.book import Limiter
+    from llm_gateway.core.prices.book import PriceBook
+    from llm_gateway.ledger.row import Row
+    from llm_gateway.ledger.writer import Ledger
+    from llm_gateway.web.call_account import CallAccount
+    from llm_gateway.web.routes import Plan
 
-_KEPT_BYTES = 16_384
-"""Of a request, which is kept until its answer has come, in case that this does not say how many tokens it had."""
+    Opened = Callable[["Books", Request, CallContext, Grant, Plan, RequestBody], CallAccount]
 
-_UNSEEN = Foreseen(0)
-"""Of an upload."""
-
-_TEXTS = frozenset({Kind.TEXT, Kind.READING})
-
-
-_BYTES_PER_TOKEN = 3
-
-
-def _by_weight(request: Request, context: CallContext, whole: Sized | None) -> Foreseen:
-    """
-    Of what cannot be read, since it is compressed, in another encoding than JSON's, or passed on while it comes: it is
-    not free for that.
-    """
-    if kind_of(request.method, context.route.asked.api, context.path) not in _TEXTS:
-        return _UNSEEN
-    said = request.getHeader(b"content-length") or b""
-    size = len(whole) if whole is not None else int(said) if said.isdigit() else 0
-    return Foreseen(size // _BYTES_PER_TOKEN)
+__all__ = ["Books"]
 
 
 class Books:
@@ -62,7 +42,7 @@ class Books:
 
     def __init__(
         self,
-        limiter: Limiter,
+        make_limiter: Callable[[], Limiter],
         clock: IReactorTime,
         *,
         ledger: Ledger | None = None,
@@ -70,30 +50,41 @@ class Books:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """
+        :param make_limiter: called once, for the first configuration in which something is limited or written down.
         :param prices: ``None`` for those that ship with the gateway.
         :param wall: seconds since the epoch.
         """
-        self.limiter = limiter
+        self._make_limiter = make_limiter
+        self.limiter: Limiter
+        """From then on."""
         self.ledger = ledger
         self.clock = clock
         self.wall = wall
         self.expectation = Expectation()
         self._list = prices
+        self._prices: PriceBook | None = None
+        """``None`` until somebody asks: a gateway that only relays does without."""
         self._providers: Mapping[str, Provider] = {}
-        self.prices = price_book({}, prices)
         self.families: Mapping[str, str | None] = {}
         """Whose models a provider has, by its name; ``None`` where nobody knows."""
-        self._of_credentials: Mapping[str, tuple[Limit, ...]] = {}
-        self._labels = LabelSources({})
+        self.of_credentials: Mapping[str, tuple[Limit, ...]] = {}
+        """Limits of providers' credentials, by their names; of those that have some."""
+        self.labels = LabelSources({})
+        self._opened: Opened | None = None
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
         if configuration.providers != self._providers:
             self._providers = configuration.providers
-            self.prices = price_book(self._providers, self._list)
+            self._price()
         self.families = {name: each.family for name, each in configuration.providers.items()}
-        self._of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
-        self._labels = LabelSources(configuration.label_from)
+        self.of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
+        self.labels = LabelSources(configuration.label_from)
+        if self._opened is None and (self.ledger is not None or any(configuration.all_limits())):
+            # All of it now, and not while the first call waits.
+            self._opened = _opened()
+            self.limiter = self._make_limiter()
+            self._prices = self.prices
 
     def use_prices(self, prices: PriceList | None) -> None:
         """
@@ -102,7 +93,20 @@ class Books:
         :param prices: ``None`` for the one that ships with the gateway.
         """
         self._list = prices
-        self.prices = price_book(self._providers, prices)
+        self._price()
+
+    @property
+    def prices(self) -> PriceBook:
+        """What models cost."""
+        found = self._prices
+        if found is None:
+            found = self._prices = price_book(self._providers, self._list)
+        return found
+
+    def _price(self) -> None:
+        # One book in the place of another: the ledger's thread asks it, too.
+        if self._prices is not None:
+            self._prices = price_book(self._providers, self._list)
 
     def open(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> CallAccount | None:
         """
@@ -113,22 +117,9 @@ class Books:
         """
         grant = context.grant
         assert grant is not None
-        if self.ledger is None and not grant.limits and not self._of_credentials:
+        if self._opened is None or (self.ledger is None and not grant.limits and not self.of_credentials):
             return None
-        whole = body.look()
-        expected, readable = _UNSEEN, True
-        if whole is not None:
-            api, method = context.route.asked.api, request.method
-            expected = foreseen(whole, api, context.dialect.name, method=method, path=context.path)
-        if not expected.input and expected.output is None:
-            expected, readable = _by_weight(request, context, whole), False
-        labels = self._labels.of(request, whole, grant.key.labels)
-        kept = whole if readable and isinstance(whole, bytes) and len(whole) <= _KEPT_BYTES else None
-        background = bool(grant.budgeted or self._of_credentials) and body.in_background()
-        account = CallAccount(self, context, grant, plan, expected, labels, kept, background=background)
-        if grant.limits:
-            account.reserve(body)
-        return account
+        return self._opened(self, request, context, grant, plan, body)
 
     def told(self, grant: Grant, dialect: Dialect) -> ToldLimits:
         """
@@ -160,4 +151,11 @@ class Books:
             row.price, row.cost = rates.version, self.prices.cost(rates, row.usage)
 
     def of_credential(self, name: str) -> tuple[Limit, ...]:
-        return self._of_credentials.get(name, ())
+        return self.of_credentials.get(name, ())
+
+
+def _opened() -> Opened:
+    """Loaded for the first configuration that has something counted: a gateway that only relays needs none of it."""
+    from llm_gateway.web.opening import opened
+
+    return opened

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from llm_gateway.core.dialects import ANTHROPIC, Dialect
 from llm_gateway.core.headers import Fields
-from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.claims import Refused, Standing
 from llm_gateway.core.limits.headers import anthropic_headers, openai_headers
 from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
 from llm_gateway.core.record import printable
 from llm_gateway.errors import BudgetExceeded, LimitExceeded, LimitsUnreachable, RateExceeded, UnpricedModel
+
+if TYPE_CHECKING:
+    from llm_gateway.core.limits.book import Limiter
 
 __all__ = ["UNPRICED", "ToldLimits", "limit_fields", "refusal", "unpriced"]
 

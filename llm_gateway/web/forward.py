@@ -26,7 +26,6 @@ from llm_gateway.upstream.attempt import Outcome, ProviderCall
 from llm_gateway.upstream.dispatch import Dispatch, Dispatcher, Prepared
 from llm_gateway.upstream.sink import Sink
 from llm_gateway.upstream.targets import Target, below_of
-from llm_gateway.web.accounts import Books, CallAccount
 from llm_gateway.web.answer import Answer, fault, refuse, when_client_leaves
 from llm_gateway.web.asking import AnswerWithoutUsage
 from llm_gateway.web.context import CallContext, Operation, context_of
@@ -39,6 +38,8 @@ from llm_gateway.wire.fields import fields_of, lasting
 from llm_gateway.wire.rounds import together
 
 if TYPE_CHECKING:
+    from llm_gateway.web.accounts import Books
+    from llm_gateway.web.call_account import CallAccount
     from llm_gateway.web.translated import TranslatedAnswer
 
 _log = Logger()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
@@ -22,11 +23,13 @@ from llm_gateway.core.routing.plans import Price, Route
 from llm_gateway.core.routing.resolving import Resolved, Served, resolve
 from llm_gateway.core.routing.settings import Limits, RoutingSettings, Strategy
 from llm_gateway.errors import ModelNotAllowed, NotFound, ProviderNotConfigured, WrongDialect, WrongProvider
-from llm_gateway.ledger.row import Row
 from llm_gateway.upstream.dispatch import Dispatcher
 from llm_gateway.upstream.targets import Target, below_of
 from llm_gateway.web.context import AS_IS, CallContext, Operation
 from llm_gateway.web.grants import Grant, GrantBook, Way
+
+if TYPE_CHECKING:
+    from llm_gateway.ledger.row import Row
 
 __all__ = ["Plan", "RouteBook", "effect", "has", "stored_there"]
 

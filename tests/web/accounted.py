@@ -67,7 +67,7 @@ class AccountedGateway(MemoryGateway):
         kept: Any = self.ledger if ledger else None
         known = {name: attrs.evolve(each, family=each.dialect) for name, each in configuration.providers.items()}
         configuration = attrs.evolve(configuration, providers=known)
-        books = Books(self.limiter, clock, ledger=kept, wall=lambda: NOON + clock.seconds())
+        books = Books(lambda: self.limiter, clock, ledger=kept, wall=lambda: NOON + clock.seconds())
         super().__init__(configuration, clock=clock, books=books, **how)
 
     def held(self, limits: Iterable[Limit]) -> list[int]:

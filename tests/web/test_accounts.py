@@ -269,6 +269,26 @@ def test_call_beyond_a_limit_is_refused_before_anybody_is_asked(gateways: list[A
     assert gateway.records.written[-1].ended == "refused"
 
 
+def test_limit_that_comes_with_another_configuration_counts_from_then_on(gateways: list[AccountedGateway]) -> None:
+    """Nothing was counted before, and nothing of what counts was there."""
+    gateway = AccountedGateway(USUAL, ledger=False)
+    gateways.append(gateway)
+
+    def ask() -> int:
+        client = gateway.client()
+        sent = len(gateway.agent.sent)
+        client.chat(CHAT)
+        if len(gateway.agent.sent) > sent:
+            gateway.plain(client, ANSWER)
+        return client.answer()[0]
+
+    assert [ask(), ask()] == [200, 200]
+    gateway.use(limited(limit(Measure.REQUESTS, Window.DAY, 1)))
+    assert [ask(), ask()] == [200, 429]
+    gateway.use(USUAL)
+    assert ask() == 200
+
+
 def test_calls_at_the_same_time_are_limited(gateways: list[AccountedGateway]) -> None:
     gateway = AccountedGateway(limited(limit(Measure.IN_FLIGHT, Window.NOW, 1)))
     gateways.append(gateway)

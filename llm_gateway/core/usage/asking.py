@@ -17,8 +17,6 @@ from mmap import mmap
 import msgspec
 
 from llm_gateway.core.surrogates import mended
-from llm_gateway.core.translation.chat.flavours import flavour_of
-from llm_gateway.core.translation.codec import Destination
 
 __all__ = ["WithoutUsage", "asked", "can_be_asked"]
 
@@ -43,6 +41,10 @@ def can_be_asked(provider: str, preset: str | None = None, model: str = "") -> b
     """
     if preset in _ALWAYS_TELLS or provider in _ALWAYS_TELLS:
         return False
+    # Of translation nothing more is needed, and often not even that.
+    from llm_gateway.core.translation.chat.flavours import flavour_of
+    from llm_gateway.core.translation.codec import Destination
+
     return flavour_of(Destination(model=model, provider=provider, preset=preset)).usage_option
 
 
