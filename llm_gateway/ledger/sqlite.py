@@ -127,14 +127,13 @@ class SqliteStore(Store):
             return self._connection
         if sqlite3.sqlite_version_info < _OLDEST:
             raise StoreError(f"SQLite {'.'.join(map(str, _OLDEST))} is needed, and this is {sqlite3.sqlite_version}")
-        is_new = not os.path.exists(self.path)
-        if is_new:
+        if not os.path.exists(self.path):
             _make(self.path)
         connection = sqlite3.connect(self.path, self._busy_s, isolation_level=None, check_same_thread=False)
         try:
-            if is_new:
-                connection.execute("pragma auto_vacuum = incremental")
-            connection.execute("pragma journal_mode = wal").fetchall()
+            # Of a file that somebody else has made. Who changes it is not waited for, whatever the timeout.
+            if connection.execute("pragma journal_mode").fetchall() != [("wal",)]:
+                connection.execute("pragma journal_mode = wal").fetchall()
             # A commit waits for the disk, in its own thread: power can be lost once what it has written is forgotten
             # by the journal.
             connection.execute("pragma synchronous = full")
@@ -180,17 +179,25 @@ class SqliteStore(Store):
 
 def _make(path: str) -> None:
     """
-    Make a file that nobody else may read, which SQLite would not. There may be one by now.
+    Make a file that nobody else may read, which SQLite would not, and have it as it shall be: of several processes that
+    do so to one file some would find it locked. There may be one by now.
 
     It gets its name only when it is closed: a process that closes a file gives up every lock that it has on it, those
     of its other connections too. Another program would then take itself for the last one, and remove the log in which
     this one goes on to write.
 
     :raises OSError: it cannot be made.
+    :raises sqlite3.Error: likewise.
     """
     descriptor, unnamed = tempfile.mkstemp(prefix=os.path.basename(path), dir=os.path.dirname(path))
     os.close(descriptor)
     try:
+        connection = sqlite3.connect(unnamed, isolation_level=None)
+        try:
+            connection.execute("pragma auto_vacuum = incremental")
+            connection.execute("pragma journal_mode = wal").fetchall()
+        finally:
+            connection.close()
         os.link(unnamed, path)
     except FileExistsError:
         return

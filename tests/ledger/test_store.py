@@ -230,6 +230,29 @@ def test_several_may_make_the_tables_at_the_same_time(url: str, opened: Opened) 
         assert transaction.rows("select version from schema_versions") == [(len(schema.MIGRATIONS),)]
 
 
+def test_none_of_several_finds_a_new_file_locked(tmp_path: Path) -> None:
+    """SQLite waits for nobody while it changes how a file is written: each eleventh time one of the four would fail."""
+    faults: list[BaseException] = []
+    for number in range(50):
+
+        def make(path: str = str(tmp_path / f"{number}.sqlite")) -> None:
+            store = open_store(path)
+            try:
+                store.open()
+            except BaseException as error:
+                faults.append(error)
+            finally:
+                store.close()
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert not faults
+    assert len(list(tmp_path.iterdir())) == 50
+
+
 def test_a_database_of_a_newer_version_is_left_alone(store: Store) -> None:
     """An old program must not write rows of which it does not know the half."""
     with store.transaction() as transaction:
