@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.web.client import Agent as StockAgent
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -21,8 +21,7 @@ from llm_gateway.wire.server import Site
 from llm_gateway.wire.stock import BoundedSite, QuietPool, Refusal
 
 
-@attrs.frozen
-class Outward:
+class Outward(msgspec.Struct, frozen=True):
     """The client's side of an engine: its connections to providers."""
 
     make_agent: Callable[[float], IAgent]
@@ -31,8 +30,7 @@ class Outward:
     """Close the idle connections; fires when they are gone."""
 
 
-@attrs.frozen
-class Engine:
+class Engine(msgspec.Struct, frozen=True):
     """An implementation of HTTP/1.1, both sides."""
 
     make_site: Callable[[IResource, Any, Settings, Refusal], Any]

@@ -46,7 +46,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import ClassVar
 
-import attrs
+import msgspec
 
 
 class GatewayError(Exception):
@@ -390,8 +390,7 @@ class UpstreamTimeout(UpstreamError):
         self.clock = clock
 
 
-@attrs.frozen
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a configuration."""
 
     file: str

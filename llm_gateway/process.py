@@ -31,7 +31,7 @@ def spare_the_collector(reactor: Any) -> None:
     """
 
     def spare() -> None:
-        # Sources that ``attrs`` has made, for tracebacks, which read again what they show.
+        # Sources that libraries have put there for their generated code; a traceback reads again what it shows.
         linecache.clearcache()
         gc.collect()
         gc.freeze()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -67,8 +67,7 @@ class Companion(Protocol):
         """Fires when it is gone."""
 
 
-@attrs.frozen
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """The object graph that a gateway's service starts and stops."""
 
     store: FileConfiguration

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
-
-import attrs
+import msgspec
 
 DEFAULT_PORT = 8080
 ACCESS_LOG_FORMATS = ("text", "json")
@@ -17,24 +14,21 @@ WIRES = ("llhttp", "twisted")
 """The implementations of HTTP/1.1: ours on llhttp, and Twisted's own."""
 
 
-def _at_least(least: float) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    def check(_settings: object, field: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= 1e12:
-            raise ValueError(f"{field.name} must be a number of at least {least:g}, not {value!r}")
-
-    return check
-
-
-def _one_of(known: Collection[str]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    def check(_settings: object, field: attrs.Attribute[Any], value: Any) -> None:
-        if value not in known:
-            raise ValueError(f"{field.name} must be {' or '.join(known)}, not {value!r}")
-
-    return check
+_AT_LEAST = {
+    "workers": 1,
+    "drain_timeout_s": 0,
+    "health_interval_s": 0,
+    "health_timeout_s": 0.001,
+    "reload_interval_s": 0,
+    "max_body_bytes": 1,
+    "ledger_retention_days": 0,
+    "pool_size": 0,
+    "pool_idle_s": 0,
+}
+_ONE_OF = {"wire": WIRES, "access_log_format": ACCESS_LOG_FORMATS, "ledger_when_full": WHEN_FULL}
 
 
-@attrs.frozen
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """
     Everything that options and environment decide. Durations in seconds, sizes in bytes.
 
@@ -48,29 +42,29 @@ class Settings:
     """Twisted endpoint strings."""
     demo: bool = False
     """Whether a built-in provider stands in for the real ones."""
-    wire: str = attrs.field(default="llhttp", validator=_one_of(WIRES))
+    wire: str = "llhttp"
     """Which implementation of HTTP/1.1 is used: one of ``WIRES``."""
-    workers: int = attrs.field(default=1, validator=_at_least(1))
+    workers: int = 1
     """How many processes answer calls. From two up another one supervises them, which the program does."""
-    drain_timeout_s: float = attrs.field(default=600.0, validator=_at_least(0))
+    drain_timeout_s: float = 600.0
     """How long running calls get after SIGTERM."""
-    health_interval_s: float = attrs.field(default=30.0, validator=_at_least(0))
+    health_interval_s: float = 30.0
     """Between two probes of a provider; 0 for none."""
-    health_timeout_s: float = attrs.field(default=5.0, validator=_at_least(0.001))
-    reload_interval_s: float = attrs.field(default=2.0, validator=_at_least(0))
+    health_timeout_s: float = 5.0
+    reload_interval_s: float = 2.0
     """Between two looks at the configuration files; 0 for none (SIGHUP still reloads)."""
     access_log: str | None = "-"
     """A path, ``-`` for standard output, ``None`` for no log."""
-    access_log_format: str = attrs.field(default="text", validator=_one_of(ACCESS_LOG_FORMATS))
-    max_body_bytes: int = attrs.field(default=104_857_600, validator=_at_least(1))
+    access_log_format: str = "text"
+    max_body_bytes: int = 104_857_600
     """Of a request. Anthropic takes 32 MB per message, OpenAI 25 MB of audio; larger uploads need a larger limit."""
     ledger: str | None = None
     """Where what calls use is written: the path of an SQLite file or ``postgresql://...``; ``None`` for nowhere."""
     journal: str | None = None
     """The folder of what is not in the database yet; ``None`` for one beside the SQLite file."""
-    ledger_when_full: str = attrs.field(default="refuse", validator=_one_of(WHEN_FULL))
+    ledger_when_full: str = "refuse"
     """What becomes of calls while the database is away and the journal has no more room."""
-    ledger_retention_days: float = attrs.field(default=0.0, validator=_at_least(0))
+    ledger_retention_days: float = 0.0
     """How long single attempts are kept; 0 for ever. Their sums by the hour stay."""
     prices_file: str | None = None
     """A list of prices in place of the one that ships with the package."""
@@ -80,8 +74,17 @@ class Settings:
     """Where the keys of the admin API are; ``None`` for no such API."""
     admin_listen: tuple[str, ...] = ()
     """Twisted endpoint strings of the admin API, where it is not on those of the gateway."""
-    pool_size: int = attrs.field(default=512, validator=_at_least(0))
+    pool_size: int = 512
     """Idle connections kept open per provider; there is no limit on those in use."""
-    pool_idle_s: float = attrs.field(default=55.0, validator=_at_least(0))
+    pool_idle_s: float = 55.0
     """How long an idle connection is kept: less than the 60 s after which many servers and balancers close it, since a
     call sent on a connection that is being closed fails."""
+
+    def __post_init__(self) -> None:
+        for name, least in _AT_LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= 1e12:
+                raise ValueError(f"{name} must be a number of at least {least:g}, not {value!r}")
+        for name, known in _ONE_OF.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)}, not {getattr(self, name)!r}")

@@ -14,7 +14,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -53,8 +53,7 @@ __all__ = ["Gateway", "Options", "ProcessSignals", "demo_announcement", "makeSer
 _log = Logger()
 
 
-@attrs.frozen
-class Gateway:
+class Gateway(msgspec.Struct, frozen=True):
     """A gateway ready to start."""
 
     service: GatewayService

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IPushProducer
@@ -345,8 +346,8 @@ class MemoryGateway:
         self.site = ENGINES[wire].make_site(self.resource, self.clock, settings, app.early_refusal())
 
     def use(self, configuration: Configuration) -> None:
-        routing = attrs.evolve(configuration.routing, retries=self._retries)
-        configuration = attrs.evolve(configuration, routing=routing)
+        routing = replace(configuration.routing, retries=self._retries)
+        configuration = replace(configuration, routing=routing)
         if self.books is not None:
             self.books.use(configuration)
         self.grants.use(configuration)

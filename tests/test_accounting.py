@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
-import msgspec
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
@@ -51,9 +50,9 @@ def test_journal_is_beside_the_file_unless_it_is_named(tmp_path: Path) -> None:
 def test_limit_of_a_key_is_called_by_its_name() -> None:
     accounting = Accounting(Settings(), Clock())
     limit = Limit(Scope.KEY, "ab" * 32, Measure.REQUESTS, Window.DAY, 1, shadow=True)
-    key = attrs.evolve(virtual_key("vk_ann", "openai"), name="ann", account="ab" * 32, limits=(limit,))
-    accounting.use(attrs.evolve(USUAL, keys={key.digest: key}))
-    other = msgspec.structs.replace(limit, subject="cd" * 32)
+    key = replace(virtual_key("vk_ann", "openai"), name="ann", account="ab" * 32, limits=(limit,))
+    accounting.use(replace(USUAL, keys={key.digest: key}))
+    other = replace(limit, subject="cd" * 32)
     with capturedLogs() as logged:
         for each in (limit, other):
             for _ in range(2):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import attrs
 import msgspec
 
 from llm_gateway.cli.gateway import NoAnswer
@@ -14,27 +13,23 @@ from llm_gateway.core.sse import EventStreamError, EventStreamParser
 __all__ = ["Piece", "Stopped", "Text", "Thinking", "ToolCalled", "read_answer", "refusal"]
 
 
-@attrs.frozen
-class Text:
+class Text(msgspec.Struct, frozen=True):
     text: str
 
 
-@attrs.frozen
-class Thinking:
+class Thinking(msgspec.Struct, frozen=True):
     """What the model thinks before it speaks."""
 
     text: str
 
 
-@attrs.frozen
-class ToolCalled:
+class ToolCalled(msgspec.Struct, frozen=True):
     name: str
     arguments: str
     """JSON as the model wrote it."""
 
 
-@attrs.frozen
-class Stopped:
+class Stopped(msgspec.Struct, frozen=True):
     """The model's own reason for the end; None where it gave none."""
 
     reason: str | None

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, TextIO
 
-import attrs
 import msgspec
 
 from llm_gateway.cli.answers import Stopped, Text, Thinking, ToolCalled, read_answer, refusal
@@ -57,12 +56,11 @@ exit status: 0 when every question was answered, 1 after a failure, 2 for wrong 
 """
 
 
-@attrs.frozen
-class _Settings:
+class _Settings(msgspec.Struct, frozen=True):
     """What was asked for, options and environment taken together."""
 
     gateway: RunningGateway
-    key: str = attrs.field(repr=False)
+    key: str
     model: str
     dialect: str
     """``openai`` or ``anthropic``."""
@@ -70,6 +68,10 @@ class _Settings:
     raw: bool
     system: str | None
     max_tokens: int | None
+
+    def __repr__(self) -> str:
+        # The key is nobody's to see.
+        return f"_Settings(model={self.model!r}, dialect={self.dialect!r})"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

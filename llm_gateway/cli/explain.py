@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from urllib.parse import urlencode
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.cli.answers import refusal
 from llm_gateway.cli.explanations import lines_of, printable
@@ -61,15 +61,18 @@ class _Nowhere(NoAnswer):
     """Such a call would be refused: it has no candidate."""
 
 
-@attrs.frozen
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """What is to be explained."""
 
-    key: str = attrs.field(repr=False)
+    key: str
     model: str
     api: str
     stream: bool
     conversation: str
+
+    def __repr__(self) -> str:
+        # The key is nobody's to see.
+        return f"_Asked(model={self.model!r}, api={self.api!r})"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -161,7 +164,7 @@ def _from_gateway(gateway: RunningGateway, asked: _Asked) -> tuple[str, bytes]:
     stream = "true" if asked.stream else "false"
     query = {"model": asked.model, "api": asked.api, "stream": stream, "conversation": asked.conversation}
     headers = {"authorization": f"Bearer {asked.key}", "accept": "application/json"}
-    gateway = attrs.evolve(gateway, url=url)
+    gateway = replace(gateway, url=url)
     response = gateway.ask("GET", f"{_PATH}?{urlencode(query)}", headers)
     with closing(response):
         body = b"".join(gateway.chunks(response))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import attrs
+import msgspec
 
 from llm_gateway.config.catalogue import shipped_catalogue
 from llm_gateway.config.problems import VERY_NEAR, nearest
@@ -60,8 +60,7 @@ def _differs(name: str) -> Callable[[Sequence[Explained]], bool]:
     return lambda asked: len({getattr(each, name) for each in asked}) > 1
 
 
-@attrs.frozen
-class _Column:
+class _Column(msgspec.Struct, frozen=True):
     title: str
     cell: Callable[[Explained], str]
     shown: Callable[[Sequence[Explained]], bool] = _always

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
-import attrs
+import msgspec
 
 __all__ = ["DEFAULT_URL", "NoAnswer", "RunningGateway", "Unreachable", "add_arguments", "key_of", "url_of"]
 
@@ -72,8 +72,7 @@ def url_of(options: argparse.Namespace, environ: Mapping[str, str], parser: argp
     return url
 
 
-@attrs.frozen
-class RunningGateway:
+class RunningGateway(msgspec.Struct, frozen=True):
     """Where it is, and how patient we are."""
 
     url: SplitResult

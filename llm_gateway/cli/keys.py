@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-import attrs
 import msgspec
 
 from llm_gateway.cli.answers import refusal
@@ -169,8 +168,7 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 # What is done
 
 
-@attrs.frozen
-class _Actions:
+class _Actions(msgspec.Struct, frozen=True):
     desk: _Desk
     options: argparse.Namespace
     parser: argparse.ArgumentParser
@@ -411,8 +409,7 @@ def _admin_key(options: argparse.Namespace, parser: argparse.ArgumentParser) -> 
     return key
 
 
-@attrs.frozen
-class _Database:
+class _Database(msgspec.Struct, frozen=True):
     """The database itself."""
 
     _keeper: Keeper
@@ -445,12 +442,15 @@ class _Page(msgspec.Struct):
     has_more: bool
 
 
-@attrs.frozen
-class _Api:
+class _Api(msgspec.Struct, frozen=True):
     """A running gateway."""
 
     _gateway: RunningGateway
-    _key: str = attrs.field(repr=False)
+    _key: str
+
+    def __repr__(self) -> str:
+        # The key is nobody's to see.
+        return f"_Api({self._gateway!r})"
 
     def all_keys(self) -> Iterable[KeyView]:
         after = ""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from llm_gateway.cli.ledgers import add_ledger, existing_ledger, moment
 from llm_gateway.config.load import choose_files, read_configuration
@@ -74,8 +74,7 @@ class _Failed(Exception):
     """It cannot be done. The message is one line for a person."""
 
 
-@attrs.frozen
-class _Priced:
+class _Priced(msgspec.Struct, frozen=True):
     """One line of what is printed."""
 
     provider: str
@@ -378,14 +377,13 @@ def _new_list(path: Path) -> tuple[PriceList, bytes]:
 # The ledger
 
 
-@attrs.define
-class _Change:
+class _Change(msgspec.Struct):
     """What rating again does to the rows of one model."""
 
     rows: int = 0
     before: int = 0
     after: int = 0
-    versions: set[str] = attrs.Factory(set)
+    versions: set[str] = set()
 
 
 class _Rating:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.config.document import Scalar
 from llm_gateway.config.formats import CredentialEntry
@@ -25,8 +26,7 @@ _FIELD = "credentials"
 _USUAL_DIGITS, _ALL_DIGITS = 8, 64
 
 
-@attrs.frozen
-class KnownProviders:
+class KnownProviders(msgspec.Struct, frozen=True):
     """What credentials may name."""
 
     names: frozenset[str]
@@ -34,15 +34,14 @@ class KnownProviders:
     """The file's name for messages: ``aiservices.json``."""
     presets: frozenset[str] = frozenset()
     """Names that stand for a provider though the file does not have them."""
-    lacking: Mapping[str, str] = attrs.field(factory=dict)
+    lacking: Mapping[str, str] = {}
     """Those that would, and what they lack: ``needs "region" (the AWS region, such as us-east-1)``."""
 
     def __contains__(self, name: object) -> bool:
         return name in self.names or name in self.presets
 
 
-@attrs.define
-class CredentialReader:
+class CredentialReader(msgspec.Struct):
     """Reads what makes a credential, wherever in the file it stands."""
 
     source: SecretSource
@@ -96,8 +95,7 @@ def tells(name: str, *secrets: str) -> bool:
 _Said: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]
 
 
-@attrs.frozen
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """What calls of a virtual key can be sent with: the same few for many keys."""
 
     credentials: tuple[Credential, ...]
@@ -106,22 +104,21 @@ class Chosen:
     """One for each."""
 
 
-@attrs.define
-class Credentials:
+class Credentials(msgspec.Struct):
     """All credentials of one file."""
 
-    names: dict[str, Spot] = attrs.field(factory=dict)
+    names: dict[str, Spot] = {}
     """Every name that is written, so that whoever uses a faulty credential is not reported too."""
-    named: dict[str, Credential] = attrs.field(factory=dict)
+    named: dict[str, Credential] = {}
     """Those that are right."""
-    limits: dict[str, Limits] = attrs.field(factory=dict)
+    limits: dict[str, Limits] = {}
     """Of those that have any."""
-    used: dict[str, Credential] = attrs.field(factory=dict)
+    used: dict[str, Credential] = {}
     """Those that virtual keys use, with a name or without."""
-    _without_name: dict[tuple[str, str], Chosen] = attrs.field(factory=dict)
-    _made_up: set[str] = attrs.field(factory=set)
-    _with_names: dict[tuple[_Said, ...], Chosen] = attrs.field(factory=dict)
-    _unknown: dict[str, str] = attrs.field(factory=dict)
+    _without_name: dict[tuple[str, str], Chosen] = {}
+    _made_up: set[str] = set()
+    _with_names: dict[tuple[_Said, ...], Chosen] = {}
+    _unknown: dict[str, str] = {}
 
     def has(self, name: str) -> bool:
         """
@@ -179,7 +176,7 @@ def read_credentials(spot: Spot, reader: CredentialReader, virtual_keys: frozens
     found = Credentials()
     for name, there in members(spot, what="credential", quote=False):
         if _may_be_shown(name, there, virtual_keys):
-            there = attrs.evolve(there, place=join(_FIELD, name))
+            there = replace(there, place=join(_FIELD, name))
         found.names[name] = there
         faults = len(spot.report.problems)
         credential, limits = _read(name, there, reader, virtual_keys)

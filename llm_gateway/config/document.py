@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from typing import Any, TypeAlias
 
-import attrs
+import msgspec
 
 MAX_DEPTH = 32
 """Settings nest four deep; the limit only keeps a hostile file from exhausting Python's stack."""
@@ -42,12 +42,14 @@ class MalformedDocument(Exception):
         self.reason = reason
 
 
-@attrs.frozen
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """A string, a number, ``true``, ``false`` or ``null``."""
 
     line: int
-    value: str | int | float | bool | None = attrs.field(repr=False)
+    value: str | int | float | bool | None
+
+    def __repr__(self) -> str:
+        return f"Scalar(line={self.line})"
 
     @property
     def kind(self) -> str:
@@ -59,18 +61,19 @@ class Scalar:
         return "a string" if isinstance(self.value, str) else "a number"
 
 
-@attrs.frozen
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One name of an object and what it stands for."""
 
     line: int
     """Line of the name; the value may begin further down."""
-    name: str = attrs.field(repr=False)
+    name: str
     node: Node
 
+    def __repr__(self) -> str:
+        return f"Member(line={self.line})"
 
-@attrs.frozen
-class Object:
+
+class Object(msgspec.Struct, frozen=True):
     """``{...}``, with its members in the order of the text and repeated names kept."""
 
     line: int
@@ -86,8 +89,7 @@ class Object:
         return None
 
 
-@attrs.frozen
-class List:
+class List(msgspec.Struct, frozen=True):
     """``[...]``."""
 
     line: int

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from llm_gateway.config.document import Object, Scalar
@@ -31,8 +31,7 @@ _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _API_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 
 
-@attrs.frozen
-class Endpoints:
+class Endpoints(msgspec.Struct, frozen=True):
     """A provider's dialects, and what is known of who it is."""
 
     own: Endpoint
@@ -80,8 +79,7 @@ def _filled(name: str, entry: ProviderEntry, places: Mapping[str, str]) -> Endpo
     return Endpoints(own, tuple(each for each in made if each is not own), name, health_url)
 
 
-@attrs.define
-class _Reader:
+class _Reader(msgspec.Struct):
     """One provider's entry."""
 
     name: str

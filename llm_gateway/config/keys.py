@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-import attrs
+import msgspec
 
 from llm_gateway.config.credentials import (
     Chosen,
@@ -49,16 +49,15 @@ _READ_APART = frozenset({"credentials", "models", "operations", "expires", "grou
 """Fields that may be of several shapes."""
 
 
-@attrs.frozen
-class KeysContent:
+class KeysContent(msgspec.Struct, frozen=True):
     """What ``keys.json`` holds, as far as it is right."""
 
-    keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
+    keys: dict[bytes, VirtualKey] = {}
     """By digest."""
-    credentials: Credentials = attrs.field(factory=Credentials)
-    groups: dict[str, Group] = attrs.field(factory=dict)
+    credentials: Credentials = msgspec.field(default_factory=Credentials)
+    groups: dict[str, Group] = {}
     limits: tuple[Limit, ...] = ()
-    label_from: dict[str, str] = attrs.field(factory=dict)
+    label_from: dict[str, str] = {}
 
 
 _TOP = frozenset({"credentials", "virtual_keys", "groups", "limits", "label_from"})
@@ -109,15 +108,14 @@ def looks_like_services_file(spot: Spot) -> bool:
     return any(isinstance(value, str) and re.match("https?://", value) for value in values)
 
 
-@attrs.define
-class KeysReader:
+class KeysReader(msgspec.Struct):
     """Reads one entry after the other, and knows the keys before it."""
 
     reader: CredentialReader
     credentials: Credentials
     groups: Groups
-    keys: dict[bytes, VirtualKey] = attrs.field(factory=dict)
-    _first: dict[bytes, Spot] = attrs.field(factory=dict)
+    keys: dict[bytes, VirtualKey] = {}
+    _first: dict[bytes, Spot] = {}
 
     def read(self, written: str, spot: Spot) -> None:
         """

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.config.catalogue import shipped_catalogue
 from llm_gateway.config.credentials import Credentials, KnownProviders
@@ -33,8 +34,7 @@ _NO_KEYS_FILE = (
 _NO_AISERVICES_FILE = "name another with AISERVICES_FILE or --aiservices, or neither to use the one that is built in"
 
 
-@attrs.frozen
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What two files hold, as far as they are right, and what is wrong with them."""
 
     configuration: Configuration
@@ -95,7 +95,7 @@ def read_configuration(keys_file: str, aiservices_file: str | None, environ: Map
         warnings=_in_order(keys_report.warnings) + _in_order(services_report.warnings),
         files=tuple(dict.fromkeys([keys_file, services_file, *keys_source.files, *services_source.files])),
         credentials=every,
-        routing=attrs.evolve(routing.settings, providers=services.settings, credentials=credentials.limits),
+        routing=replace(routing.settings, providers=services.settings, credentials=credentials.limits),
         groups=content.groups,
         limits=content.limits,
         label_from=content.label_from,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-import attrs
+import msgspec
 
 from llm_gateway.config.credentials import tells
 from llm_gateway.config.document import List, Object, Scalar
@@ -25,13 +25,12 @@ _LABEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _LABEL_SOURCE = re.compile(LABEL_SOURCE)
 
 
-@attrs.frozen
-class Groups:
+class Groups(msgspec.Struct, frozen=True):
     """All groups of one file."""
 
     names: frozenset[str] = frozenset()
     """Every name that is written, so that whoever uses a faulty group is not reported too."""
-    right: Mapping[str, Group] = attrs.field(factory=dict)
+    right: Mapping[str, Group] = {}
 
 
 def read_groups(spot: Spot) -> Groups:

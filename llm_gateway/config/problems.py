@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-import attrs
+import msgspec
 
 from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.errors import Problem
@@ -24,13 +24,12 @@ _KEY_PREFIX = re.compile(r"\W*(?:(?:sk|vk|gsk)[-_]|aiza|sha256:|bearer\s)", re.I
 _LONG_RUN = re.compile(r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
 
 
-@attrs.define
-class Report:
+class Report(msgspec.Struct):
     """What is wrong with one file, in the order in which it was noticed."""
 
     file: str
-    problems: list[Problem] = attrs.field(factory=list)
-    warnings: list[Problem] = attrs.field(factory=list)
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
 
     def add(self, line: int | None, place: str, message: str) -> None:
         self.problems.append(Problem(self.file, line, place, message))
@@ -39,8 +38,7 @@ class Report:
         self.warnings.append(Problem(self.file, line, place, message))
 
 
-@attrs.frozen
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """A value of a document, where it stands, and the report on its file."""
 
     report: Report

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import msgspec
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from llm_gateway.config.document import List, Node, Object, Scalar
 from llm_gateway.config.endpoints import Endpoints, checked_url, preset_endpoints, read_endpoints
@@ -38,14 +38,13 @@ _CREDENTIALS = frozenset(name.decode() for name in CREDENTIAL_HEADERS)
 _ACCOUNTS = frozenset(name.decode() for name in NOT_TO_PROVIDER)
 
 
-@attrs.frozen
-class ServicesContent:
+class ServicesContent(msgspec.Struct, frozen=True):
     """What ``aiservices.json`` says of providers, as far as it is right."""
 
-    providers: dict[str, Provider] = attrs.field(factory=dict)
+    providers: dict[str, Provider] = {}
     names: frozenset[str] = frozenset()
     """Of all, so that a key of a faulty one is not reported too."""
-    settings: dict[str, ProviderSettings] = attrs.field(factory=dict)
+    settings: dict[str, ProviderSettings] = {}
     """Of those of which any are given."""
 
 
@@ -116,7 +115,7 @@ def _read_provider(name: str, spot: Spot, entry: ProviderEntry | None, source: S
         return None
     auths = {each.auth for each in (endpoints.own, *endpoints.others)}
     provider = _provider(name, endpoints, health)
-    return attrs.evolve(
+    return replace(
         provider,
         headers=tuple(_extra_headers(spot.field("headers"), entry.headers or {}, auths, source)),
         forward_headers=tuple(_forwarded_headers(spot.field("forward_headers"), entry.forward_headers or [])),
@@ -221,7 +220,7 @@ def _extra_headers(
     seen: set[str] = set()
     for written, text in headers.items():
         place = f"{spot.place}.{written}" if shown(written) else spot.place
-        there = attrs.evolve(spot.field(written), place=place)
+        there = replace(spot.field(written), place=place)
         name = written.lower()
         fault = _header_fault(name, _NEVER_SENT)
         if name in taken:

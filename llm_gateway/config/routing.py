@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-import attrs
+import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from llm_gateway.config.credentials import KnownProviders
@@ -68,7 +68,7 @@ def _said(entry: Struct | UnsetType) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def _check_pairs(spot: Spot, settings: attrs.AttrsInstance) -> None:
+def _check_pairs(spot: Spot, settings: msgspec.Struct) -> None:
     for name, limit in _PAIRS:
         value, most = getattr(settings, name, 0), getattr(settings, limit, 0)
         if value > most:
@@ -79,11 +79,10 @@ def _check_pairs(spot: Spot, settings: attrs.AttrsInstance) -> None:
                 spot.field(limit).wrong(f'must not be below "{name}", which is {value:g}')
 
 
-@attrs.frozen
-class RoutingContent:
+class RoutingContent(msgspec.Struct, frozen=True):
     """What stands under ``$routing``, as far as it is right."""
 
-    settings: RoutingSettings = attrs.field(factory=RoutingSettings)
+    settings: RoutingSettings = msgspec.field(default_factory=RoutingSettings)
     """Without what is said of single providers and credentials."""
     asked: tuple[tuple[Spot, str], ...] = ()
     """Each place that names a provider, and which."""
@@ -124,13 +123,12 @@ def read_routing(spot: Spot, known: KnownProviders, is_known_model: Callable[[st
     return RoutingContent(RoutingSettings(**said), tuple(reader.asked))
 
 
-@attrs.define
-class _ModelsReader:
+class _ModelsReader(msgspec.Struct):
     """Reads what is said of each name for a model."""
 
     known: KnownProviders
     is_known_model: Callable[[str], bool]
-    asked: list[tuple[Spot, str]] = attrs.field(factory=list)
+    asked: list[tuple[Spot, str]] = []
     """Each place that names a provider, and which."""
     _own: frozenset[str] = frozenset()
 

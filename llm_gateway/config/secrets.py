@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 
 from llm_gateway.config.files import MAX_SECRET_BYTES, UnreadableFile, read_text
 from llm_gateway.config.problems import Spot, looks_like_key, shown
@@ -22,24 +22,28 @@ class _Unresolved(Exception):
     """The text points to something that is not there. The message is for the report."""
 
 
-@attrs.frozen
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """The secret, and what to call its origin in a message."""
 
-    text: str = attrs.field(repr=False)
+    text: str
     origin: str
     """Empty where the secret itself stands in the file, else such as ``the environment variable OPENAI_API_KEY``."""
 
+    def __repr__(self) -> str:
+        return f"Resolved(origin={self.origin!r})"
 
-@attrs.define
-class SecretSource:
+
+class SecretSource(msgspec.Struct):
     """What the texts of one settings file are resolved against."""
 
-    environ: Mapping[str, str] = attrs.field(repr=False)
+    environ: Mapping[str, str]
     folder: str
     """Relative paths start here: the folder of the settings file."""
-    files: list[str] = attrs.field(factory=list)
+    files: list[str] = []
     """Every file that a secret was read from. A path that leads nowhere may be a key in the wrong place."""
+
+    def __repr__(self) -> str:
+        return f"SecretSource(folder={self.folder!r})"
 
     def resolve(self, spot: Spot, written: str) -> Resolved | None:
         """:return: the secret, or None when the text has been reported at ``spot``."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import attrs
 import msgspec
 from msgspec import inspect
 
@@ -77,8 +76,7 @@ def read_fields(
     return values
 
 
-@attrs.frozen
-class _Field:
+class _Field(msgspec.Struct, frozen=True):
     name: str
     required: bool
     type: inspect.Type

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import attrs
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -23,8 +23,7 @@ _MAX_READINGS = 3
 """How often one reload reads at most, while what it read keeps naming files that were not looked at before."""
 
 
-@attrs.frozen
-class _Stamp:
+class _Stamp(msgspec.Struct, frozen=True):
     """What tells one state of a file from another without reading it."""
 
     modified_ns: int

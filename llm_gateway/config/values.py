@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.core.clocks import Timeouts
 from llm_gateway.core.limits.values import Limit
@@ -57,8 +58,7 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-@attrs.frozen
-class HealthCheck:
+class HealthCheck(msgspec.Struct, frozen=True):
     """How to find out whether a provider is there, without asking for anything that it bills."""
 
     url: str
@@ -66,8 +66,7 @@ class HealthCheck:
     method: str = "GET"
 
 
-@attrs.frozen
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """Where a provider speaks one of its dialects."""
 
     dialect: str
@@ -75,12 +74,11 @@ class Endpoint:
     url: str
     base_url: str
     auth: str
-    serves: ModelRules = attrs.field(factory=ModelRules)
+    serves: ModelRules = msgspec.field(default_factory=ModelRules)
     """The models that are known to be there, and what they are called there; others may be there too."""
 
 
-@attrs.frozen
-class Provider:
+class Provider(msgspec.Struct, frozen=True):
     """One provider of ``aiservices.json`` with every default filled in."""
 
     name: str
@@ -108,9 +106,9 @@ class Provider:
     """Which of OpenAI's two ways of holding a conversation it has, if it speaks that dialect."""
     api_version: str | None = None
     """Of Azure's older API, whose paths `llm_gateway.core.azure` makes."""
-    models: ModelRules = attrs.field(factory=ModelRules)
+    models: ModelRules = msgspec.field(default_factory=ModelRules)
     """What the operator says of its models."""
-    serves: ModelRules = attrs.field(factory=ModelRules)
+    serves: ModelRules = msgspec.field(default_factory=ModelRules)
     """Which models are known to be where it speaks its own dialect, as in `Endpoint`."""
     on_unsupported: OnUnsupported = OnUnsupported.DEFAULT
     ask_usage: bool = True
@@ -131,11 +129,10 @@ class Provider:
         if found is None:
             return None
         rest = (self.own_endpoint, *(each for each in self.others if each is not found))
-        return attrs.evolve(self, **attrs.asdict(found, recurse=False), others=rest)
+        return replace(self, **msgspec.structs.asdict(found), others=rest)
 
 
-@attrs.frozen
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """A real key, under the name that logs, health and explanations show for it."""
 
     name: str
@@ -145,13 +142,12 @@ class Credential:
     """What all calls with it may use."""
 
 
-@attrs.frozen
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Virtual keys that have limits in common."""
 
     name: str
     limits: tuple[Limit, ...] = ()
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = {}
 
 
 MADE_UP: Final = "real:"
@@ -168,11 +164,10 @@ def made_up_credential(provider: str, api_key: str, digits: int = 8) -> Credenti
     return Credential(f"{MADE_UP}{digest[:digits]}", provider, Secret(api_key))
 
 
-@attrs.frozen
-class VirtualKey:
+class VirtualKey(msgspec.Struct, frozen=True):
     """One entry of ``keys.json``. The virtual key itself is not kept, only its digest."""
 
-    digest: bytes = attrs.field(repr=False)
+    digest: bytes
     """SHA-256 of the key in UTF-8; 32 bytes."""
     fingerprint: str
     """The first 8 hexadecimal digits of the digest."""
@@ -187,7 +182,7 @@ class VirtualKey:
     credentials: tuple[CredentialUse, ...] = ()
     """What its calls can be sent with, in the order of the file: at least one. Without any, the one it has is made."""
     group: str | None = None
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = {}
     """What the ledger says of its calls; those of its group included."""
     expires: float | None = None
     """Seconds since the epoch from which on it is refused."""
@@ -199,19 +194,22 @@ class VirtualKey:
     on_unpriced: OnUnpriced = OnUnpriced.REFUSE
     origin: str = "file"
     """Where it is kept: ``file`` for ``keys.json``, ``database`` for those made at run time."""
-    account: str = attrs.field(default="", repr=False)
+    account: str = ""
     """
     The digest, in hexadecimal, that its use is counted under, in limits and in the ledger: its own, or for one that was
     made at run time the one of the first key that was handed out for it, whatever its key is by now.
     """
 
-    def __attrs_post_init__(self) -> None:
-        # Not defaults that take self: the codec of the messages to workers does not know those.
+    def __post_init__(self) -> None:
         if not self.account:
-            object.__setattr__(self, "account", self.digest.hex())
+            msgspec.structs.force_setattr(self, "account", self.digest.hex())
         if not self.credentials:
             made_up = made_up_credential(self.provider, self.api_key.reveal())
-            object.__setattr__(self, "credentials", (CredentialUse(made_up.name, made_up.provider),))
+            uses = (CredentialUse(made_up.name, made_up.provider),)
+            msgspec.structs.force_setattr(self, "credentials", uses)
+
+    def __repr__(self) -> str:
+        return f"VirtualKey({self.label!r}, origin={self.origin!r})"
 
     @property
     def label(self) -> str:
@@ -219,46 +217,43 @@ class VirtualKey:
         return self.name or f"key:{self.fingerprint}"
 
 
-def _frozen_providers(providers: Mapping[str, Provider]) -> Mapping[str, Provider]:
-    return MappingProxyType(dict(providers))
+_THEIR_FIRST: Final[Mapping[str, Credential]] = MappingProxyType({})
+"""In place of credentials: those that the keys have first."""
 
 
-def _frozen_keys(keys: Mapping[bytes, VirtualKey]) -> Mapping[bytes, VirtualKey]:
-    return MappingProxyType(dict(keys))
-
-
-def _frozen_credentials(credentials: Mapping[str, Credential]) -> Mapping[str, Credential]:
-    return MappingProxyType(dict(credentials))
-
-
-def _frozen_groups(groups: Mapping[str, Group]) -> Mapping[str, Group]:
-    return MappingProxyType(dict(groups))
-
-
-@attrs.frozen
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """Both files, read together: a call that has begun keeps the one it began with."""
 
-    providers: Mapping[str, Provider] = attrs.field(converter=_frozen_providers)
+    providers: Mapping[str, Provider]
     """By name, in the order of the file."""
-    keys: Mapping[bytes, VirtualKey] = attrs.field(converter=_frozen_keys, repr=lambda keys: f"<{len(keys)} keys>")
+    keys: Mapping[bytes, VirtualKey]
     """By digest, in the order of the file."""
     warnings: tuple[Problem, ...] = ()
     """What is wrong without keeping the rest from working."""
     files: tuple[str, ...] = ()
     """Every file that was read, the files of secrets among them: when one changes, it is time to read again."""
-    credentials: Mapping[str, Credential] = attrs.field(
-        converter=_frozen_credentials, repr=lambda credentials: f"<{len(credentials)} credentials>"
-    )
+    credentials: Mapping[str, Credential] = _THEIR_FIRST
     """By name: those without a name of the operator's, that keys have beside them, too."""
-    routing: RoutingSettings = attrs.field(factory=RoutingSettings)
-    groups: Mapping[str, Group] = attrs.field(factory=dict, converter=_frozen_groups)
+    routing: RoutingSettings = msgspec.field(default_factory=RoutingSettings)
+    groups: Mapping[str, Group] = {}
     limits: tuple[Limit, ...] = ()
     """What all calls together may use."""
-    label_from: Mapping[str, str] = attrs.field(factory=dict)
+    label_from: Mapping[str, str] = {}
     """Labels that callers give, with where: ``header:NAME``, ``metadata:NAME`` or ``user``."""
 
-    @credentials.default
+    def __post_init__(self) -> None:
+        freeze = msgspec.structs.force_setattr
+        if self.credentials is _THEIR_FIRST:
+            freeze(self, "credentials", self._first_credentials())
+        for name in ("providers", "keys", "credentials", "groups"):
+            freeze(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __repr__(self) -> str:
+        return (
+            f"Configuration(providers={self.providers!r}, {len(self.keys)} keys, {len(self.credentials)} credentials, "
+            f"routing={self.routing!r})"
+        )
+
     def _first_credentials(self) -> Mapping[str, Credential]:
         """Where nothing else is said: of keys that have one credential each, their own."""
         firsts = [(key.credentials[0], key.api_key) for key in self.keys.values()]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import attrs
+import msgspec
 
 
-@attrs.frozen
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True, dict=True):
     """
     How long a provider may take. Each clock is apart from the others.
 

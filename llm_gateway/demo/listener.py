@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, cast
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
@@ -58,15 +59,15 @@ class DemoListener:
         self._real_keys.clear()
         self._real_keys.update(_reveal(configuration))
         providers = {name: self._played(provider) for name, provider in configuration.providers.items()}
-        return attrs.evolve(configuration, providers=providers)
+        return replace(configuration, providers=providers)
 
     def _played(self, provider: Provider) -> Provider:
         """All of it: an address that was left would be sent the real key."""
         dialects = (provider.dialect, *(other.dialect for other in provider.others))
         own, *others = (self._endpoint(provider.name, dialect) for dialect in dialects)
-        return attrs.evolve(
+        return replace(
             provider,
-            **attrs.asdict(own),
+            **msgspec.structs.asdict(own),
             others=tuple(others),
             api_version=None,
             health=HealthCheck(url=own.base_url + "/models"),

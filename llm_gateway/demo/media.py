@@ -14,7 +14,6 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import msgspec
 
 from llm_gateway.demo.events import decode
@@ -160,8 +159,7 @@ def vector(text: str, size: int) -> list[float]:
     return [round(value / length, 6) for value in values]
 
 
-@attrs.frozen
-class _Field:
+class _Field(msgspec.Struct, frozen=True):
     """One part of a form."""
 
     content: bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.demo.events import decode, frame
 from llm_gateway.demo.script import reply_to, tools_tokens, word_count
@@ -107,7 +107,7 @@ def messages(query: Query) -> Whole | Streamed:
     request = decode(query.body, _Request)
     reply = reply_to(_read(request, query.provider, request.max_tokens))
     if request.thinking is not None and request.thinking.display == "omitted":
-        reply = attrs.evolve(reply, thoughts=("",) if reply.thoughts else ())
+        reply = replace(reply, thoughts=("",) if reply.thoughts else ())
     if request.stream:
         return Streamed(_beats(request.model, reply, query), reply.trouble)
     document = {

@@ -25,8 +25,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.demo.schema import example_of
 from llm_gateway.demo.values import Ask, Refused, Reply, Tool, ToolCall, Trouble
@@ -58,7 +58,7 @@ def _with_thought(ask: Ask, reply: Reply) -> Reply:
     # The limit is for both, and an answer that is cut has no end of its own.
     thoughts = pieces[:limit]
     kept = reply.pieces[: limit - len(thoughts)]
-    return attrs.evolve(
+    return replace(
         reply,
         thoughts=thoughts,
         pieces=kept,

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 
 class Trouble(enum.Enum):
@@ -42,8 +42,7 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-@attrs.frozen
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """One call, authorised and routed."""
 
     provider: str
@@ -60,8 +59,7 @@ class Query:
     """Those behind the path's question mark."""
 
 
-@attrs.frozen
-class Whole:
+class Whole(msgspec.Struct, frozen=True):
     """An answer that is sent at once."""
 
     body: bytes
@@ -69,8 +67,7 @@ class Whole:
     trouble: Trouble | None = None
 
 
-@attrs.frozen
-class Streamed:
+class Streamed(msgspec.Struct, frozen=True):
     """An answer that comes one beat after the other."""
 
     beats: Iterator[bytes]
@@ -79,8 +76,7 @@ class Streamed:
     content_type: str = "text/event-stream; charset=utf-8"
 
 
-@attrs.frozen
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """A function that the caller offers."""
 
     name: str
@@ -89,16 +85,14 @@ class Tool:
     description: str = ""
 
 
-@attrs.frozen
-class ToolResult:
+class ToolResult(msgspec.Struct, frozen=True):
     """What a tool that was called before has answered."""
 
     name: str
     text: str
 
 
-@attrs.frozen
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A conversation that waits for the next answer, whatever dialect it came in."""
 
     provider: str
@@ -119,8 +113,7 @@ class Ask:
     """Whether the caller wants the model to think before it speaks."""
 
 
-@attrs.frozen
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """A tool that the answer calls."""
 
     name: str
@@ -130,8 +123,7 @@ class ToolCall:
     """The arguments as a stream sends them."""
 
 
-@attrs.frozen
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What the provider says next: text, or calls of tools."""
 
     pieces: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 FIRST_S = 0.5
 LONGEST_S = 30.0
@@ -10,8 +10,7 @@ FORGIVEN_S = 60.0
 """A process that lived so long is started again as if it were the first time."""
 
 
-@attrs.define
-class Backoff:
+class Backoff(msgspec.Struct):
     """The waits between the lives of one process; each is twice the one before."""
 
     _next_s: float = FIRST_S

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import attrs
 import msgspec
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -49,8 +48,7 @@ class Inheritance(msgspec.Struct, frozen=True):
     sockets: list[Inherited]
 
 
-@attrs.frozen
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """How this program was started."""
 
     words: tuple[str, ...]

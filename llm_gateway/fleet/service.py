@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
+from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
@@ -121,7 +121,7 @@ class FleetService(Service):
             (description, FIRST_SOCKET + index) for index, (description, _) in enumerate(self._sockets.descriptors())
         ]
         # What the supervisor does, the workers do not.
-        settings = attrs.evolve(self._settings, health_interval_s=0.0, reload_interval_s=0.0, demo=False)
+        settings = replace(self._settings, health_interval_s=0.0, reload_interval_s=0.0, demo=False)
         return Begin(number, settings, sockets, self._generation, Content.of(self._parts.store.current))
 
     def news(self) -> list[ToWorker]:

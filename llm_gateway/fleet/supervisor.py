@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -75,12 +75,11 @@ class Situation(Protocol):
         """Read the files again, as a worker asks for."""
 
 
-@attrs.define(eq=False)
-class _Place:
+class _Place(msgspec.Struct, eq=False):
     """What one worker after another fills."""
 
     number: int
-    backoff: Backoff = attrs.Factory(Backoff)
+    backoff: Backoff = msgspec.field(default_factory=Backoff)
     state: str = "restarting"
     worker: _Worker | None = None
     waiting: IDelayedCall | None = None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.config.credentials import CredentialReader, Credentials
 from llm_gateway.config.document import MalformedDocument, Object, document_of
@@ -40,8 +40,7 @@ _REMEMBERED = 65_536
 """Values of fields that are not read again; more begin anew."""
 
 
-@attrs.frozen
-class _Pattern:
+class _Pattern(msgspec.Struct, frozen=True):
     """What an entry comes to but for what is its own."""
 
     fields: Mapping[str, Any]
@@ -100,7 +99,7 @@ class Entries:
         reader = KeysReader(self._reader, self._credentials, self._groups)
         reader.read(f"sha256:{account}", spot)
         found = next(iter(reader.keys.values()), None)
-        return None if found is None else attrs.evolve(found, origin=DATABASE), report.problems
+        return None if found is None else replace(found, origin=DATABASE), report.problems
 
     def _put_together(self, account: str, entry: Mapping[str, Any]) -> VirtualKey | None:
         """:return: ``None`` where something is wrong: then it is read as a whole, which says what."""
@@ -128,7 +127,7 @@ class Entries:
                 "limits", entry["limits"], lambda value: _checked(value, lambda spot: read_limits(spot, Scope.KEY, ""))
             )
             if limits is not None:
-                fields["limits"] = tuple([msgspec.structs.replace(each, subject=account) for each in limits])
+                fields["limits"] = tuple([replace(each, subject=account) for each in limits])
         if any(fields[name] is None for name in _OWN if name in entry):
             return None
         fields["digest"], fields["fingerprint"], fields["account"] = bytes.fromhex(account), account[:8], account
@@ -154,7 +153,7 @@ class Entries:
         if key is None or problems:
             return None
         secrets = tuple(self._credentials.named[use.name].api_key.reveal() for use in key.credentials)
-        return _Pattern(attrs.asdict(key, recurse=False), secrets)
+        return _Pattern(msgspec.structs.asdict(key), secrets)
 
 
 def _checked(value: Any, read: Callable[[Spot], T]) -> T | None:

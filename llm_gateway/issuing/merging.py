@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.config.values import MADE_UP, Configuration, VirtualKey
 from llm_gateway.errors import Problem
@@ -19,8 +20,7 @@ _AT_ONCE = 256
 """Keys of which each takes less than a microsecond."""
 
 
-@attrs.frozen
-class _Read:
+class _Read(msgspec.Struct, frozen=True):
     """What an entry of the database comes to."""
 
     stored: StoredKey
@@ -97,7 +97,7 @@ class Merger:
             if faults:
                 problems[read.stored.id] = faults
             keys.update({key.digest: key for key in read.keys if key.digest not in files.keys})
-        configuration = attrs.evolve(files, keys=keys)
+        configuration = replace(files, keys=keys)
         self._files, self._entries, self._known = files, entries, found
         self._keys, self._of_files, self._problems = keys, of_files, problems
         return configuration, [each for faults in problems.values() for each in faults]
@@ -121,7 +121,7 @@ def _read(entries: Entries, stored: StoredKey) -> _Read:
         expires = key.expires
         if each.until is not None:
             expires = min(each.until / _US, float("inf") if expires is None else expires)
-        alike.append(attrs.evolve(key, digest=bytes.fromhex(each.digest), expires=expires))
+        alike.append(replace(key, digest=bytes.fromhex(each.digest), expires=expires))
     return _Read(stored, tuple(alike))
 
 

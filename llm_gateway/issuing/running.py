@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -278,4 +278,4 @@ def _without(configuration: Configuration, digests: Iterable[bytes]) -> Configur
     gone = {digest for digest in digests if digest in found and found[digest].origin == DATABASE}
     if not gone:
         return configuration
-    return attrs.evolve(configuration, keys={digest: key for digest, key in found.items() if digest not in gone})
+    return replace(configuration, keys={digest: key for digest, key in found.items() if digest not in gone})

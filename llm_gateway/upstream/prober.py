@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-import attrs
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,8 +25,7 @@ JITTER = 0.2
 """Each round but the first is late by up to this share of the interval, so that many gateways do not ask at once."""
 
 
-@attrs.frozen
-class ProviderHealth:
+class ProviderHealth(msgspec.Struct, frozen=True):
     """What is known of one provider."""
 
     name: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,8 +18,7 @@ from llm_gateway.errors import ModelNotAllowed
 from llm_gateway.upstream.targets import Target
 
 
-@attrs.frozen
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """To a provider in one of its dialects, with one of its real keys."""
 
     target: Target
@@ -28,8 +28,7 @@ class Way:
     """What the calls carry and no client may get to see."""
 
 
-@attrs.frozen
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A resolved virtual key."""
 
     key: VirtualKey
@@ -161,7 +160,7 @@ def _but_keys(configuration: Configuration) -> tuple[object, ...]:
 
 def _in_its_dialect(provider: Provider) -> Provider:
     """Without the version of Azure's older API where it speaks another dialect: that has no such paths."""
-    return provider if provider.dialect == "openai" else attrs.evolve(provider, api_version=None)
+    return provider if provider.dialect == "openai" else replace(provider, api_version=None)
 
 
 def _ways(target: Target, api_key: Secret) -> Mapping[str, Way]:

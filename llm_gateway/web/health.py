@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import attrs
 import msgspec
 from twisted.web.server import Request
 
@@ -63,7 +62,7 @@ def readyz_page(request: Request, live: LiveCalls) -> bytes:
         "calls": sum(each.calls for each in workers) if workers else len(live),
     }
     if workers:
-        document["workers"] = [attrs.asdict(each) for each in workers]
+        document["workers"] = [msgspec.structs.asdict(each) for each in workers]
     return page(request, document, 503 if live.draining else 200)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final, Protocol
 
-import attrs
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 
 from llm_gateway.core.record import timestamp
@@ -30,8 +31,7 @@ class Stoppable(Protocol):
         """End it with this error, in whatever way is still possible."""
 
 
-@attrs.frozen
-class WorkerState:
+class WorkerState(msgspec.Struct, frozen=True):
     """One of several processes that answer calls, as the one that supervises them knows it."""
 
     number: int
@@ -65,8 +65,7 @@ class LiveCall(Struct, frozen=True):
     """The number of the process that answers it, among several; 0 where there is one."""
 
 
-@attrs.frozen
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """What the other processes are answering, as far as they have said so."""
 
     calls: int = 0
@@ -97,7 +96,7 @@ class LiveCalls:
         """
         :return: every process, this one too; empty when it is the only one.
         """
-        return [attrs.evolve(each, calls=len(self)) if each.number == self.worker else each for each in self._workers]
+        return [replace(each, calls=len(self)) if each.number == self.worker else each for each in self._workers]
 
     def __len__(self) -> int:
         return len(self._calls)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.config.catalogue import shipped_catalogue
 from llm_gateway.config.models import MAX_NAME
@@ -207,7 +207,7 @@ class RouteBook:
         if not any(map(can, resolved.main.candidates[:1])):
             return resolved
         main, *others = (
-            msgspec.structs.replace(group, candidates=tuple(filter(can, group.candidates)))
+            replace(group, candidates=tuple(filter(can, group.candidates)))
             for group in (resolved.main, *resolved.fallbacks)
         )
         return Resolved(main, tuple(others))
@@ -292,18 +292,16 @@ def _without_counterpart(title: str, others: Mapping[str, str]) -> str:
 def _shared(routing: RoutingSettings, workers: int) -> RoutingSettings:
     if workers == 1:
         return routing
-    providers = {
-        name: attrs.evolve(each, limits=_part_of(each.limits, workers)) for name, each in routing.providers.items()
-    }
+    providers = {name: replace(each, limits=_part_of(each.limits, workers)) for name, each in routing.providers.items()}
     credentials = {name: _part_of(limits, workers) for name, limits in routing.credentials.items()}
-    return attrs.evolve(routing, providers=providers, credentials=credentials)
+    return replace(routing, providers=providers, credentials=credentials)
 
 
 def _part_of(limits: Limits, workers: int) -> Limits:
     if limits.in_flight is None:
         return limits
     # Each of the processes has room for one at least, or it could answer nobody.
-    return attrs.evolve(limits, in_flight=max(1, limits.in_flight // workers))
+    return replace(limits, in_flight=max(1, limits.in_flight // workers))
 
 
 def _named_provider(context: CallContext) -> str:

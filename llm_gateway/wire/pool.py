@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-import attrs
+import msgspec
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
@@ -25,8 +25,7 @@ from llm_gateway.wire.outbox import Outbox
 _HOST_AND_PORT = re.compile(rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-@attrs.frozen
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where connections go: what may share one."""
 
     secure: bool
@@ -53,14 +52,16 @@ class Origin:
         return host if self.port == (443 if self.secure else 80) else b"%b:%d" % (host, self.port)
 
 
-@attrs.define(eq=False)
 class _Wanted:
     """A request that has no connection yet."""
 
-    connect_s: float
-    got: Deferred[Connection] = attrs.field(init=False)
-    opening: Deferred[Connection] | None = None
-    """``None`` while it waits in the queue."""
+    __slots__ = ("connect_s", "got", "opening")
+
+    def __init__(self, connect_s: float) -> None:
+        self.connect_s = connect_s
+        self.got: Deferred[Connection]
+        self.opening: Deferred[Connection] | None = None
+        """``None`` while it waits in the queue."""
 
 
 class OriginPool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import attrs
 import pytest
 
 from llm_gateway.config.load import load_configuration
@@ -32,9 +31,8 @@ def test_no_address_of_a_real_provider_is_left(played: Configuration) -> None:
     """Its real key would be sent there, by a program that promises to ask nobody."""
     assert set(played.providers) >= set(KEYS)
     for provider in played.providers.values():
-        said = attrs.asdict(provider, recurse=True)
-        addresses = [said["url"], said["base_url"], said["health"]["url"]]
-        addresses += [each[name] for each in said["others"] for name in ("url", "base_url")]
+        addresses = [provider.url, provider.base_url, provider.health.url]
+        addresses += [address for each in provider.others for address in (each.url, each.base_url)]
         assert all(address.startswith("http://127.0.0.1:") for address in addresses), provider.name
 
 

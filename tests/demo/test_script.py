@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.demo.script import reply_to
 from llm_gateway.demo.values import Ask, Refused, Tool, ToolResult, Trouble
@@ -20,7 +20,7 @@ PLAYED = "played by the gateway's built-in demo provider"
 
 
 def said(text: str, **more: Any) -> Ask:
-    return attrs.evolve(ASK, said=text, **more)
+    return replace(ASK, said=text, **more)
 
 
 def calls(ask: Ask) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
@@ -47,7 +48,7 @@ class Asking:
 
     def becomes(self, number: int, state: str, pid: int | None = None) -> None:
         """What the supervisor says of a worker."""
-        self.states[number] = attrs.evolve(self.states[number], state=state, pid=pid)
+        self.states[number] = replace(self.states[number], state=state, pid=pid)
         self.live.told(list(self.states.values()))
         self.inquiry.told()
 

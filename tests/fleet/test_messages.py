@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_gateway.config.values import Credential, Endpoint, HealthCheck, Secret
 from llm_gateway.core.clocks import Timeouts
@@ -71,7 +71,7 @@ ROUTING = RoutingSettings(
 PLAIN = configuration(
     [
         virtual_key("vk_a", "openai", 'sk-real-\u00e9\n"', name="Ann"),
-        attrs.evolve(virtual_key("vk_b", "anthropic"), models=ModelRules([ModelRule("claude-*")])),
+        replace(virtual_key("vk_b", "anthropic"), models=ModelRules([ModelRule("claude-*")])),
     ],
     [
         provider("openai", "https://openai.test/v1/chat/completions", headers=(("x-team", Secret("s-1")),)),
@@ -93,10 +93,10 @@ PLAIN = configuration(
         ),
     ],
 )
-FULL = attrs.evolve(
+FULL = replace(
     PLAIN,
     keys={
-        digest: attrs.evolve(key, credentials=(CredentialUse("openai-main", "openai", order=1, weight=0.5),))
+        digest: replace(key, credentials=(CredentialUse("openai-main", "openai", order=1, weight=0.5),))
         for digest, key in PLAIN.keys.items()
     },
     credentials={"openai-main": Credential("openai-main", "openai", Secret("sk-real-main"))},
@@ -112,7 +112,7 @@ def test_configuration_arrives_as_it_was() -> None:
     """Providers, keys, real keys, routing and all: a worker decides about a call as its supervisor would."""
     message = to_worker(encode(Use(7, Content.of(FULL))).rstrip(b"\n"))
     assert isinstance(message, Use)
-    assert message.content.configuration() == attrs.evolve(FULL, warnings=(), files=())
+    assert message.content.configuration() == replace(FULL, warnings=(), files=())
     assert message.content.configuration().key_for(b"vk_a") == FULL.key_for(b"vk_a")
     assert list(message.content.configuration().providers) == ["openai", "anthropic"]
 
@@ -127,7 +127,7 @@ def test_message_does_not_show_secrets_when_printed() -> None:
     "message",
     [
         Begin(2, EVERYTHING, [("tcp:1", 5)], 3, Content([], [])),
-        Health([STATE, attrs.evolve(STATE, online=False, checked_at=None, latency_s=None, error="x")]),
+        Health([STATE, replace(STATE, online=False, checked_at=None, latency_s=None, error="x")]),
         Workers([WorkerState(1, None, "restarting", 0, 4), WorkerState(2, 77, "ready", 3, 0)]),
         Reopen(),
         Drain(True),

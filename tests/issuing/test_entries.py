@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llm_gateway.issuing.entries import Entries
 from llm_gateway.ledger.keys import digest_of
@@ -42,7 +42,7 @@ def test_entry_is_the_same_key_as_in_the_file_whatever_others_say(entries: list[
         key, problems = reader.read(digest_of(str(number)), entry)
         assert problems == []
         assert key is not None
-        assert key == attrs.evolve(files.keys[key.digest], origin="database")
+        assert key == replace(files.keys[key.digest], origin="database")
 
 
 def test_keys_have_in_common_what_their_entries_say_in_the_same_words(tmp_path: Path) -> None:

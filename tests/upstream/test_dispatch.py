@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IProtocol, IPushProducer
@@ -843,7 +844,7 @@ def test_probes_reach_the_router() -> None:
     assert scene.changes == []
     scene.dispatcher.probed(down)
     assert [change.after for change in scene.changes] == [State.OPEN]
-    scene.dispatcher.probed(attrs.evolve(down, online=True, error=None))
+    scene.dispatcher.probed(replace(down, online=True, error=None))
     assert [change.after for change in scene.changes] == [State.OPEN, State.HALF_OPEN]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 
@@ -137,7 +137,7 @@ def test_answer_that_stalls_meets_the_same_clock() -> None:
 def test_disabled_probe_is_not_sent() -> None:
     """For providers that do bill, or have no such page."""
     probing = Probing()
-    probing.providers = [attrs.evolve(PROVIDERS[0], health=HealthCheck(url="https://x.test/", enabled=False))]
+    probing.providers = [replace(PROVIDERS[0], health=HealthCheck(url="https://x.test/", enabled=False))]
     before = len(probing.agent.sent)
     probing.prober.probe_all()
     assert len(probing.agent.sent) == before
@@ -156,7 +156,7 @@ def test_reload_keeps_what_is_known_of_those_that_stay() -> None:
     """A provider whose address changed is unknown again; one that is gone is forgotten, also by a late probe."""
     probing = Probing()
     probing.agent.sent[0].answer(200).end()
-    moved = attrs.evolve(PROVIDERS[1], url="https://elsewhere.test/v1/messages")
+    moved = replace(PROVIDERS[1], url="https://elsewhere.test/v1/messages")
     probing.board.use([PROVIDERS[0], moved])
     probing.agent.sent[1].answer(200).end()
     assert [(state.online, state.error) for state in probing.board.states()] == [
@@ -173,7 +173,7 @@ def test_whoever_wants_to_know_is_told_of_every_state() -> None:
     told: list[ProviderHealth] = []
     board.use(PROVIDERS[:1])
     board.on_note(told.append)
-    known = attrs.evolve(board.states()[0], online=True, error=None, checked_at=1.0)
+    known = replace(board.states()[0], online=True, error=None, checked_at=1.0)
     board.note(known)
-    board.note(attrs.evolve(known, name="anthropic"))
+    board.note(replace(known, name="anthropic"))
     assert told == [known]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 
 from llm_gateway.config.values import Configuration
@@ -65,8 +65,8 @@ class AccountedGateway(MemoryGateway):
             store, lambda: NOON + clock.seconds(), on_warning=lambda limit: self.warned.append(limit.name)
         )
         kept: Any = self.ledger if ledger else None
-        known = {name: attrs.evolve(each, family=each.dialect) for name, each in configuration.providers.items()}
-        configuration = attrs.evolve(configuration, providers=known)
+        known = {name: replace(each, family=each.dialect) for name, each in configuration.providers.items()}
+        configuration = replace(configuration, providers=known)
         books = Books(lambda: self.limiter, clock, ledger=kept, wall=lambda: NOON + clock.seconds())
         super().__init__(configuration, clock=clock, books=books, **how)
 

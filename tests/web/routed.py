@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 import llm_gateway.upstream.dispatch
 import llm_gateway.web.forward
@@ -301,4 +301,4 @@ def record_of(gateway: MemoryGateway, **fields: object) -> None:
 
 def evolved(of: Provider, **changes: Any) -> tuple[Provider, ...]:
     """All providers, one of them changed."""
-    return tuple(attrs.evolve(each, **changes) if each.name == of.name else each for each in PROVIDERS)
+    return tuple(replace(each, **changes) if each.name == of.name else each for each in PROVIDERS)

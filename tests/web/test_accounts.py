@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
@@ -48,8 +48,8 @@ DONE = b"data: [DONE]\n\n"
 
 def limited(*limits: Limit, base: Configuration = USUAL, **changes: Any) -> Configuration:
     """The usual configuration with limits for all, and changes to every key."""
-    keys = {digest: attrs.evolve(key, **changes) for digest, key in base.keys.items()}
-    return attrs.evolve(base, limits=limits, keys=keys)
+    keys = {digest: replace(key, **changes) for digest, key in base.keys.items()}
+    return replace(base, limits=limits, keys=keys)
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_client_that_asked_for_the_numbers_gets_them(gateway: AccountedGateway) 
 
 
 def test_operator_may_have_nothing_asked(gateways: list[AccountedGateway]) -> None:
-    openai = attrs.evolve(USUAL.providers["openai"], ask_usage=False)
-    gateway = AccountedGateway(attrs.evolve(USUAL, providers={**USUAL.providers, "openai": openai}))
+    openai = replace(USUAL.providers["openai"], ask_usage=False)
+    gateway = AccountedGateway(replace(USUAL, providers={**USUAL.providers, "openai": openai}))
     gateways.append(gateway)
     client = gateway.client()
     client.chat(STREAM)
@@ -228,7 +228,7 @@ def test_answer_may_be_read_on_to_know_what_it_bills(gateways: list[AccountedGat
 
 
 def test_labels_are_the_keys_and_what_callers_may_say(gateways: list[AccountedGateway]) -> None:
-    base = attrs.evolve(
+    base = replace(
         limited(labels={"team": "blue"}),
         label_from={"feature": "header:x-feature", "project": "metadata:project", "user": "user", "team": "user"},
     )
@@ -243,7 +243,7 @@ def test_labels_are_the_keys_and_what_callers_may_say(gateways: list[AccountedGa
 
 
 def test_label_that_holds_a_key_is_left_out(gateways: list[AccountedGateway]) -> None:
-    gateway = AccountedGateway(attrs.evolve(USUAL, label_from={"user": "user"}))
+    gateway = AccountedGateway(replace(USUAL, label_from={"user": "user"}))
     gateways.append(gateway)
     client = gateway.client()
     client.chat(CHAT[:-1] + b',"user":"sk-proj-0123456789"}')
@@ -492,7 +492,7 @@ def test_what_nobody_can_price_is_refused_where_a_budget_counts(gateways: list[A
 
 def test_limits_of_the_group_and_of_all_count_too(gateways: list[AccountedGateway]) -> None:
     mine = Limit(Scope.GROUP, "lab", Measure.REQUESTS, Window.DAY, 1)
-    base = attrs.evolve(limited(group="lab"), groups={"lab": Group("lab", (mine,))})
+    base = replace(limited(group="lab"), groups={"lab": Group("lab", (mine,))})
     gateway = AccountedGateway(base)
     gateways.append(gateway)
     client = gateway.client()
@@ -512,13 +512,13 @@ def test_credential_without_room_is_passed_over(gateways: list[AccountedGateway]
     one = Limit(Scope.CREDENTIAL, "first", Measure.REQUESTS, Window.MINUTE, 1)
     two = Limit(Scope.CREDENTIAL, "second", Measure.REQUESTS, Window.MINUTE, 1)
     uses = (CredentialUse("first", "openai"), CredentialUse("second", "openai"))
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), credentials=uses)
+    key = replace(virtual_key("vk_openai", "openai"), credentials=uses)
     base = configuration([key], [provider("openai", "https://api.openai.test/v1/chat/completions")])
     credentials = {
         "first": Credential("first", "openai", Secret("sk-first"), (one,)),
         "second": Credential("second", "openai", Secret("sk-second"), (two,)),
     }
-    gateway = AccountedGateway(attrs.evolve(base, credentials=credentials), retries=Retries(spread=False))
+    gateway = AccountedGateway(replace(base, credentials=credentials), retries=Retries(spread=False))
     gateways.append(gateway)
     asked: list[str | None] = []
     for _ in range(3):
@@ -536,9 +536,9 @@ def test_credential_without_room_is_passed_over(gateways: list[AccountedGateway]
 
 def of_credential(*limits: Limit) -> Configuration:
     """One key, with one credential that has limits."""
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), credentials=(CredentialUse("main", "openai"),))
+    key = replace(virtual_key("vk_openai", "openai"), credentials=(CredentialUse("main", "openai"),))
     base = configuration([key], [provider("openai", "https://api.openai.test/v1/chat/completions")])
-    return attrs.evolve(base, credentials={"main": Credential("main", "openai", Secret("sk-main"), limits)})
+    return replace(base, credentials={"main": Credential("main", "openai", Secret("sk-main"), limits)})
 
 
 def test_stream_ends_when_the_credential_s_money_is_gone(gateways: list[AccountedGateway]) -> None:
@@ -751,7 +751,7 @@ def test_stream_cut_at_any_byte_is_accounted_for_once(gateways: list[AccountedGa
     steady = RoutingSettings(
         providers={each: ProviderSettings(breaking=Breaking(enabled=False)) for each in USUAL.providers}
     )
-    gateway = AccountedGateway(attrs.evolve(limited(*limits), routing=steady))
+    gateway = AccountedGateway(replace(limited(*limits), routing=steady))
     gateways.append(gateway)
     least = 0
     for size in range(len(stream) + 1):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import attrs
 import msgspec
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError, TimeoutError
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
@@ -377,7 +377,7 @@ def test_call_keeps_what_it_began_with(gateway: MemoryGateway) -> None:
     """A reload in the middle of a call changes nothing for it, and everything for the next."""
     client = gateway.client()
     client.chat()
-    gateway.use(attrs.evolve(USUAL, keys={}))
+    gateway.use(replace(USUAL, keys={}))
     response = gateway.sent.answer()
     response.write(b"{}")
     response.end()

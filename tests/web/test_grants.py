@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.config.values import VirtualKey
 from llm_gateway.web import grants
@@ -18,7 +18,7 @@ def test_key_that_is_added_leaves_the_others_as_they_are() -> None:
     book = gateway.grants
     known, targets = book.find(b"vk_openai"), dict(book.targets)
     added = virtual_key("vk_added", "openai", "sk-real-canary-0123456789")
-    gateway.use(attrs.evolve(USUAL, keys={**USUAL.keys, added.digest: added}))
+    gateway.use(replace(USUAL, keys={**USUAL.keys, added.digest: added}))
     assert book.find(b"vk_added") is not None
     assert book.find(b"vk_openai") is known
     assert all(book.targets[name] is target for name, target in targets.items())
@@ -29,10 +29,10 @@ def test_key_that_is_changed_or_taken_away_is_not_what_it_was() -> None:
     book = gateway.grants
     before, generation = book.find(b"vk_openai"), book.generation
     assert before is not None
-    changed = attrs.evolve(before.key, name="Eve")
+    changed = replace(before.key, name="Eve")
     keys = {**USUAL.keys, changed.digest: changed}
     del keys[virtual_key("vk_gemini", "gemini").digest]
-    gateway.use(attrs.evolve(USUAL, keys=keys))
+    gateway.use(replace(USUAL, keys=keys))
     after = book.find(b"vk_openai")
     assert after is not None
     assert (after.label, before.label) == ("Eve", "Ann")
@@ -45,8 +45,8 @@ def test_other_provider_makes_every_grant_anew() -> None:
     gateway = MemoryGateway()
     book = gateway.grants
     before = book.find(b"vk_openai")
-    other = attrs.evolve(USUAL.providers["openai"], base_url="https://other.test/v1")
-    gateway.use(attrs.evolve(USUAL, providers={**USUAL.providers, "openai": other}))
+    other = replace(USUAL.providers["openai"], base_url="https://other.test/v1")
+    gateway.use(replace(USUAL, providers={**USUAL.providers, "openai": other}))
     after = book.find(b"vk_openai")
     assert after is not None
     assert after is not before
@@ -67,6 +67,6 @@ def test_what_a_key_opens_is_worked_out_when_it_is_used(monkeypatch: pytest.Monk
     gateway = MemoryGateway()
     assert made == []
     found = gateway.grants.find(b"vk_openai")
-    gateway.use(attrs.evolve(USUAL, label_from={"user": "user"}))
+    gateway.use(replace(USUAL, label_from={"user": "user"}))
     assert gateway.grants.find(b"vk_openai") is found
     assert len(made) == 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from tests.memory import USUAL, Client, MemoryGateway, configuration, provider, virtual_key
 from tests.wires import WIRE
@@ -52,7 +52,7 @@ def test_each_call_is_sent_with_the_same_headers(gateway: MemoryGateway, client:
 
 
 def test_key_that_is_taken_away_opens_nothing(gateway: MemoryGateway, client: Client) -> None:
-    gateway.use(attrs.evolve(USUAL, keys={}, credentials={}))
+    gateway.use(replace(USUAL, keys={}, credentials={}))
     assert answered(gateway, client) == 401
     assert len(gateway.agent.sent) == OFTEN
 

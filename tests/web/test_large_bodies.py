@@ -6,8 +6,8 @@ import hashlib
 import json
 import tracemalloc
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.task import Cooperator
 from twisted.internet.testing import StringTransport
 
@@ -52,7 +52,7 @@ def test_image_is_relayed_without_a_copy_of_it(
     if kind is AccountedGateway:
         expected = b'{"stream_options":{"include_usage":true},' + expected[1:]
     pieces = [body[at : at + READ_BYTES] for at in range(0, len(body), READ_BYTES)]
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=models)
+    key = replace(virtual_key("vk_openai", "openai"), models=models)
     known = configuration([key], [provider("openai", "https://o.test/v1/chat/completions")])
     gateway = kind(known, max_body_bytes=10_000_000)
     cooperator = Cooperator(scheduler=lambda step: gateway.clock.callLater(0, step))

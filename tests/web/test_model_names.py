@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.config.values import Configuration
 from llm_gateway.core.model_rules import ModelRule, ModelRules
@@ -18,7 +18,7 @@ BODY = b'{ "temperature":1.0,\t"model" : "fast", "messages": [{"content": "\\"mo
 
 
 def gateway_with(allowed: ModelRules | None, **changes: Any) -> MemoryGateway:
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=allowed)
+    key = replace(virtual_key("vk_openai", "openai"), models=allowed)
     return MemoryGateway(configuration([key], [provider("openai", "https://o.test/v1/chat/completions", **changes)]))
 
 
@@ -72,7 +72,7 @@ def test_upload_without_a_model_passes() -> None:
 
 
 def test_gemini_paths_name_the_providers_model() -> None:
-    key = attrs.evolve(virtual_key("vk_g", "gemini"), models=ModelRules([ModelRule("fast", "gemini-9-flash")]))
+    key = replace(virtual_key("vk_g", "gemini"), models=ModelRules([ModelRule("fast", "gemini-9-flash")]))
     gateway = MemoryGateway(configuration([key], [provider("gemini", "https://g.test/v1beta", "gemini")]))
     target = "/v1beta/models/fast:streamGenerateContent?alt=sse"
     gateway.client().ask("POST", target, b'{"contents":[]}', x_goog_api_key="vk_g")
@@ -177,7 +177,7 @@ ONE_OF_EACH = b'{"model": "mine", "contents": [], "messages": []}'
     ],
 )
 def test_limited_key_cannot_name_another_model_in_googles_paths(target: str) -> None:
-    key = attrs.evolve(virtual_key("vk_g", "gemini"), models=LIMITED)
+    key = replace(virtual_key("vk_g", "gemini"), models=LIMITED)
     gateway = MemoryGateway(configuration([key], [provider("gemini", "https://g.test/v1beta", "gemini")]))
     client = gateway.client()
     client.ask("POST", target, ONE_OF_EACH, x_goog_api_key="vk_g")
@@ -197,7 +197,7 @@ def test_limited_key_cannot_name_another_model_in_googles_paths(target: str) -> 
 )
 def test_limited_key_cannot_name_another_of_azures_deployments(target: str) -> None:
     [azures] = azure().providers.values()
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=LIMITED)
+    key = replace(virtual_key("vk_openai", "openai"), models=LIMITED)
     gateway = MemoryGateway(configuration([key], [azures]))
     client = gateway.client()
     client.ask("POST", target, ONE_OF_EACH, api_key="vk_openai")
@@ -208,7 +208,7 @@ def test_limited_key_cannot_name_another_of_azures_deployments(target: str) -> N
 @pytest.mark.skipif(WIRE == "twisted", reason="Twisted's own HTTP gathers bodies, and the path's model is put in")
 def test_limited_key_cannot_hide_the_model_in_a_body_that_still_comes() -> None:
     """The path names one that it may call, the body another, and OpenAI reads the body."""
-    key = attrs.evolve(virtual_key("vk_openai", "openai"), models=LIMITED)
+    key = replace(virtual_key("vk_openai", "openai"), models=LIMITED)
     gateway = MemoryGateway(configuration([key], [provider("openai", "https://o.test/v1/chat/completions")]))
     client = gateway.client()
     head = "POST /openai/deployments/mine/chat/completions HTTP/1.1\r\nHost: g\r\nApi-Key: vk_openai\r\n"
@@ -219,7 +219,7 @@ def test_limited_key_cannot_hide_the_model_in_a_body_that_still_comes() -> None:
 
 
 def test_limited_key_may_call_its_models_in_every_way() -> None:
-    key = attrs.evolve(virtual_key("vk_g", "gemini"), models=ModelRules([ModelRule("fast", "gemini-9-flash")]))
+    key = replace(virtual_key("vk_g", "gemini"), models=ModelRules([ModelRule("fast", "gemini-9-flash")]))
     gateway = MemoryGateway(configuration([key], [provider("gemini", "https://g.test/v1beta", "gemini")]))
     for path in ("/v1beta/models/fast:generateContent", "/p/gemini/models/fast:generateContent"):
         gateway.client().ask("POST", path, b'{"contents":[]}', x_goog_api_key="vk_g")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.core.model_rules import ModelFacts, ModelRule, ModelRules
 from tests.memory import Client, MemoryGateway, configuration, provider, virtual_key
@@ -15,7 +15,7 @@ OWN = ModelRules([ModelRule("small", "gpt-5-nano", ModelFacts(title="Small")), M
 
 
 def gateway_with(key_models: ModelRules | None, **changes: Any) -> MemoryGateway:
-    key = attrs.evolve(virtual_key("vk_openai", "acme"), models=key_models)
+    key = replace(virtual_key("vk_openai", "acme"), models=key_models)
     return MemoryGateway(configuration([key], [provider("acme", "https://o.test/v1/chat/completions", **changes)]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+from msgspec.structs import replace
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from tests.memory import USUAL, MemoryGateway
@@ -25,8 +25,8 @@ def test_question_leaves_a_line_in_the_access_log() -> None:
 
 def test_model_that_the_key_may_not_call_is_told_the_nearest_that_it_may() -> None:
     rules = ModelRules([ModelRule("gpt-5.4"), ModelRule("claude-*")])
-    keys = {digest: attrs.evolve(key, models=rules) for digest, key in USUAL.keys.items()}
-    gateway = MemoryGateway(attrs.evolve(USUAL, keys=keys))
+    keys = {digest: replace(key, models=rules) for digest, key in USUAL.keys.items()}
+    gateway = MemoryGateway(replace(USUAL, keys=keys))
     messages = []
     for name in ("gtp-5.4", "sonnet"):
         client = gateway.client()

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
@@ -93,7 +93,7 @@ def test_fault_before_anything_is_sent_is_a_500(monkeypatch: pytest.MonkeyPatch,
 
 def test_fault_before_a_retry_leaves_what_the_provider_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer is all that there is."""
-    gateway = Routed(retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(retries=replace(STEADY, again=0))
     client = gateway.call()
     monkeypatch.setattr(RequestBody, "producer", breaks)
     fails(gateway.last, 503, b"busy")
@@ -347,7 +347,7 @@ def number_of(sent: Sent) -> int:
 
 
 KEYS = (key("vk_ann", "a", "b", "c"), key("vk_bob", "a", "c", "e"))
-HURRIED = tuple(attrs.evolve(each, timeouts=Timeouts(first_byte_s=8, idle_s=6, total_s=20)) for each in PROVIDERS)
+HURRIED = tuple(replace(each, timeouts=Timeouts(first_byte_s=8, idle_s=6, total_s=20)) for each in PROVIDERS)
 RETRIES = Retries(attempts=Calls.MOST, again=2, repeat=Repeat.GENERATIONS, spread=False)
 ROUTINGS = (
     RoutingSettings(

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.routing.outcomes import OutcomeKind
@@ -78,7 +78,8 @@ def test_operators_own_name_leads_to_its_targets() -> None:
     """In their order, with every credential of the key; the record has the caller's word."""
     targets = (Target("two", "gpt-2"), Target("one", "gpt-1"))
     gateway = Routed(
-        routing=RoutingSettings(models=named("fast", *targets)), retries=attrs.evolve(STEADY, again=0, attempts=9)
+        routing=RoutingSettings(models=named("fast", *targets)),
+        retries=replace(STEADY, again=0, attempts=9),
     )
     gateway.call(chat("fast"))
     for status in (429, 429, 429):
@@ -100,7 +101,7 @@ def test_name_of_a_target_of_another_dialect_is_translated() -> None:
 
 def test_provider_may_be_named_before_the_model() -> None:
     """Then nobody else is asked."""
-    gateway = Routed(retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(retries=replace(STEADY, again=0))
     client = gateway.call(chat("two/m"))
     assert (gateway.asked, models_of(gateway)) == (["c"], ["m"])
     fails(gateway.last, 503)
@@ -133,7 +134,7 @@ def test_provider_known_to_have_the_model_is_asked_rather_than_others() -> None:
 def test_order_and_weight_of_credentials_count() -> None:
     """A higher order is for when the lower ones are out; no weight for when the others of its order are."""
     uses = (used("a", order=1), used("c", weight=0), used("b"))
-    gateway = Routed(key("vk", *uses), retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", *uses), retries=replace(STEADY, again=0))
     client = gateway.call()
     for _ in range(3):
         fails(gateway.last, 401)
@@ -198,7 +199,9 @@ def test_fallback_is_for_the_outcomes_that_the_operator_says(
 ) -> None:
     """Without a word, for those after which another candidate is asked too."""
     gateway = Routed(
-        key("vk", "a", "c"), routing=falls_back("one/m", "two/n", on=on), retries=attrs.evolve(STEADY, again=0)
+        key("vk", "a", "c"),
+        routing=falls_back("one/m", "two/n", on=on),
+        retries=replace(STEADY, again=0),
     )
     client = gateway.call(chat("one/m"))
     fails(gateway.last, status, body)
@@ -217,7 +220,7 @@ def test_fallback_of_a_fallback_does_not_count() -> None:
             "two/n": ModelSettings(fallbacks=(Fallback("claude/o"),)),
         }
     )
-    gateway = Routed(key("vk", "a", "c", "e"), routing=routing, retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", "a", "c", "e"), routing=routing, retries=replace(STEADY, again=0))
     client = gateway.call(chat("one/m"))
     fails(gateway.last, 503)
     gateway.soon()
@@ -234,7 +237,9 @@ def test_operators_name_may_fall_back_on_another() -> None:
         **named("slow", Target("two", "s-2"), Target("claude", "s-3")),
     }
     gateway = Routed(
-        key("vk", "a", "c", "e"), routing=RoutingSettings(models=models), retries=attrs.evolve(STEADY, again=0)
+        key("vk", "a", "c", "e"),
+        routing=RoutingSettings(models=models),
+        retries=replace(STEADY, again=0),
     )
     client = gateway.call(chat("fast"))
     for _ in range(2):
@@ -259,14 +264,14 @@ def test_model_that_nobody_has_may_still_fall_back() -> None:
 def test_key_gets_no_model_by_a_fallback_that_it_may_not_call() -> None:
     """Its operator has said which it may."""
     routing = falls_back("m", "two/n", "two/o")
-    gateway = Routed(key("vk", "a", "c", models=["m"]), routing=routing, retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", "a", "c", models=["m"]), routing=routing, retries=replace(STEADY, again=0))
     client = gateway.call()
     for _ in range(2):
         fails(gateway.last, 503)
         gateway.soon()
     assert models_of(gateway) == ["m", "m"]
     assert client.answer()[0] == 503
-    some = Routed(key("vk", "a", "c", models=["m", "two/o"]), routing=routing, retries=attrs.evolve(STEADY, again=0))
+    some = Routed(key("vk", "a", "c", models=["m", "two/o"]), routing=routing, retries=replace(STEADY, again=0))
     some.call()
     for _ in range(2):
         fails(some.last, 503)
@@ -277,7 +282,7 @@ def test_key_gets_no_model_by_a_fallback_that_it_may_not_call() -> None:
 def test_name_that_a_key_gives_another_model_allows_that_one_only() -> None:
     """``n`` is the key's own word for ``cheap``: the real ``n`` is not for it, by no fallback either."""
     rules: list[str | ModelRule] = ["m", ModelRule("n", "cheap")]
-    gateway = Routed(key("vk", "a", models=rules), routing=falls_back("m", "n"), retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", "a", models=rules), routing=falls_back("m", "n"), retries=replace(STEADY, again=0))
     client = gateway.call()
     fails(gateway.last, 503)
     gateway.soon()
@@ -293,7 +298,7 @@ def test_keys_own_name_may_stand_for_the_operators() -> None:
     gateway = Routed(
         key("vk", "a", "c", models=[ModelRule("gpt", "fast")]),
         routing=RoutingSettings(models=models),
-        retries=attrs.evolve(STEADY, again=0),
+        retries=replace(STEADY, again=0),
     )
     assert refused(gateway.call(chat("fast")))
     assert refused(gateway.call(chat("f-1")))
@@ -324,7 +329,7 @@ def test_limited_key_is_held_to_its_models_on_every_path() -> None:
 
 def test_path_of_one_provider_is_for_its_credentials_only() -> None:
     """With as many of them as the key has, and no other provider's."""
-    gateway = Routed(retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(retries=replace(STEADY, again=0))
     client = gateway.call(path="/p/one/v1/chat/completions")
     fails(gateway.last, 429)
     gateway.soon()
@@ -492,7 +497,7 @@ def test_count_is_sent_to_who_can_count() -> None:
 
 def test_count_is_not_sent_to_who_cannot_count() -> None:
     """What the first one said is the answer; an estimate would count another model's tokens."""
-    gateway = Routed(key("vk", "e", "a"), retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", "e", "a"), retries=replace(STEADY, again=0))
     client = gateway.call(messages(), path=MESSAGES + "/count_tokens")
     fails(gateway.last, 529, b'{"type":"error","error":{"type":"overloaded_error","message":"Busy"}}')
     gateway.soon()

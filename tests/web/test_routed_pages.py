@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionRefusedError
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
@@ -62,7 +62,7 @@ KNOWN = evolved(PROVIDERS[0], models=ModelRules([ModelRule("m"), ModelRule("n")]
 def test_models_of_all_of_a_keys_providers_are_listed() -> None:
     """Nobody is asked: no single provider could tell."""
     providers = [*KNOWN]
-    providers[1] = attrs.evolve(providers[1], models=ModelRules([ModelRule("n"), ModelRule("o")]))
+    providers[1] = replace(providers[1], models=ModelRules([ModelRule("n"), ModelRule("o")]))
     gateway = Routed(key("vk", "a", "b", "c"), providers=providers)
     assert listed(gateway.get("/v1/models")) == ["m", "n", "o"]
     assert gateway.agent.sent == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from llm_gateway.config.prices import price_book
 from llm_gateway.core.model_rules import ModelRule, ModelRules
@@ -25,7 +25,7 @@ def all_is_given_back() -> Iterator[None]:
 def cheapest(**dollars: str) -> Routed:
     """:param dollars: what a million tokens cost at each provider."""
     providers = [
-        attrs.evolve(each, models=ModelRules([ModelRule("m", prices=Prices(input=price, output=price))]))
+        replace(each, models=ModelRules([ModelRule("m", prices=Prices(input=price, output=price))]))
         if (price := dollars.get(each.name))
         else each
         for each in PROVIDERS

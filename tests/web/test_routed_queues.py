@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionRefusedError
 
 from llm_gateway.core.clocks import Timeouts
@@ -89,7 +89,7 @@ def test_slot_is_taken_until_the_answer_is_whole() -> None:
 
 def test_call_goes_where_there_is_room() -> None:
     """Before it waits: to another key or another provider."""
-    routing = attrs.evolve(limited(), credentials={"c": Limits(1)})
+    routing = replace(limited(), credentials={"c": Limits(1)})
     gateway = Routed(key("vk", "a", "c", "d"), routing=routing)
     for _ in range(3):
         gateway.call()
@@ -172,8 +172,8 @@ def test_each_provider_has_its_own_patience() -> None:
 
 def test_busy_provider_has_calls_fall_back_on_another_model() -> None:
     """Where the operator has said which."""
-    routing = attrs.evolve(limited(queue=0), models={"m": ModelSettings(fallbacks=(Fallback("two/n"),))})
-    gateway = Routed(key("vk", "a", "c"), routing=attrs.evolve(routing, credentials={"c": Limits(1)}))
+    routing = replace(limited(queue=0), models={"m": ModelSettings(fallbacks=(Fallback("two/n"),))})
+    gateway = Routed(key("vk", "a", "c"), routing=replace(routing, credentials={"c": Limits(1)}))
     gateway.call()
     gateway.call()
     assert gateway.asked == ["a", "c"]
@@ -247,7 +247,7 @@ def test_any_end_of_a_call_lets_the_next_one_in(how: str) -> None:
     gateway = Routed(
         ANN,
         routing=limited(),
-        retries=attrs.evolve(STEADY, attempts=1),
+        retries=replace(STEADY, attempts=1),
         providers=evolved(PROVIDERS[0], timeouts=Timeouts(first_byte_s=5)),
     )
     clients = [gateway.call(presented="vk_ann") for _ in range(3)]
@@ -361,7 +361,7 @@ def test_call_whose_provider_goes_out_meanwhile_is_sent_elsewhere() -> None:
             "two": ProviderSettings(limits=Limits(1)),
         }
     )
-    gateway = Routed(key("vk", "a", "c"), routing=routing, retries=attrs.evolve(STEADY, attempts=1))
+    gateway = Routed(key("vk", "a", "c"), routing=routing, retries=replace(STEADY, attempts=1))
     gateway.call()
     gateway.call()
     assert gateway.asked == ["a", "c"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError, TimeoutError
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
@@ -41,7 +41,7 @@ REFUSED = ConnectionRefusedError()
 LOST = ResponseNeverReceived([Failure(ConnectionLost())])
 CUT = ResponseFailed([Failure(ConnectionLost())])
 ONE_PLACE = key("vk", "a")
-ONCE_EACH = attrs.evolve(STEADY, again=0)
+ONCE_EACH = replace(STEADY, again=0)
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ def test_wait_doubles_each_time_up_to_the_longest() -> None:
 
 def test_call_is_sent_no_more_often_than_allowed() -> None:
     """All sends count, wherever they go."""
-    gateway = Routed(key("vk", "a", "b", "c", "d"), retries=attrs.evolve(STEADY, attempts=2))
+    gateway = Routed(key("vk", "a", "b", "c", "d"), retries=replace(STEADY, attempts=2))
     client = gateway.call()
     fails(gateway.last, 429, b"first")
     gateway.soon()
@@ -169,7 +169,7 @@ def test_call_is_sent_no_more_often_than_allowed() -> None:
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     """The call began too long ago for a client that still waits."""
-    gateway = Routed(retries=attrs.evolve(STEADY, deadline_s=10))
+    gateway = Routed(retries=replace(STEADY, deadline_s=10))
     client = gateway.call()
     gateway.clock.advance(10)
     fails(gateway.last, 503)
@@ -340,7 +340,7 @@ def test_next_call_is_told_of_a_limit_without_asking() -> None:
 @pytest.mark.parametrize(("said", "told"), [("2.001", "3"), ("3", "3"), ("0.2", "1"), ("45", "45"), ("90", "90")])
 def test_time_to_come_back_is_never_too_short(said: str, told: str) -> None:
     """In whole seconds, as the header has it; and the provider's own word where it is longer than what is waited."""
-    gateway = Routed(ONE_PLACE, retries=attrs.evolve(STEADY, attempts=1))
+    gateway = Routed(ONE_PLACE, retries=replace(STEADY, attempts=1))
     gateway.call()
     fails(gateway.last, 429, retry_after=said)
     assert gateway.call().answer()[1]["retry-after"] == told
@@ -364,7 +364,7 @@ def test_call_that_may_have_been_acted_on_is_not_sent_again(how: str) -> None:
 def test_operator_may_allow_that(how: str) -> None:
     """With ``repeat``."""
     gateway = Routed(
-        retries=attrs.evolve(STEADY, repeat=Repeat.GENERATIONS),
+        retries=replace(STEADY, repeat=Repeat.GENERATIONS),
         providers=evolved(PROVIDERS[0], timeouts=Timeouts(first_byte_s=5)),
     )
     client = gateway.call()
@@ -391,7 +391,7 @@ def may_have_acted(gateway: Routed, how: str) -> None:
 
 def test_reading_is_sent_again() -> None:
     """It does nothing that could happen twice."""
-    gateway = Routed(key("vk", "a", "b"), retries=attrs.evolve(STEADY, again=0))
+    gateway = Routed(key("vk", "a", "b"), retries=replace(STEADY, again=0))
     client = gateway.get("/v1/files")
     gateway.last.fail(LOST)
     assert (client.answer()[0], gateway.asked) == (502, ["a"])
@@ -406,7 +406,7 @@ def test_reading_is_sent_again() -> None:
 @pytest.mark.parametrize(("repeat", "asked"), [(Repeat.GENERATIONS, ["a"]), (Repeat.ALL, ["a", "a"])])
 def test_what_makes_something_is_sent_again_only_by_the_operators_word(repeat: Repeat, asked: list[str]) -> None:
     """A provider that says it has failed may have left half of it behind."""
-    gateway = Routed(ONE_PLACE, retries=attrs.evolve(STEADY, repeat=repeat))
+    gateway = Routed(ONE_PLACE, retries=replace(STEADY, repeat=repeat))
     client = gateway.call(b'{"x":1}', path="/v1/batches")
     fails(gateway.last, 500)
     gateway.clock.advance(1)
@@ -455,7 +455,7 @@ def test_what_is_asked_below_the_same_provider_is_told_apart(order: tuple[str, .
 @pytest.mark.parametrize("first", [EVENT, b'{"half":'])
 def test_nothing_is_sent_again_after_the_first_byte(first: bytes) -> None:
     """Part of one answer and part of another would be none, whatever the operator allows."""
-    gateway = Routed(retries=attrs.evolve(STEADY, repeat=Repeat.ALL))
+    gateway = Routed(retries=replace(STEADY, repeat=Repeat.ALL))
     client = gateway.call()
     response = streams(gateway.last, first) if first is EVENT else gateway.last.answer(length=100)
     if first is not EVENT:

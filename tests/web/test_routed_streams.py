@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import attrs
 import pytest
+from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
@@ -170,7 +170,7 @@ def test_rate_limit_in_a_stream_says_when_to_come_back() -> None:
 
 def test_later_error_is_part_of_the_answer() -> None:
     """What has begun goes on, byte for byte, and nothing is sent again."""
-    gateway = Routed(retries=attrs.evolve(STEADY, repeat=Repeat.ALL))
+    gateway = Routed(retries=replace(STEADY, repeat=Repeat.ALL))
     client = gateway.stream()
     response = streams(gateway.last, EVENT, BUSY)
     response.end()
@@ -334,7 +334,7 @@ def test_error_loses_the_race_and_the_other_goes_on() -> None:
 @pytest.mark.parametrize("last", [0, 1])
 def test_when_both_fail_the_client_gets_what_the_later_one_said(last: int) -> None:
     """And is told whose it is, whichever was sent last."""
-    gateway, client, *both = hedged(retries=attrs.evolve(STEADY, attempts=2))
+    gateway, client, *both = hedged(retries=replace(STEADY, attempts=2))
     fails(both[1 - last], 503, b"first to fail")
     assert client.received == b""
     fails(both[last], 529, b"last to fail")
@@ -428,9 +428,9 @@ def test_content_in_time_keeps_a_call_from_being_raced() -> None:
 def test_call_is_not_raced(how: str) -> None:
     """Only streams are, if the operator wants that, and where there is somebody else who has room."""
     limits = {"two": ProviderSettings(limits=Limits(in_flight=1))}
-    routing = RoutingSettings() if how == "off" else attrs.evolve(HEDGED, providers=limits if how == "no room" else {})
+    routing = RoutingSettings() if how == "off" else replace(HEDGED, providers=limits if how == "no room" else {})
     keys = [key("vk", "a") if how == "one place" else TWO, key("vk_other", "c")]
-    retries = attrs.evolve(STEADY, attempts=1) if how == "only one attempt" else STEADY
+    retries = replace(STEADY, attempts=1) if how == "only one attempt" else STEADY
     gateway = Routed(*keys, routing=routing, retries=retries)
     if how == "no room":
         gateway.call(presented="vk_other")
@@ -495,7 +495,7 @@ def test_loser_is_held_against_nobody() -> None:
 
 def test_wait_before_a_retry_ends_a_race() -> None:
     """While nobody is asked there is nothing to race with."""
-    gateway = Routed(TWO, routing=HEDGED, retries=attrs.evolve(STEADY, first_wait_s=8, longest_wait_s=8, patience_s=20))
+    gateway = Routed(TWO, routing=HEDGED, retries=replace(STEADY, first_wait_s=8, longest_wait_s=8, patience_s=20))
     client = gateway.stream()
     fails(gateway.last, 503)
     gateway.soon()

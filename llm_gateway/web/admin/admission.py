@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Collection
 
-import attrs
+import msgspec
 
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
 from llm_gateway.errors import ConfigurationError, Problem
@@ -23,11 +23,13 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@attrs.frozen
-class AdminKeys:
+class AdminKeys(msgspec.Struct, frozen=True):
     """Credentials of the admin API: SHA-256 and what the audit calls them."""
 
-    known: tuple[tuple[bytes, str], ...] = attrs.field(repr=False)
+    known: tuple[tuple[bytes, str], ...]
+
+    def __repr__(self) -> str:
+        return f"<{len(self.known)} admin keys>"
 
     def find(self, presented: bytes) -> str | None:
         """

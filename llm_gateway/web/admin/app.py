@@ -9,7 +9,6 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, cast
 
-import attrs
 import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -83,8 +82,7 @@ _VERSION = re.compile(r'(?:W/)?(")?([0-9]{1,18})(?(1)")')
 _log = Logger()
 
 
-@attrs.frozen
-class AdminParts:
+class AdminParts(msgspec.Struct, frozen=True):
     """What the admin API works on."""
 
     admin_keys: AdminKeys

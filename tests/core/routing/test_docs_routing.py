@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import msgspec
 import pytest
 
@@ -82,10 +81,10 @@ def test_states_are_documented() -> None:
         ("Hedging", Hedging()),
     ],
 )
-def test_settings_and_their_defaults_are_documented(heading: str, settings: attrs.AttrsInstance) -> None:
+def test_settings_and_their_defaults_are_documented(heading: str, settings: msgspec.Struct) -> None:
     [table] = tables(section(PAGE, heading))
     documented = {code(name)[0]: default for name, default, _ in table}
-    assert documented == {name: written(value) for name, value in attrs.asdict(settings).items()}
+    assert documented == {name: written(value) for name, value in msgspec.structs.asdict(settings).items()}
 
 
 def test_settings_of_a_provider_and_of_all_are_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from llm_gateway.issuing.running import RunningKeys
@@ -249,7 +250,7 @@ def test_client_that_leaves_while_a_key_is_made_is_noticed(operated: Operated) -
         attempts.append((function, arguments))
         return waiting
 
-    object.__setattr__(operated.parts, "in_thread", later)
+    msgspec.structs.force_setattr(operated.parts, "in_thread", later)
     client = operated.client()
     client.ask(
         "POST",

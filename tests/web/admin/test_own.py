@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -153,7 +154,7 @@ def test_ledger_that_is_away_is_503_in_the_caller_s_dialect(owned: Owned) -> Non
         raise StoreError("no such host db.internal")
 
     _, key = owned.create()
-    object.__setattr__(owned.parts, "usage", fail)
+    msgspec.structs.force_setattr(owned.parts, "usage", fail)
     status, headers, document = owned.own_usage(key)
     assert (status, headers["retry-after"]) == (503, "5")
     assert "internal" not in document["error"]["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
@@ -118,7 +119,7 @@ def test_usage_without_its_database_is_503(operated: Operated) -> None:
     def fail(*_: object) -> None:
         raise StoreError("no such host db.internal")
 
-    object.__setattr__(operated.parts, "usage", fail)
+    msgspec.structs.force_setattr(operated.parts, "usage", fail)
     answer = operated.get("/admin/v1/usage", 503)
     assert answer["error"]["code"] == "database_unavailable"
     assert "internal" not in answer["error"]["message"]
