@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -15,10 +15,13 @@ from twisted.web.resource import IResource
 
 from llm_gateway.settings import Settings
 from llm_gateway.web.uploads import wants_stream
+from llm_gateway.wire.bounds import Refusal
 from llm_gateway.wire.client import Agent
 from llm_gateway.wire.pool import ConnectionPool
 from llm_gateway.wire.server import Site
-from llm_gateway.wire.stock import BoundedSite, QuietPool, Refusal
+
+if TYPE_CHECKING:
+    from llm_gateway.wire.stock import BoundedSite
 
 
 class Outward(msgspec.Struct, frozen=True):
@@ -39,10 +42,15 @@ class Engine(msgspec.Struct, frozen=True):
 
 
 def _stock_site(resource: IResource, reactor: Any, settings: Settings, refusal: Refusal) -> BoundedSite:
+    # Loaded by who asks for it.
+    from llm_gateway.wire.stock import BoundedSite
+
     return BoundedSite(resource, reactor=reactor, max_body_bytes=settings.max_body_bytes, refusal=refusal)
 
 
 def _stock_outward(reactor: Any, settings: Settings) -> Outward:
+    from llm_gateway.wire.stock import QuietPool
+
     pool = QuietPool(reactor, settings.pool_size, settings.pool_idle_s)
     policy = BrowserLikePolicyForHTTPS()
     return Outward(

@@ -51,7 +51,7 @@ from llm_gateway.web.access_log import as_json, as_text
 from llm_gateway.web.app import GatewayApp
 from llm_gateway.web.forward import METHODS
 from llm_gateway.web.health import _routed, _shown
-from llm_gateway.wire import stock
+from llm_gateway.wire import bounds
 from tests.markdown import ROOT, anchors, blocks, bullets, code, links, pages, reference, section, tables
 
 COMMANDS: dict[str, Any] = {
@@ -229,10 +229,10 @@ def test_every_header_of_the_gateway_itself_is_documented() -> None:
 def test_documented_limits_are_the_site_s() -> None:
     limits = [code(row[1]) or [row[1]] for row in tables(section(reference("headers"), "Limits"))[0]]
     assert limits == [
-        [str(stock.MAX_HEADERS)],
-        [f"{stock.MAX_HEADER_BYTES:,} bytes"],
+        [str(bounds.MAX_HEADERS)],
+        [f"{bounds.MAX_HEADER_BYTES:,} bytes"],
         ["--max-body-size"],
-        [f"{stock.IDLE_S:g} s"],
+        [f"{bounds.IDLE_S:g} s"],
     ]
 
 

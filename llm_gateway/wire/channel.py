@@ -21,19 +21,19 @@ from twisted.web.http import RESPONSES
 from zope.interface import implementer
 
 from llm_gateway.wire.bodies import BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
-from llm_gateway.wire.fields import Fields
-from llm_gateway.wire.leaving import has_left
-from llm_gateway.wire.outlet import TICK_S, Outlet
-from llm_gateway.wire.request import Request
-from llm_gateway.wire.sockets import wait_together
-from llm_gateway.wire.stock import (
+from llm_gateway.wire.bounds import (
     LAST_READ_S,
     LINGER_BYTES,
     LINGER_S,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
-    _notice_vanished_peer,
+    notice_vanished_peer,
 )
+from llm_gateway.wire.fields import Fields
+from llm_gateway.wire.leaving import has_left
+from llm_gateway.wire.outlet import TICK_S, Outlet
+from llm_gateway.wire.request import Request
+from llm_gateway.wire.sockets import wait_together
 from llm_gateway.wire.strict import BadRequest, Head, RequestParser
 
 HEAD_S = 30.0
@@ -141,7 +141,7 @@ class Channel(Outlet):
         outbox = wait_together(transport) or self.site.outbox
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        _notice_vanished_peer(transport)
+        notice_vanished_peer(transport)
         if IPushProducer.providedBy(transport):
             self._network = self.transport
             self._network.registerProducer(self, True)

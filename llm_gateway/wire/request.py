@@ -25,9 +25,9 @@ from twisted.web.resource import _IEncodingResource
 from twisted.web.server import Request as TwistedRequest
 
 from llm_gateway.wire.bodies import BodyStream
+from llm_gateway.wire.bounds import SPOOL_BYTES
 from llm_gateway.wire.fields import Fields, SharingHeaders, fields_of, new_headers, written
 from llm_gateway.wire.rounds import together
-from llm_gateway.wire.stock import SPOOL_BYTES
 
 if TYPE_CHECKING:
     from llm_gateway.wire.strict import Head

@@ -10,10 +10,10 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Site as TwistedSite
 
+from llm_gateway.wire.bounds import IDLE_S, Refusal, plain_refusal
 from llm_gateway.wire.channel import Channel
 from llm_gateway.wire.outbox import Outbox
 from llm_gateway.wire.request import Request
-from llm_gateway.wire.stock import IDLE_S, Refusal, plain_refusal
 from llm_gateway.wire.visitors import Visited
 
 MAX_BODY_BYTES = 104_857_600

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from llm_gateway.wire.bounds import MAX_NAME_BYTES
 from llm_gateway.wire.fields import Fields, Lines, read
-from llm_gateway.wire.stock import MAX_NAME_BYTES
 
 MAX_TARGET_BYTES = 16_384
 """Of a request target. The longest in use are queries with cursors and lists of ids, about a tenth of this."""

@@ -13,8 +13,8 @@ from llm_gateway.upstream.attempt import Attempt
 from llm_gateway.upstream.relay import LINGER_S, Relay
 from llm_gateway.web.answer import Answer
 from llm_gateway.web.translated import TranslatedAnswer
+from llm_gateway.wire.bounds import IDLE_S
 from llm_gateway.wire.channel import CLOSE_S
-from llm_gateway.wire.stock import IDLE_S
 from tests.memory import USUAL, Client, MemoryGateway
 from tests.wires import WIRE
 

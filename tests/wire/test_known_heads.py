@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_gateway.wire.stock import KEEPALIVE_IDLE_S
+from llm_gateway.wire.bounds import KEEPALIVE_IDLE_S
 from llm_gateway.wire.strict import FIRST_KNOWN, KNOWN_BYTES, LAST_KNOWN, RequestParser
 from tests.wire.serving import LIMIT, Doing, Echo, Server, Visitor, Waiting, chunked, get, post
 

@@ -21,17 +21,10 @@ from zope.interface import Interface
 from zope.interface.verify import verifyClass, verifyObject
 
 from llm_gateway.wire.bodies import HELD_BYTES, BodyBroken, BodyDone, BodyStream, BodyTooLarge, BodyUnwanted
+from llm_gateway.wire.bounds import LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, SPOOL_BYTES
 from llm_gateway.wire.channel import PIPELINE_BYTES, Channel
 from llm_gateway.wire.request import JOIN_BYTES, Request
 from llm_gateway.wire.server import Site
-from llm_gateway.wire.stock import (
-    LINGER_BYTES,
-    LINGER_S,
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
-    MAX_NAME_BYTES,
-    SPOOL_BYTES,
-)
 from llm_gateway.wire.strict import MAX_FRAMING_BYTES, MAX_TARGET_BYTES
 from llm_gateway.wire.visitors import SEE_OFF_S
 from tests.wire.serving import LIMIT, BodyReader, Doing, Echo, Server, Waiting, chunked, get, post

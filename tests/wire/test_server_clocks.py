@@ -9,9 +9,9 @@ import pytest
 
 from llm_gateway.wire import channel
 from llm_gateway.wire.bodies import HELD_BYTES, BodyBroken
+from llm_gateway.wire.bounds import IDLE_S, LAST_READ_S, LINGER_S
 from llm_gateway.wire.channel import CLOSE_S, HEAD_S, PACE_BYTES, PACE_S, PIPELINE_BYTES
 from llm_gateway.wire.outlet import TICK_S
-from llm_gateway.wire.stock import IDLE_S, LAST_READ_S, LINGER_S
 from tests.wire.serving import BodyReader, Doing, Echo, Server, Waiting, chunked, get, post
 
 

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.testing import StringTransport
 from twisted.web.resource import Resource
 
-from llm_gateway.wire.stock import IDLE_S
+from llm_gateway.wire.bounds import IDLE_S
 from tests.wire.serving import Echo, Server, Visitor, get, post
 
 # An extra of Twisted's, which nothing here but these tests needs.

@@ -11,15 +11,8 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from zope.interface.verify import verifyClass
 
-from llm_gateway.wire.stock import (
-    IDLE_S,
-    LINGER_BYTES,
-    LINGER_S,
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
-    BoundedRequest,
-    BoundedSite,
-)
+from llm_gateway.wire.bounds import IDLE_S, LINGER_BYTES, LINGER_S, MAX_HEADER_BYTES, MAX_HEADERS
+from llm_gateway.wire.stock import BoundedRequest, BoundedSite
 from tests.memory import Client, MemoryGateway
 
 LIMIT = 1000

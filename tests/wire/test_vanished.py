@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 
 from llm_gateway.engine import ENGINES
 from llm_gateway.settings import WIRES, Settings
-from llm_gateway.wire.stock import plain_refusal
+from llm_gateway.wire.bounds import plain_refusal
 
 
 @pytest.fixture
