@@ -15,10 +15,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
-from llm_gateway.config.prices import read_price_file
 from llm_gateway.config.values import Configuration, VirtualKey
 from llm_gateway.core.limits.values import Limit, Scope
-from llm_gateway.core.prices.lists import BadPrice, PriceList
+from llm_gateway.core.prices.said import BadPrice
 from llm_gateway.settings import Settings
 from llm_gateway.slices import at_once
 from llm_gateway.web.accounts import Books
@@ -26,6 +25,7 @@ from llm_gateway.web.accounts import Books
 if TYPE_CHECKING:
     from llm_gateway.core.limits.book import Limiter
     from llm_gateway.core.limits.contract import Store as LimitStore
+    from llm_gateway.core.prices.lists import PriceList
     from llm_gateway.ledger.writer import Ledger
     from llm_gateway.limits.shared import SharedStore
     from llm_gateway.seeding import Seeding
@@ -204,7 +204,11 @@ class Accounting:
             self.books.use_prices(prices)
 
     def _read_prices(self) -> PriceList | None:
-        return None if self._prices_file is None else read_price_file(Path(self._prices_file))
+        if self._prices_file is None:
+            return None
+        from llm_gateway.config.prices import read_price_file
+
+        return read_price_file(Path(self._prices_file))
 
 
 def journal_folder(url: str, named: str | None = None) -> str:

@@ -13,10 +13,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from llm_gateway import __version__
-from llm_gateway.config.load import choose_files, load_configuration
-from llm_gateway.config.prices import choose_prices, read_price_file
+from llm_gateway.config.load import choose_files, choose_prices, load_configuration
 from llm_gateway.config.values import Configuration
-from llm_gateway.core.prices.lists import BadPrice
+from llm_gateway.core.prices.said import BadPrice
 from llm_gateway.errors import ConfigurationError
 from llm_gateway.fleet.pid_file import PidFile
 from llm_gateway.fleet.succession import Succession, succession
@@ -279,6 +278,8 @@ class Options(usage.Options):
         named = choose_prices(self["prices"], self.environ)
         if named is None:
             return None
+        from llm_gateway.config.prices import read_price_file
+
         try:
             read_price_file(Path(named))
         except (OSError, BadPrice) as error:

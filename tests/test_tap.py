@@ -281,6 +281,7 @@ print(*(name for name in sys.modules if name.startswith("llm_gateway.")))
 COUNTING = {
     "llm_gateway.core.limits.book",
     "llm_gateway.core.prices.book",
+    "llm_gateway.core.prices.lists",
     "llm_gateway.core.usage.streams",
     "llm_gateway.ledger.writer",
     "llm_gateway.web.call_account",
@@ -291,12 +292,21 @@ WRITING = {
     "llm_gateway.seeding",
 }
 SUPERVISING = {"llm_gateway.fleet.supervisor", "llm_gateway.fleet.messages"}
+SELDOM = {
+    "llm_gateway.core.prices.lists",
+    "llm_gateway.web.explaining",
+    "llm_gateway.web.models",
+    "llm_gateway.web.translating",
+    "llm_gateway.wire.stock",
+}
+"""What only some call or option needs."""
 
 
 @pytest.mark.parametrize(
     ("keys", "arguments", "loaded"),
     [
         (KEYS, ["--ledger", "none"], set()),
+        (KEYS, ["--ledger", "none", "--wire", "twisted"], {"llm_gateway.wire.stock"}),
         ({**KEYS, "limits": {"requests_per_day": 5}}, ["--ledger", "none"], COUNTING),
         (KEYS, [], COUNTING | WRITING),
     ],
@@ -309,7 +319,7 @@ def test_what_a_gateway_does_not_do_it_does_not_load(
     said = subprocess.run(
         [sys.executable, "-c", LOADING, *arguments], capture_output=True, text=True, check=True, timeout=60
     )
-    assert (COUNTING | WRITING | SUPERVISING) & set(said.stdout.split()) == loaded
+    assert (COUNTING | WRITING | SUPERVISING | SELDOM) & set(said.stdout.split()) == loaded
 
 
 def test_gateway_is_not_made_from_files_that_are_wrong(tmp_path: Path) -> None:

@@ -14,11 +14,9 @@ from typing import Any
 import msgspec
 
 from llm_gateway.cli.ledgers import add_ledger, existing_ledger, moment
-from llm_gateway.config.load import choose_files, read_configuration
+from llm_gateway.config.load import DEFAULT_PRICES_FILE, choose_files, choose_prices, read_configuration
 from llm_gateway.config.prices import (
-    DEFAULT_PRICES_FILE,
     OWN,
-    choose_prices,
     price_book,
     price_text,
     read_price_file,
@@ -29,7 +27,8 @@ from llm_gateway.config.values import Provider
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.book import PriceBook
 from llm_gateway.core.prices.genai import price_list
-from llm_gateway.core.prices.lists import BadPrice, PriceList, changes, dollars, rates_of, read_list, written
+from llm_gateway.core.prices.lists import PriceList, changes, dollars, rates_of, read_list, written
+from llm_gateway.core.prices.said import BadPrice
 from llm_gateway.core.prices.values import CLASSES, FREE, Rates, cost
 from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger import queries

@@ -27,6 +27,7 @@ from llm_gateway.shipped import DATA
 
 DEFAULT_KEYS_FILE = "keys.json"
 DEFAULT_AISERVICES_FILE = "aiservices.json"
+DEFAULT_PRICES_FILE = "prices.json"
 
 _NO_KEYS_FILE = (
     "make one with `cp keys.example.json keys.json` and put your keys in it, or name another with KEYS_FILE or --keys"
@@ -158,6 +159,17 @@ def choose_files(keys: str | None, aiservices: str | None, environ: Mapping[str,
     if named:
         return keys_file, named
     return keys_file, DEFAULT_AISERVICES_FILE if os.path.lexists(DEFAULT_AISERVICES_FILE) else None
+
+
+def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:
+    """
+    Decide which list to go by: the option, else the variable, else the default name in the current directory.
+
+    :param named: what ``--prices`` said, if anything.
+    :return: its path; None, for the list that ships, when nobody named one and there is no ``prices.json`` here.
+    """
+    found = named or environ.get("PRICES_FILE")
+    return found or (DEFAULT_PRICES_FILE if os.path.lexists(DEFAULT_PRICES_FILE) else None)
 
 
 def built_in_aiservices() -> str:

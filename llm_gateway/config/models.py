@@ -7,10 +7,10 @@ from typing import Any
 
 from llm_gateway.config.document import List, Object, Scalar
 from llm_gateway.config.formats import ModelEntry
-from llm_gateway.config.prices import read_prices
 from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import members, read_fields
 from llm_gateway.core.model_rules import ModelFacts, ModelRule, ModelRules
+from llm_gateway.core.prices.said import Prices
 
 MAX_NAME = 256
 """The longest names in use have some 100 characters."""
@@ -41,11 +41,18 @@ def _provider_rule(name: str, spot: Spot) -> ModelRule | None:
         return None
     values = read_fields(spot, ModelEntry, quote=True, aside=frozenset({"prices"}))
     priced = spot.field("prices")
-    prices = None if priced is spot else read_prices(priced)
+    prices = None if priced is spot else _prices(priced)
     target = values.pop("upstream_name", None)
     if target is not None and not _is_target(name, target, spot.field("upstream_name")):
         target = None
     return ModelRule(name, target, _facts(values), prices) if named_well else None
+
+
+def _prices(spot: Spot) -> Prices | None:
+    # Loaded for who has prices of his own.
+    from llm_gateway.config.prices import read_prices
+
+    return read_prices(spot)
 
 
 def _facts(values: dict[str, Any]) -> ModelFacts:

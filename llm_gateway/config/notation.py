@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from llm_gateway.core.prices.lists import MAX_DOLLARS, MAX_FACTOR
+from llm_gateway.core.prices.said import MAX_DOLLARS, MAX_FACTOR
 
 MAX_TIMEOUT_S: Final = 86_400
 """One day: longer is a slip of the unit, such as milliseconds."""

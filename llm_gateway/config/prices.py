@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -17,16 +16,15 @@ from llm_gateway.config.formats import ClassPricesEntry, PricesEntry, TierPrices
 from llm_gateway.config.problems import Spot
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Provider
-from llm_gateway.core.prices.lists import BadPrice, PriceList, Prices, checked_list, factor, pico, read_list
+from llm_gateway.core.prices.lists import PriceList, checked_list, factor, pico, read_list
+from llm_gateway.core.prices.said import BadPrice, Prices
 from llm_gateway.core.prices.values import CLASSES
 from llm_gateway.shipped import DATA
 
 if TYPE_CHECKING:
     from llm_gateway.core.prices.book import PriceBook
 
-__all__ = ["OWN", "choose_prices", "price_book", "price_text", "read_price_file", "read_prices", "shipped_prices"]
-
-DEFAULT_PRICES_FILE = "prices.json"
+__all__ = ["OWN", "price_book", "price_text", "read_price_file", "read_prices", "shipped_prices"]
 
 OWN = "aiservices.json"
 """The version of prices that the operator has written there."""
@@ -44,17 +42,6 @@ def shipped_prices() -> PriceList:
     text = (DATA / "prices.json").read_bytes()
     # What is in it has been checked when it was made.
     return checked_list(text)
-
-
-def choose_prices(named: str | None, environ: Mapping[str, str]) -> str | None:
-    """
-    Decide which list to go by: the option, else the variable, else the default name in the current directory.
-
-    :param named: what ``--prices`` said, if anything.
-    :return: its path; None, for the list that ships, when nobody named one and there is no ``prices.json`` here.
-    """
-    found = named or environ.get("PRICES_FILE")
-    return found or (DEFAULT_PRICES_FILE if os.path.lexists(DEFAULT_PRICES_FILE) else None)
 
 
 def read_price_file(path: Path) -> PriceList:

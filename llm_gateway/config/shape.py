@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import msgspec
@@ -76,17 +76,25 @@ def read_fields(
     return values
 
 
-class _Field(msgspec.Struct, frozen=True):
-    name: str
-    required: bool
-    type: inspect.Type
+class _Field:
+    """One of a format."""
+
+    def __init__(self, field: msgspec.structs.FieldInfo) -> None:
+        self.name = field.name
+        self.required = field.required
+        self._said = field.type
+
+    @cached_property
+    def type(self) -> inspect.Type:
+        """What may stand in it. It is looked at when something does: all formats together have hundreds of fields."""
+        return inspect.type_info(self._said)
 
 
 @cache
 def _fields(shape: type[msgspec.Struct]) -> Mapping[str, _Field]:
     """:return: by the name in the file. Looking them up resolves their annotations anew each time, which is slow."""
     fields = msgspec.structs.fields(shape)
-    return {each.encode_name: _Field(each.name, each.required, inspect.type_info(each.type)) for each in fields}
+    return {each.encode_name: _Field(each) for each in fields}
 
 
 def _unknown(name: str, fields: Mapping[str, _Field], quote: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from llm_gateway.core.prices.lists import Prices
+from llm_gateway.core.prices.said import Prices
 
 __all__ = ["NOTHING", "ModelFacts", "ModelRule", "ModelRules"]
 

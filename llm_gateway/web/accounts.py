@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from llm_gateway.config.prices import price_book
 from llm_gateway.config.values import Configuration, Provider
 from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.expectation import Expectation
 from llm_gateway.core.limits.values import Limit
-from llm_gateway.core.prices.lists import PriceList
-from llm_gateway.core.prices.values import Rates
 from llm_gateway.core.routing.candidates import Candidate
 from llm_gateway.core.usage.values import NOTHING
-from llm_gateway.web.allowances import ToldLimits
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Grant
 from llm_gateway.web.labels import LabelSources
@@ -27,12 +24,13 @@ from llm_gateway.web.request_body import RequestBody
 if TYPE_CHECKING:
     from llm_gateway.core.limits.book import Limiter
     from llm_gateway.core.prices.book import PriceBook
+    from llm_gateway.core.prices.lists import PriceList
+    from llm_gateway.core.prices.values import Rates
     from llm_gateway.ledger.row import Row
     from llm_gateway.ledger.writer import Ledger
+    from llm_gateway.web.allowances import ToldLimits
     from llm_gateway.web.call_account import CallAccount
     from llm_gateway.web.routes import Plan
-
-    Opened = Callable[["Books", Request, CallContext, Grant, Plan, RequestBody], CallAccount]
 
 __all__ = ["Books"]
 
@@ -62,29 +60,34 @@ class Books:
         self.wall = wall
         self.expectation = Expectation()
         self._list = prices
-        self._prices: PriceBook | None = None
-        """``None`` until somebody asks: a gateway that only relays does without."""
+        self.prices: PriceBook
+        """From then on, or since somebody has asked what is typical."""
+        self._priced = False
         self._providers: Mapping[str, Provider] = {}
         self.families: Mapping[str, str | None] = {}
         """Whose models a provider has, by its name; ``None`` where nobody knows."""
         self.of_credentials: Mapping[str, tuple[Limit, ...]] = {}
         """Limits of providers' credentials, by their names; of those that have some."""
         self.labels = LabelSources({})
-        self._opened: Opened | None = None
+        self._counting: ModuleType | None = None
+        """What opens accounts, where anything is limited or written down: with all that it needs, two megabytes."""
 
     def use(self, configuration: Configuration) -> None:
         """Go by this from now on."""
         if configuration.providers != self._providers:
             self._providers = configuration.providers
-            self._price()
+            if self._priced:
+                self._price()
         self.families = {name: each.family for name, each in configuration.providers.items()}
         self.of_credentials = {name: each.limits for name, each in configuration.credentials.items() if each.limits}
         self.labels = LabelSources(configuration.label_from)
-        if self._opened is None and (self.ledger is not None or any(configuration.all_limits())):
+        if self._counting is None and (self.ledger is not None or any(configuration.all_limits())):
             # All of it now, and not while the first call waits.
-            self._opened = _opened()
+            from llm_gateway.web import opening
+
+            self._counting = opening
             self.limiter = self._make_limiter()
-            self._prices = self.prices
+            self._price()
 
     def use_prices(self, prices: PriceList | None) -> None:
         """
@@ -93,20 +96,15 @@ class Books:
         :param prices: ``None`` for the one that ships with the gateway.
         """
         self._list = prices
-        self._price()
-
-    @property
-    def prices(self) -> PriceBook:
-        """What models cost."""
-        found = self._prices
-        if found is None:
-            found = self._prices = price_book(self._providers, self._list)
-        return found
+        if self._priced:
+            self._price()
 
     def _price(self) -> None:
+        from llm_gateway.config.prices import price_book
+
         # One book in the place of another: the ledger's thread asks it, too.
-        if self._prices is not None:
-            self._prices = price_book(self._providers, self._list)
+        self.prices = price_book(self._providers, self._list)
+        self._priced = True
 
     def open(self, request: Request, context: CallContext, plan: Plan, body: RequestBody) -> CallAccount | None:
         """
@@ -117,16 +115,19 @@ class Books:
         """
         grant = context.grant
         assert grant is not None
-        if self._opened is None or (self.ledger is None and not grant.limits and not self.of_credentials):
+        counting = self._counting
+        if counting is None or (self.ledger is None and not grant.limits and not self.of_credentials):
             return None
-        return self._opened(self, request, context, grant, plan, body)
+        return cast("CallAccount", counting.opened(self, request, context, grant, plan, body))
 
     def told(self, grant: Grant, dialect: Dialect) -> ToldLimits:
         """
+        :param grant: with limits.
         :param dialect: the caller's.
         :return: what it is told of its limits with the answer, whoever gives that.
         """
-        return ToldLimits(self.limiter, grant.told, dialect, self.wall)
+        assert self._counting is not None
+        return cast("ToldLimits", self._counting.ToldLimits(self.limiter, grant.told, dialect, self.wall))
 
     def rates(self, provider: str, model: str, at: float) -> Rates | None:
         """:return: ``None`` where no price is known."""
@@ -134,6 +135,8 @@ class Books:
 
     def typical(self, candidate: Candidate) -> int | None:
         """:return: what puts candidates in the order of their prices; ``None`` where none is known."""
+        if not self._priced:
+            self._price()
         return self.prices.typical(
             candidate.provider, self.families.get(candidate.provider), candidate.model, self.wall()
         )
@@ -152,10 +155,3 @@ class Books:
 
     def of_credential(self, name: str) -> tuple[Limit, ...]:
         return self.of_credentials.get(name, ())
-
-
-def _opened() -> Opened:
-    """Loaded for the first configuration that has something counted: a gateway that only relays needs none of it."""
-    from llm_gateway.web.opening import opened
-
-    return opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import cast
 
 from klein import Klein
@@ -30,7 +31,6 @@ from llm_gateway.web.accounts import Books
 from llm_gateway.web.answer import EarlyRefusal, fault, refusal
 from llm_gateway.web.auth import AuthResource
 from llm_gateway.web.context import Operation, context_of
-from llm_gateway.web.explaining import RoutePage
 from llm_gateway.web.forward import METHODS, ForwardingResource
 from llm_gateway.web.front import FrontResource
 from llm_gateway.web.grants import GrantBook
@@ -83,11 +83,11 @@ class GatewayApp:
         told = None if books is None else books.told
         self._guarded = lambda page: AuthResource(grants, live, page, told=told)
         self._relay = self._guarded(ForwardingResource(routes, dispatcher, live, max_body_bytes, books))
-        self._explain = self._guarded(RoutePage(routes, dispatcher))
         self._make_own_pages = own_pages
         self._own_pages: list[IResource] = []
         self._admin = admin
-        self._router = dispatcher.router
+        self._routes = routes
+        self._dispatcher = dispatcher
         self._clock = clock
         self._front = FrontResource(self.app.resource(), self._relay, grants, clock, log)
 
@@ -148,6 +148,14 @@ class GatewayApp:
     def route(self, request: Request) -> IResource:
         return self._explain
 
+    # What the pages need is loaded when somebody asks: most gateways do without.
+
+    @cached_property
+    def _explain(self) -> IResource:
+        from llm_gateway.web.explaining import RoutePage
+
+        return self._guarded(RoutePage(self._routes, self._dispatcher))
+
     @app.route("/v1/gateway/key", methods=["GET"])
     def key(self, request: Request) -> IResource:
         return self._own_page(0)
@@ -163,7 +171,6 @@ class GatewayApp:
         if self._make_own_pages is None:
             raise NotFound("This gateway does not write down what calls use.")
         if not self._own_pages:
-            # Most gateways do without what they need, until somebody asks.
             self._own_pages = [self._guarded(page) for page in self._make_own_pages()]
         return self._own_pages[number]
 
@@ -176,7 +183,7 @@ class GatewayApp:
 
     @app.route("/health", methods=["GET"])
     def health(self, request: Request) -> bytes:
-        return health_page(request, self._board, self._router, self._clock.seconds(), time.time())
+        return health_page(request, self._board, self._dispatcher.router, self._clock.seconds(), time.time())
 
     @app.route("/livez", methods=["GET"])
     def livez(self, request: Request) -> bytes:

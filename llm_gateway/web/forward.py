@@ -31,7 +31,6 @@ from llm_gateway.web.asking import AnswerWithoutUsage
 from llm_gateway.web.context import CallContext, Operation, context_of
 from llm_gateway.web.grants import Grant, Way
 from llm_gateway.web.live import LiveCalls
-from llm_gateway.web.models import answer_here, is_known_here, models_page
 from llm_gateway.web.request_body import WHICH_MODEL, RequestBody
 from llm_gateway.web.routes import Plan, RouteBook, effect, is_estimated, stored_there
 from llm_gateway.wire.fields import fields_of, lasting
@@ -94,8 +93,7 @@ class ForwardingResource(Resource):
         allowed = grant.key.operations
         if allowed is not None and operation_of(api, context.path) not in allowed:
             raise OperationNotAllowed(f"This key may be used for {', '.join(sorted(allowed))} only.")
-        if api is _MODELS and is_known_here(grant, context):
-            answer_here(request, context, models_page(context, grant, self._dispatcher.router.settings))
+        if api is _MODELS and self._listed(request, context, grant):
             return NOT_DONE_YET
         body = RequestBody(request, context.record, self._max_body_bytes)
         plan = self._routes.plan(grant, context, _asked_model(request.method, context, grant, body))
@@ -121,7 +119,15 @@ class ForwardingResource(Resource):
         if as_it_is or not is_estimated(context.route.asked.api, target):
             return False
         to = candidate.model, plan.facts_of(candidate.provider, candidate.model)
-        answer_here(request, context, _translating().estimated(request, context, target, *to, body))
+        _models().answer_here(request, context, _translating().estimated(request, context, target, *to, body))
+        return True
+
+    def _listed(self, request: Request, context: CallContext, grant: Grant) -> bool:
+        """:return: whether the question for models has been answered from what is known here."""
+        models = _models()
+        if not models.is_known_here(grant, context):
+            return False
+        models.answer_here(request, context, models.models_page(context, grant, self._dispatcher.router.settings))
         return True
 
 
@@ -160,6 +166,13 @@ def _translating() -> ModuleType:
     from llm_gateway.web import translating
 
     return translating
+
+
+def _models() -> ModuleType:
+    """The same: programs ask for models less often than they call one."""
+    from llm_gateway.web import models
+
+    return models
 
 
 class _Asked(msgspec.Struct, frozen=True, eq=False):

@@ -9,6 +9,7 @@ from twisted.web.server import Request
 
 from llm_gateway.core.usage.foreseen import Foreseen, foreseen
 from llm_gateway.core.usage.kinds import Kind, kind_of
+from llm_gateway.web.allowances import ToldLimits
 from llm_gateway.web.call_account import CallAccount
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Grant
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from llm_gateway.web.accounts import Books
     from llm_gateway.web.routes import Plan
 
-__all__ = ["opened"]
+__all__ = ["ToldLimits", "opened"]
 
 _KEPT_BYTES = 16_384
 """Of a request, which is kept until its answer has come, in case that this does not say how many tokens it had."""

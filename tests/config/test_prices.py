@@ -16,7 +16,8 @@ from llm_gateway.config.load import read_configuration
 from llm_gateway.config.presets import shipped_presets
 from llm_gateway.config.prices import OWN, price_book, read_price_file, shipped_prices
 from llm_gateway.config.schema import aiservices_schema
-from llm_gateway.core.prices.lists import BadPrice, Family, read_list
+from llm_gateway.core.prices.lists import Family, read_list
+from llm_gateway.core.prices.said import BadPrice
 from llm_gateway.core.prices.values import cost
 from llm_gateway.core.usage.values import Usage
 

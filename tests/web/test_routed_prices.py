@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from llm_gateway.config.prices import price_book
 from llm_gateway.core.model_rules import ModelRule, ModelRules
-from llm_gateway.core.prices.lists import Prices
+from llm_gateway.core.prices.said import Prices
 from llm_gateway.core.routing.candidates import Candidate
 from llm_gateway.core.routing.settings import RoutingSettings, Strategy
 from llm_gateway.web.routes import RouteBook

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from llm_gateway.core.prices.lists import BadPrice, Family, Listed, Period, PriceList, Prices
+from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList
+from llm_gateway.core.prices.said import BadPrice, Prices
 
 __all__ = ["NAMES", "NotTaken", "price_list"]
 

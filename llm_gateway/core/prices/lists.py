@@ -25,19 +25,18 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from llm_gateway.core.prices.said import MAX_DOLLARS, MAX_FACTOR, BadPrice, Prices
 from llm_gateway.core.prices.values import CLASSES, Above, Rates
 
 __all__ = [
-    "BadPrice",
     "Family",
     "Listed",
     "Period",
     "PriceList",
-    "Prices",
     "changes",
     "checked_list",
     "dollars",
@@ -45,12 +44,6 @@ __all__ = [
     "rates_of",
     "read_list",
 ]
-
-MAX_DOLLARS: Final = 1_000_000
-"""Beyond it somebody meant something else. Per million tokens, or for one piece."""
-
-MAX_FACTOR: Final = 100
-"""Beyond it somebody meant per cent."""
 
 _AMOUNT = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,18})?")
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
@@ -68,40 +61,6 @@ _LIKE = {
 
 
 # The collector need not look at a list, which has no cycles: it is large, and there for as long as the program.
-
-
-class BadPrice(ValueError):
-    """A list of prices, or one price, is not what it has to be. Holds where and why."""
-
-
-class Prices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """What is charged, in dollars per million tokens. What is not said has no price of its own."""
-
-    input: str | None = None
-    cached: str | None = None
-    cache_write: str | None = None
-    cache_write_1h: str | None = None
-    audio_input: str | None = None
-    cached_audio: str | None = None
-    image_input: str | None = None
-    output: str | None = None
-    reasoning: str | None = None
-    audio_output: str | None = None
-    image_output: str | None = None
-    request: str | None = None
-    """Dollars for each call in which tokens were used."""
-    pieces: dict[str, str] = {}
-    """Dollars for each piece."""
-    above: dict[str, Prices] = {}
-    """What is different, for all tokens, where more than so many are read: ``{"200000": {...}}``."""
-    tiers: dict[str, Prices] = {}
-    """What is different in a service tier, ``above`` included."""
-    times: str | None = None
-    """In place of all that, in ``aiservices.json`` only: what is charged is the list's price times this."""
-
-    def __hash__(self) -> int:
-        # Made by msgspec it would be of all fields, and those that are by name have none.
-        return hash((self.input, self.output, self.times))
 
 
 class Period(Prices, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.book import OwnPrices, PriceBook
-from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList, Prices
+from llm_gateway.core.prices.lists import Family, Listed, Period, PriceList
+from llm_gateway.core.prices.said import Prices
 from llm_gateway.core.prices.values import Cost
 from llm_gateway.core.usage.values import Usage
 

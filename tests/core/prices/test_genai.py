@@ -9,7 +9,8 @@ import pytest
 
 from llm_gateway.core.prices.book import PriceBook
 from llm_gateway.core.prices.genai import NotTaken, _of_regex, _pattern, price_list
-from llm_gateway.core.prices.lists import BadPrice, PriceList
+from llm_gateway.core.prices.lists import PriceList
+from llm_gateway.core.prices.said import BadPrice
 from llm_gateway.core.prices.values import Rates
 
 DAY = 86_400.0

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.core.prices.lists import (
-    BadPrice,
     PriceList,
-    Prices,
     changes,
     dollars,
     factor,
@@ -22,6 +20,7 @@ from llm_gateway.core.prices.lists import (
     scaled,
     written,
 )
+from llm_gateway.core.prices.said import BadPrice, Prices
 
 
 @pytest.mark.parametrize(

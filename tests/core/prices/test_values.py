@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.core.prices.book import PriceBook
-from llm_gateway.core.prices.lists import PriceList, Prices, rates_of
+from llm_gateway.core.prices.lists import PriceList, rates_of
+from llm_gateway.core.prices.said import Prices
 from llm_gateway.core.prices.values import CLASSES, FREE, Rates, cost, most, typical
 from llm_gateway.core.usage.values import INPUT, NOTHING, OUTPUT, Usage
 
