@@ -152,4 +152,4 @@ def test_wheel_brings_the_command(wheel: zipfile.ZipFile) -> None:
     described = wheel.read(metadata).decode().splitlines()
     assert "Requires-Python: >=3.11" in described
     needed = {re.split(r"[^\w-]", line.split()[1])[0] for line in described if line.startswith("Requires-Dist:")}
-    assert {"attrs", "klein", "msgspec", "treq", "twisted"} <= needed
+    assert {"httptools", "klein", "msgspec", "treq", "twisted"} <= needed
