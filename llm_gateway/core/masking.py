@@ -48,14 +48,13 @@ class Mask:
         """
         :return: what is safe to pass on now.
         """
-        data = self._held + piece if self._held else piece
-        data = data.replace(self._secret, self._stars)
+        if self._held:
+            piece, self._held = self._held + piece, b""
+        data = piece.replace(self._secret, self._stars)
         if data and data[-1] not in self._inside:
             # As nearly always: events end with an empty line, documents with a bracket.
-            self._held = b""
             return data
         if not data.endswith(self._starts):
-            self._held = b""
             return data
         keep = max(len(start) for start in self._starts if data.endswith(start))
         self._held = data[-keep:]

@@ -56,6 +56,9 @@ class Kind:
     """The row is complete."""
 
 
+_BEGUN, _ENDED = Kind.BEGUN, Kind.ENDED
+
+
 class Entry(NamedTuple):
     """One, as it is read."""
 
@@ -158,7 +161,7 @@ class Journal:
         wanted = (len(self.running) + len(self._older) + 1) * _TYPICAL_BYTES
         if wanted > self._limit - self.tail + self._spare_bytes:
             self._make_room(wanted)
-        self._append(Kind.BEGUN, row)
+        self._append(_BEGUN, row)
         self.running[row.request_id, row.attempt] = row
 
     def progress(self, row: Row) -> None:
@@ -179,7 +182,7 @@ class Journal:
         key = (row.request_id, row.attempt)
         if key not in self.running and key not in self._older:
             return False
-        self._append(Kind.ENDED, row)
+        self._append(_ENDED, row)
         # To make room may have brought it from one into the other.
         if self.running.pop(key, None) is None:
             del self._older[key]

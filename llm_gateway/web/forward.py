@@ -47,7 +47,7 @@ METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 """What is relayed. OPTIONS is answered here; TRACE and CONNECT are for nobody behind a gateway."""
 
 # By names of the module's own, and in a row: to look a member up in its class, or in a set, takes a function.
-_MODELS = Api.MODELS
+_CHAT, _MODELS = Api.CHAT, Api.MODELS
 _COUNTS = tuple(COUNTS)
 _NATIVE, _RAW = Operation.NATIVE, Operation.RAW
 
@@ -421,7 +421,7 @@ def _may_ask(api: Api, context: CallContext, target: Target, model: str) -> bool
     """Whether streams of completions carry no numbers unless they are asked for, and this provider may be asked."""
     if target.dialect is not OPENAI or not target.provider.ask_usage:
         return False
-    known = api is Api.CHAT or context.route.operation is _NATIVE or _COMPLETIONS.fullmatch(context.path)
+    known = api is _CHAT or context.route.operation is _NATIVE or _COMPLETIONS.fullmatch(context.path)
     return bool(known) and can_be_asked(target.provider.name, target.provider.preset, model)
 
 

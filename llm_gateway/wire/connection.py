@@ -201,34 +201,33 @@ class Connection(Protocol):
         if self.closing:
             return
         response = self._response
-        begins = response is None
-        if begins and not self._read_since and data.startswith(b"HTTP/1.1 ") and self._came_whole(data, exchange):
-            return
         problem: BaseException | None = None
-        try:
-            if begins:
-                if not self._read_since and data[0] != 0x48:  # "H"
-                    # The parser would skip empty lines, and take the protocols that begin with R and I.
-                    raise ValueError("not an HTTP answer")
-                self._head = self._head + data if self._head else data
-            self._read_since += len(data)
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade, ValueError) as error:
-            problem = error.__context__ or error
-        pieces = self._pieces
-        if response is not None and problem is None and len(pieces) == 1 and not self._complete:
-            # As nearly always: the next piece of a stream.
-            self._read_since = 1
-            reader = response.reader
-            if reader is None:
-                response.wait(pieces.pop())
-                return
+        begins = response is None
+        if response is not None:
             try:
-                reader.dataReceived(pieces.pop())
-            except Exception:
-                self._reader_failed(response)
-            return
-        body = self._take_pieces() if pieces else b""
+                self._parser.feed_data(data)
+            except (HttpParserError, HttpParserUpgrade, ValueError) as error:
+                problem = error.__context__ or error
+            else:
+                pieces = self._pieces
+                if len(pieces) == 1 and not self._complete:
+                    # As nearly always: the next piece of a stream.
+                    self._read_since = 1
+                    reader = response.reader
+                    if reader is None:
+                        response.wait(pieces.pop())
+                        return
+                    try:
+                        reader.dataReceived(pieces.pop())
+                    except Exception:
+                        self._reader_failed(response)
+                    return
+            self._read_since += len(data)
+        else:
+            if not self._read_since and data.startswith(b"HTTP/1.1 ") and self._came_whole(data, exchange):
+                return
+            problem = self._feed_head(data)
+        body = self._take_pieces() if self._pieces else b""
         if body and exchange.method == b"HEAD":
             problem, body = ValueError("an answer to HEAD with a body"), b""
         if begins:
@@ -263,6 +262,21 @@ class Connection(Protocol):
             problem = ValueError("headers, trailers or chunk extensions without end")
         if problem is not None:
             self._refuse(ParseError(str(problem), data[:64]))
+
+    def _feed_head(self, data: bytes) -> BaseException | None:
+        """
+        :return: what is wrong with the answer's beginning, if anything is.
+        """
+        try:
+            if not self._read_since and data[0] != 0x48:  # "H"
+                # The parser would skip empty lines, and take the protocols that begin with R and I.
+                raise ValueError("not an HTTP answer")
+            self._head = self._head + data if self._head else data
+            self._read_since += len(data)
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade, ValueError) as error:
+            return error.__context__ or error
+        return None
 
     def _came_whole(self, data: bytes, exchange: Exchange) -> bool:
         """

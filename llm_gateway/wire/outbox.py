@@ -128,7 +128,7 @@ class _PromptWriter:
         pieces = self._pieces
         if not pieces:
             outbox = self._outbox
-            if len(outbox.waiting) >= MOST_WAITING and _round is not outbox:
+            if _round is not outbox and len(outbox.waiting) >= MOST_WAITING:
                 # In a round, only when all steps of those that were read are done: an answer must not be with its
                 # client before it is written down.
                 outbox.send()
@@ -157,7 +157,8 @@ class _PromptWriter:
             transport.write(data)
             return
         try:
-            sent = self._send_now(data)
+            send_now = self._send_now
+            sent = send_now(data)
         except OSError:
             # It is full, or closed: the transport finds the same, and knows whom to tell.
             sent = 0

@@ -36,6 +36,9 @@ from llm_gateway.core.usage.media import SPOKEN
 
 __all__ = ["Body", "Foreseen", "expected_input", "foreseen"]
 
+# Members of an enum take Python a tenth of a microsecond to find.
+_FREE, _TEXT, _UNKNOWN = Kind.FREE, Kind.TEXT, Kind.UNKNOWN
+
 _BYTES_PER_TOKEN = {"anthropic": 2.5}
 _OTHER_BYTES_PER_TOKEN = 3.0
 
@@ -106,13 +109,13 @@ def foreseen(body: Body, api: Api, dialect: str, *, method: bytes = b"POST", pat
     :param path: without the query; it tells more of what ``api`` calls other.
     """
     kind = kind_of(method, api, path)
-    if kind is Kind.FREE:
+    if kind is _FREE:
         return _NOTHING
     if not _is_object(body):
         return _of_form(body, kind, dialect)
     weight, media = _weighed(body, dialect)
     read = math.ceil(weight / _BYTES_PER_TOKEN.get(dialect, _OTHER_BYTES_PER_TOKEN) + media)
-    if kind is Kind.TEXT or kind is Kind.UNKNOWN:
+    if kind is _TEXT or kind is _UNKNOWN:
         wishes = _wishes_of(body)
         if wishes is None:
             return Foreseen(read)
