@@ -6,6 +6,7 @@ import ctypes
 import gc
 import linecache
 import resource
+from contextlib import suppress
 from typing import Any
 
 _YOUNG_OBJECTS = 10_000
@@ -43,6 +44,6 @@ def spare_the_collector(reactor: Any) -> None:
 
 def _trim() -> None:
     """Give free memory back to the system: a megabyte. Only glibc would keep it, and is asked for it."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    # A Python without dynamic loading has neither.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

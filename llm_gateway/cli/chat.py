@@ -16,6 +16,7 @@ import msgspec
 
 from llm_gateway.cli.answers import Stopped, Text, Thinking, ToolCalled, read_answer, refusal
 from llm_gateway.cli.gateway import NoAnswer, RunningGateway, add_arguments, key_of, url_of
+from llm_gateway.core.discreet import Discreet
 
 __all__ = ["add_parser", "default_model"]
 
@@ -56,7 +57,7 @@ exit status: 0 when every question was answered, 1 after a failure, 2 for wrong 
 """
 
 
-class _Settings(msgspec.Struct, frozen=True):
+class _Settings(Discreet, msgspec.Struct, frozen=True):
     """What was asked for, options and environment taken together."""
 
     gateway: RunningGateway
@@ -69,9 +70,8 @@ class _Settings(msgspec.Struct, frozen=True):
     system: str | None
     max_tokens: int | None
 
-    def __repr__(self) -> str:
-        # The key is nobody's to see.
-        return f"_Settings(model={self.model!r}, dialect={self.dialect!r})"
+    def shown(self) -> tuple[str, ...]:
+        return ("gateway", "model", "dialect")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

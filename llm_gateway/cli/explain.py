@@ -18,6 +18,7 @@ from llm_gateway.cli.gateway import NoAnswer, RunningGateway, Unreachable, add_a
 from llm_gateway.config.load import choose_files, read_configuration
 from llm_gateway.config.problems import looks_like_key
 from llm_gateway.core.apis import ASKED_BY
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.routing.explain import Explanation
 from llm_gateway.errors import GatewayError, ModelNotAllowed, ProviderNotConfigured, WrongDialect, WrongProvider
 
@@ -61,7 +62,7 @@ class _Nowhere(NoAnswer):
     """Such a call would be refused: it has no candidate."""
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _Asked(Discreet, msgspec.Struct, frozen=True):
     """What is to be explained."""
 
     key: str
@@ -70,9 +71,8 @@ class _Asked(msgspec.Struct, frozen=True):
     stream: bool
     conversation: str
 
-    def __repr__(self) -> str:
-        # The key is nobody's to see.
-        return f"_Asked(model={self.model!r}, api={self.api!r})"
+    def shown(self) -> tuple[str, ...]:
+        return ("model", "api")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -23,6 +23,7 @@ from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_te
 from llm_gateway.config.load import choose_files, read_configuration
 from llm_gateway.config.problems import looks_like_key
 from llm_gateway.config.values import Configuration
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.operations import OPERATIONS
 from llm_gateway.issuing.faults import Fault
 from llm_gateway.issuing.keeper import DEFAULT_GRACE_S, MAX_GRACE_S, By, Keeper, KeyView, Made
@@ -442,15 +443,14 @@ class _Page(msgspec.Struct):
     has_more: bool
 
 
-class _Api(msgspec.Struct, frozen=True):
+class _Api(Discreet, msgspec.Struct, frozen=True):
     """A running gateway."""
 
     _gateway: RunningGateway
     _key: str
 
-    def __repr__(self) -> str:
-        # The key is nobody's to see.
-        return f"_Api({self._gateway!r})"
+    def shown(self) -> tuple[str, ...]:
+        return ("_gateway",)
 
     def all_keys(self) -> Iterable[KeyView]:
         after = ""

@@ -16,6 +16,7 @@ from llm_gateway.config.problems import Spot, join, looks_like_key, shown, sugge
 from llm_gateway.config.secrets import SecretSource, key_fault, report_fault
 from llm_gateway.config.shape import is_object, members, read_fields
 from llm_gateway.config.values import Credential, Secret, made_up_credential
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.limits.values import Scope
 from llm_gateway.core.routing.settings import CredentialUse, Limits
 
@@ -104,7 +105,7 @@ class Chosen(msgspec.Struct, frozen=True):
     """One for each."""
 
 
-class Credentials(msgspec.Struct):
+class Credentials(Discreet, msgspec.Struct):
     """All credentials of one file."""
 
     names: dict[str, Spot] = {}
@@ -119,6 +120,9 @@ class Credentials(msgspec.Struct):
     _made_up: set[str] = set()
     _with_names: dict[tuple[_Said, ...], Chosen] = {}
     _unknown: dict[str, str] = {}
+
+    def shown(self) -> tuple[str, ...]:
+        return ("names", "named", "limits")
 
     def has(self, name: str) -> bool:
         """

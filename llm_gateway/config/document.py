@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from llm_gateway.core.discreet import Discreet
+
 MAX_DEPTH = 32
 """Settings nest four deep; the limit only keeps a hostile file from exhausting Python's stack."""
 
@@ -42,14 +44,14 @@ class MalformedDocument(Exception):
         self.reason = reason
 
 
-class Scalar(msgspec.Struct, frozen=True):
+class Scalar(Discreet, msgspec.Struct, frozen=True):
     """A string, a number, ``true``, ``false`` or ``null``."""
 
     line: int
     value: str | int | float | bool | None
 
-    def __repr__(self) -> str:
-        return f"Scalar(line={self.line})"
+    def shown(self) -> tuple[str, ...]:
+        return ("line",)
 
     @property
     def kind(self) -> str:
@@ -61,7 +63,7 @@ class Scalar(msgspec.Struct, frozen=True):
         return "a string" if isinstance(self.value, str) else "a number"
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(Discreet, msgspec.Struct, frozen=True):
     """One name of an object and what it stands for."""
 
     line: int
@@ -69,8 +71,8 @@ class Member(msgspec.Struct, frozen=True):
     name: str
     node: Node
 
-    def __repr__(self) -> str:
-        return f"Member(line={self.line})"
+    def shown(self) -> tuple[str, ...]:
+        return ("line",)
 
 
 class Object(msgspec.Struct, frozen=True):

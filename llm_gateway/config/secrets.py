@@ -10,6 +10,7 @@ import msgspec
 
 from llm_gateway.config.files import MAX_SECRET_BYTES, UnreadableFile, read_text
 from llm_gateway.config.problems import Spot, looks_like_key, shown
+from llm_gateway.core.discreet import Discreet
 
 _FILE = "file:"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
@@ -22,18 +23,18 @@ class _Unresolved(Exception):
     """The text points to something that is not there. The message is for the report."""
 
 
-class Resolved(msgspec.Struct, frozen=True):
+class Resolved(Discreet, msgspec.Struct, frozen=True):
     """The secret, and what to call its origin in a message."""
 
     text: str
     origin: str
     """Empty where the secret itself stands in the file, else such as ``the environment variable OPENAI_API_KEY``."""
 
-    def __repr__(self) -> str:
-        return f"Resolved(origin={self.origin!r})"
+    def shown(self) -> tuple[str, ...]:
+        return ("origin",)
 
 
-class SecretSource(msgspec.Struct):
+class SecretSource(Discreet, msgspec.Struct):
     """What the texts of one settings file are resolved against."""
 
     environ: Mapping[str, str]
@@ -42,8 +43,8 @@ class SecretSource(msgspec.Struct):
     files: list[str] = []
     """Every file that a secret was read from. A path that leads nowhere may be a key in the wrong place."""
 
-    def __repr__(self) -> str:
-        return f"SecretSource(folder={self.folder!r})"
+    def shown(self) -> tuple[str, ...]:
+        return ("folder", "files")
 
     def resolve(self, spot: Spot, written: str) -> Resolved | None:
         """:return: the secret, or None when the text has been reported at ``spot``."""

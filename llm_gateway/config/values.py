@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from llm_gateway.core.clocks import Timeouts
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.model_rules import ModelRules
 from llm_gateway.core.policies import OnDisconnect, OnUnpriced
@@ -164,7 +165,7 @@ def made_up_credential(provider: str, api_key: str, digits: int = 8) -> Credenti
     return Credential(f"{MADE_UP}{digest[:digits]}", provider, Secret(api_key))
 
 
-class VirtualKey(msgspec.Struct, frozen=True):
+class VirtualKey(Discreet, msgspec.Struct, frozen=True):
     """One entry of ``keys.json``. The virtual key itself is not kept, only its digest."""
 
     digest: bytes
@@ -200,6 +201,9 @@ class VirtualKey(msgspec.Struct, frozen=True):
     made at run time the one of the first key that was handed out for it, whatever its key is by now.
     """
 
+    def shown(self) -> tuple[str, ...]:
+        return ("label", "origin")
+
     def __post_init__(self) -> None:
         if not self.account:
             msgspec.structs.force_setattr(self, "account", self.digest.hex())
@@ -207,9 +211,6 @@ class VirtualKey(msgspec.Struct, frozen=True):
             made_up = made_up_credential(self.provider, self.api_key.reveal())
             uses = (CredentialUse(made_up.name, made_up.provider),)
             msgspec.structs.force_setattr(self, "credentials", uses)
-
-    def __repr__(self) -> str:
-        return f"VirtualKey({self.label!r}, origin={self.origin!r})"
 
     @property
     def label(self) -> str:
@@ -221,7 +222,7 @@ _THEIR_FIRST: Final[Mapping[str, Credential]] = MappingProxyType({})
 """In place of credentials: those that the keys have first."""
 
 
-class Configuration(msgspec.Struct, frozen=True):
+class Configuration(Discreet, msgspec.Struct, frozen=True):
     """Both files, read together: a call that has begun keeps the one it began with."""
 
     providers: Mapping[str, Provider]
@@ -241,18 +242,20 @@ class Configuration(msgspec.Struct, frozen=True):
     label_from: Mapping[str, str] = {}
     """Labels that callers give, with where: ``header:NAME``, ``metadata:NAME`` or ``user``."""
 
+    def shown(self) -> tuple[str, ...]:
+        return ("holds", "providers", "routing", "limits", "files")
+
+    @property
+    def holds(self) -> str:
+        """How much of what is not shown."""
+        return f"{len(self.keys)} keys, {len(self.credentials)} credentials"
+
     def __post_init__(self) -> None:
         freeze = msgspec.structs.force_setattr
         if self.credentials is _THEIR_FIRST:
             freeze(self, "credentials", self._first_credentials())
         for name in ("providers", "keys", "credentials", "groups"):
             freeze(self, name, MappingProxyType(dict(getattr(self, name))))
-
-    def __repr__(self) -> str:
-        return (
-            f"Configuration(providers={self.providers!r}, {len(self.keys)} keys, {len(self.credentials)} credentials, "
-            f"routing={self.routing!r})"
-        )
 
     def _first_credentials(self) -> Mapping[str, Credential]:
         """Where nothing else is said: of keys that have one credential each, their own."""

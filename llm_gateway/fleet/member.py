@@ -149,7 +149,6 @@ class Member(Protocol):
         self._configuration = message.content.configuration()
         share = Share(LoadTable(LOAD_TABLE, message.settings.workers), message.number)
         sockets = ListeningSockets(self._reactor, message.sockets, share=share, owns_names=False)
-        spare_the_collector(self._reactor)
         gateway = make_gateway(message.settings, self._reactor, load=self._current, make_endpoint=sockets.endpoint)
         self._service, self._parts = gateway.service, gateway.parts
         self._parts.live.worker = self._number
@@ -162,6 +161,8 @@ class Member(Protocol):
         sockets.close_unused()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stopped, gateway.service.stopService)
         self._counting.start(COUNT_EVERY_S, now=False)
+        # At once, since the reactor runs: with all that there is now.
+        spare_the_collector(self._reactor)
         self._say(Ready())
 
     def _reload(self) -> Deferred[Sequence[str]]:

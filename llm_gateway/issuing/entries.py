@@ -18,6 +18,7 @@ from llm_gateway.config.owners import Groups, label_fault, read_expiry, read_lab
 from llm_gateway.config.problems import Report, Spot, join
 from llm_gateway.config.secrets import SecretSource
 from llm_gateway.config.values import MADE_UP, Configuration, VirtualKey
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.limits.values import Scope
 from llm_gateway.errors import Problem
 
@@ -40,13 +41,16 @@ _REMEMBERED = 65_536
 """Values of fields that are not read again; more begin anew."""
 
 
-class _Pattern(msgspec.Struct, frozen=True):
+class _Pattern(Discreet, msgspec.Struct, frozen=True):
     """What an entry comes to but for what is its own."""
 
     fields: Mapping[str, Any]
     """Of a ``VirtualKey``."""
     secrets: tuple[str, ...]
     """The real keys behind it, which must not be in its name."""
+
+    def shown(self) -> tuple[str, ...]:
+        return ()
 
 
 class Entries:

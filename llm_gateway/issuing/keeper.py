@@ -12,6 +12,7 @@ import msgspec
 
 from llm_gateway.config.problems import looks_like_key
 from llm_gateway.config.values import Configuration, VirtualKey
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.core.limits.values import Limit, Measure, Unreachable
 from llm_gateway.core.record import timestamp
 from llm_gateway.errors import Problem
@@ -110,15 +111,15 @@ class KeyView(msgspec.Struct, frozen=True):
     """What keeps a faulty one from working."""
 
 
-class Made(msgspec.Struct, frozen=True):
+class Made(Discreet, msgspec.Struct, frozen=True):
     """A key that has just been made."""
 
     key: str
     """The virtual key itself. It is shown this once, and kept nowhere."""
     virtual_key: KeyView
 
-    def __repr__(self) -> str:
-        return f"Made({self.virtual_key.id})"
+    def shown(self) -> tuple[str, ...]:
+        return ("virtual_key",)
 
 
 class Keeper:

@@ -15,6 +15,7 @@ from llm_gateway.core.dialects import Dialect
 from llm_gateway.core.expectation import Expectation
 from llm_gateway.core.limits.values import Limit
 from llm_gateway.core.routing.candidates import Candidate
+from llm_gateway.core.routing.settings import RoutingSettings, Strategy
 from llm_gateway.core.usage.values import NOTHING
 from llm_gateway.web.context import CallContext
 from llm_gateway.web.grants import Grant
@@ -85,8 +86,11 @@ class Books:
             # All of it now, and not while the first call waits.
             from llm_gateway.web import opening
 
-            self._counting = opening
             self.limiter = self._make_limiter()
+            self._price()
+            # Last, so that nothing is missing wherever something is counted.
+            self._counting = opening
+        elif not self._priced and _by_price(configuration.routing):
             self._price()
 
     def use_prices(self, prices: PriceList | None) -> None:
@@ -155,3 +159,8 @@ class Books:
 
     def of_credential(self, name: str) -> tuple[Limit, ...]:
         return self.of_credentials.get(name, ())
+
+
+def _by_price(routing: RoutingSettings) -> bool:
+    """Whether prices decide where some calls go."""
+    return Strategy.CHEAPEST in (routing.strategy, *(each.strategy for each in routing.models.values()))

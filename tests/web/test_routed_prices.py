@@ -11,9 +11,9 @@ from llm_gateway.config.prices import price_book
 from llm_gateway.core.model_rules import ModelRule, ModelRules
 from llm_gateway.core.prices.said import Prices
 from llm_gateway.core.routing.candidates import Candidate
-from llm_gateway.core.routing.settings import RoutingSettings, Strategy
+from llm_gateway.core.routing.settings import ModelSettings, RoutingSettings, Strategy, Target
 from llm_gateway.web.routes import RouteBook
-from tests.web.routed import PROVIDERS, Routed, key, nothing_stays, works
+from tests.web.routed import PROVIDERS, Routed, chat, key, nothing_stays, works
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +66,24 @@ def test_price_that_changes_with_the_hour_is_looked_at_again() -> None:
     assert asked_after(gateway) == "a"
     gateway.clock.advance(RouteBook.PRICES_HOLD_S)
     assert asked_after(gateway) == "c"
+
+
+def test_prices_are_asked_for_where_they_decide_and_nowhere_else() -> None:
+    """To read the list of them takes a call 3 ms."""
+    both = Target("one", "m"), Target("two", "m")
+    models = {"listed": ModelSettings(both, strategy=Strategy.IN_ORDER)}
+    in_order = RoutingSettings(models=models, strategy=Strategy.CHEAPEST)
+    gateway = Routed(key("vk", "a", "c"), routing=in_order)
+    asked: list[str] = []
+
+    def price(candidate: Candidate) -> float:
+        asked.append(candidate.model)
+        return 1.0 if candidate.provider == "two" else 2.0
+
+    gateway.routes.price = price
+    client = gateway.call(chat("listed"))
+    works(gateway.last)
+    assert (client.answer()[0], gateway.asked[-1], asked) == (200, "a", [])
+    # The same candidates, of which one plan knows no price.
+    assert asked_after(gateway) == "c"
+    assert set(asked) == {"m"}

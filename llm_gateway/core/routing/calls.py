@@ -18,7 +18,7 @@ from llm_gateway.core.routing.hedging import Hedges
 from llm_gateway.core.routing.outcomes import Outcome, OutcomeKind
 from llm_gateway.core.routing.plans import Lane, Price, Route, Tier, fitness_of
 from llm_gateway.core.routing.resolving import Resolved
-from llm_gateway.core.routing.settings import RoutingSettings
+from llm_gateway.core.routing.settings import RoutingSettings, Strategy
 from llm_gateway.core.routing.speeds import Speed
 
 __all__ = ["Attempt", "RoutedCall", "Router"]
@@ -98,7 +98,8 @@ class Router:
         lanes = self._lanes
         known = lanes.pop(candidate, None)
         cost = None if price is None else price(candidate)
-        if known is not None and known.price == (math.inf if cost is None else cost):
+        # Whoever asks for no price takes one, too.
+        if known is not None and (price is None or known.price == (math.inf if cost is None else cost)):
             lanes[candidate] = known
             return known
         if len(lanes) >= self.MAX_LANES:
@@ -121,7 +122,7 @@ class Router:
         """
         main, *fallbacks = (
             Tier.of(
-                [self.lane(each, price) for each in group.candidates],
+                [self.lane(each, price if group.strategy is Strategy.CHEAPEST else None) for each in group.candidates],
                 group.strategy,
                 group.sticky,
                 group.on,

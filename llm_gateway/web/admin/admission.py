@@ -10,6 +10,7 @@ from collections.abc import Collection
 import msgspec
 
 from llm_gateway.config.files import MAX_SETTINGS_BYTES, UnreadableFile, read_text
+from llm_gateway.core.discreet import Discreet
 from llm_gateway.errors import ConfigurationError, Problem
 
 __all__ = ["AdminKeys", "read_admin_keys"]
@@ -23,13 +24,13 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class AdminKeys(msgspec.Struct, frozen=True):
+class AdminKeys(Discreet, msgspec.Struct, frozen=True):
     """Credentials of the admin API: SHA-256 and what the audit calls them."""
 
     known: tuple[tuple[bytes, str], ...]
 
-    def __repr__(self) -> str:
-        return f"<{len(self.known)} admin keys>"
+    def shown(self) -> tuple[str, ...]:
+        return ()
 
     def find(self, presented: bytes) -> str | None:
         """
