@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import linecache
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from llm_gateway.process import raise_descriptor_limit, spare_the_collector
+
+
+@pytest.fixture(autouse=True)
+def thresholds_stay() -> Iterator[None]:
+    kept = gc.get_threshold()
+    yield
+    gc.set_threshold(*kept)
 
 
 class FakeReactor:
@@ -47,3 +58,27 @@ def test_collector_leaves_alone_what_was_there_at_the_start() -> None:
     finally:
         # What is frozen stays so, as conftest.py had it.
         gc.set_threshold(*kept)
+
+
+def test_what_only_starting_has_needed_is_given_back() -> None:
+    name = "<made for a test>"
+    linecache.cache[name] = (9, None, ["a = 1\n"], name)
+    reactor = FakeReactor()
+    spare_the_collector(reactor)
+    assert name in linecache.cache
+    reactor.on_start[0]()
+    assert name not in linecache.cache
+
+
+@pytest.mark.parametrize("fault", [OSError("no dynamic loading"), AttributeError("malloc_trim")])
+def test_system_that_cannot_take_memory_back_is_no_fault(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    """A worker that ended by it would be started again for ever."""
+
+    def fail(_name: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(ctypes, "CDLL", fail)
+    reactor = FakeReactor()
+    spare_the_collector(reactor)
+    reactor.on_start[0]()
+    assert gc.get_freeze_count() > 0

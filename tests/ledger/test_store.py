@@ -210,6 +210,15 @@ def test_those_who_write_at_the_same_time_do_not_wait_for_each_other_for_ever(
     assert is_summed_up(opened(url))
 
 
+def by_four(do: Callable[[], None]) -> None:
+    """Have four threads do it at the same time."""
+    threads = [threading.Thread(target=do) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+
 def test_several_may_make_the_tables_at_the_same_time(url: str, opened: Opened) -> None:
     """Workers start together on a new database."""
     faults: list[BaseException] = []
@@ -220,11 +229,7 @@ def test_several_may_make_the_tables_at_the_same_time(url: str, opened: Opened) 
         except BaseException as error:
             faults.append(error)
 
-    threads = [threading.Thread(target=make) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    by_four(make)
     assert not faults
     with opened(url).reading() as transaction:
         assert transaction.rows("select version from schema_versions") == [(len(schema.MIGRATIONS),)]
@@ -244,11 +249,7 @@ def test_none_of_several_finds_a_new_file_locked(tmp_path: Path) -> None:
             finally:
                 store.close()
 
-        threads = [threading.Thread(target=make) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
+        by_four(make)
     assert not faults
     assert len(list(tmp_path.iterdir())) == 50
 

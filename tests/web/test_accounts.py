@@ -12,16 +12,27 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
 
 from llm_gateway.config.values import Configuration, Credential, Group, Secret
+from llm_gateway.core.limits.book import Limiter
 from llm_gateway.core.limits.values import Limit, Measure, Scope, Window
 from llm_gateway.core.policies import OnDisconnect, OnUnpriced
-from llm_gateway.core.routing.settings import Breaking, CredentialUse, ProviderSettings, Retries, RoutingSettings
+from llm_gateway.core.routing.settings import (
+    Breaking,
+    CredentialUse,
+    ModelSettings,
+    ProviderSettings,
+    Retries,
+    RoutingSettings,
+    Strategy,
+)
 from llm_gateway.core.usage.values import Source
 from llm_gateway.ledger.writer import LedgerFull
+from llm_gateway.web.accounts import Books
 from llm_gateway.web.attempt_account import AttemptAccount
 from llm_gateway.web.call_account import CallAccount
 from tests.memory import USUAL, configuration, provider, virtual_key
@@ -287,6 +298,20 @@ def test_limit_that_comes_with_another_configuration_counts_from_then_on(gateway
     assert [ask(), ask()] == [200, 429]
     gateway.use(USUAL)
     assert ask() == 200
+
+
+def test_prices_are_read_at_the_start_where_they_decide_and_not_where_they_do_not() -> None:
+    """Also where nothing is counted; and not while a call waits."""
+
+    def made() -> Limiter:
+        raise AssertionError("nothing is limited here")
+
+    books = Books(made, Clock())
+    books.use(USUAL)
+    assert not hasattr(books, "prices")
+    cheapest = RoutingSettings(models={"m": ModelSettings(strategy=Strategy.CHEAPEST)})
+    books.use(replace(USUAL, routing=cheapest))
+    assert books.prices.version
 
 
 def test_calls_at_the_same_time_are_limited(gateways: list[AccountedGateway]) -> None:

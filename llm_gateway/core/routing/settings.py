@@ -33,7 +33,7 @@ AtLeastOne = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, le=1)]
-ShareOrNone = Annotated[float, Meta(ge=0, le=1)]
+ShareOrZero = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Strategy(Enum):
@@ -194,7 +194,7 @@ class ProviderSettings(Checked, frozen=True):
 
     limits: Limits = Limits()
     breaking: Breaking = Breaking()
-    retry_share: ShareOrNone = 0.2
+    retry_share: ShareOrZero = 0.2
     """Of the calls that come to it, at most so many may be sent to it once more."""
     retry_reserve: Count = 10
     """So many may be beyond that share; the share fills it up again."""
@@ -213,7 +213,7 @@ class RoutingSettings(Checked, frozen=True):
     """Limits of credentials, by name; of these only ``in_flight`` counts."""
     retries: Retries = Retries()
     hedging: Hedging = Hedging()
-    explore: ShareOrNone = 0.05
+    explore: ShareOrZero = 0.05
     """The share of calls that ``fastest`` sends to another candidate, to see."""
     usual_s: Positive = 120.0
     """How long ``fastest`` remembers: what is older weighs less than half."""
